@@ -1,0 +1,46 @@
+"""The client of a STAA server: the labels of a video, and where and when the model looked."""
+
+from staa_client._client import AsyncClient, Client
+from staa_client._errors import (
+    AuthError,
+    DecodeError,
+    NotFoundError,
+    NotVideoError,
+    ReplyError,
+    RequestError,
+    ServerError,
+    StaaError,
+    StatusError,
+    TimedOutError,
+    TooLargeError,
+    UnavailableError,
+    UnreachableError,
+)
+from staa_client._types import ClipInfo, Explanation, Model, Moment, Prediction, Result
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncClient",
+    "AuthError",
+    "Client",
+    "ClipInfo",
+    "DecodeError",
+    "Explanation",
+    "Model",
+    "Moment",
+    "NotFoundError",
+    "NotVideoError",
+    "Prediction",
+    "ReplyError",
+    "RequestError",
+    "Result",
+    "ServerError",
+    "StaaError",
+    "StatusError",
+    "TimedOutError",
+    "TooLargeError",
+    "UnavailableError",
+    "UnreachableError",
+    "__version__",
+]

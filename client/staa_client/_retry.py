@@ -1,0 +1,60 @@
+"""What to do after an attempt: pure, so that both clients do the same."""
+
+import random
+
+import httpx2
+
+from staa_client import _wire
+from staa_client._errors import StaaError, TimedOutError, UnreachableError
+
+_BUSY = {429, 502, 503, 504}
+_LONGEST = 30.0
+
+Outcome = httpx2.Response | httpx2.HTTPError
+
+
+def pause(outcome: Outcome, attempt: int, max_retries: int, backoff: float) -> float | None:
+    """Seconds to wait before the next attempt; None when there is none. The first attempt is number 0.
+
+    Another attempt follows when no connection was made, and when the server is busy and does not say why: then nothing
+    was computed. The wait doubles each time, up to 30 s, less a random half, or is what the server asks for.
+    """
+    if attempt >= max_retries:
+        return None
+    if isinstance(outcome, httpx2.HTTPError):
+        if not isinstance(outcome, httpx2.ConnectError | httpx2.ConnectTimeout):
+            return None
+        asked = ""
+    else:
+        if outcome.status_code not in _BUSY or _wire.says_why(outcome.content):
+            return None
+        asked = outcome.headers.get("retry-after", "")
+    if asked.isascii() and asked.isdigit():
+        return min(float(asked), _LONGEST)
+    return min(backoff * 2.0**attempt, _LONGEST) * random.uniform(0.5, 1)
+
+
+def response(outcome: Outcome, url: str) -> tuple[int, httpx2.Headers, bytes]:
+    """Status, headers and body of the last attempt.
+
+    Raises:
+        StaaError: there was no response.
+    """
+    if isinstance(outcome, httpx2.HTTPError):
+        raise _no_response(outcome, url) from outcome
+    return outcome.status_code, outcome.headers, outcome.content
+
+
+def _no_response(reason: httpx2.HTTPError, url: str) -> StaaError:
+    why = str(reason) or type(reason).__name__
+    if isinstance(reason, httpx2.ConnectError | httpx2.ConnectTimeout):
+        msg = f"no server answers at {url} ({why}); start one with ./serve.sh, or give the address of another"
+        return UnreachableError(msg, code="unreachable")
+    if isinstance(reason, httpx2.TimeoutException):
+        msg = f"no answer from {url} in time ({why}); send a shorter video, or give the client a longer timeout"
+        return TimedOutError(msg, code="timed_out")
+    msg = (
+        f"the connection to {url} broke ({why}); either the server stopped, or the video is larger than it takes: "
+        "see max_request_size and the server's log"
+    )
+    return UnreachableError(msg, code="connection_cut")

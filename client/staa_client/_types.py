@@ -1,0 +1,231 @@
+"""What the client gives back: frozen, with numpy arrays; every field says its shape and unit, checked here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_client._geometry import Box, Floats, place, region_box, strongest_cells
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model that answered."""
+
+    name: str
+    version: str
+    family: str
+    """The architecture, such as "timesformer"."""
+    classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One label with its score."""
+
+    class_id: int
+    label: str
+    score: float
+    """Probability, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipInfo:
+    """The source video, and the T frames of it that the model saw."""
+
+    width: int
+    """Pixels, in display orientation."""
+    height: int
+    """Pixels, in display orientation."""
+    fps: float
+    """Mean frame rate of the source, frames per second."""
+    duration: float
+    """Length of the source, seconds."""
+    frames: NDArray[np.int64]
+    """(T,) number of each frame in the source; the first frame is 0."""
+    times: NDArray[np.float64]
+    """(T,) source time of each frame, seconds."""
+    box: Box
+    """x0, y0, x1, y1 in pixels: the part of the frame that the model saw. A map covers exactly it."""
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 1 or self.frames.shape != self.times.shape or len(self.frames) == 0:
+            msg = f"one number and one time a frame, got {self.frames.shape = } and {self.times.shape = }"
+            raise ValueError(msg)
+        x0, y0, x1, y1 = self.box
+        if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
+            msg = f"the box lies in the frame, got {self.box = } for {self.width}x{self.height}"
+            raise ValueError(msg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The clip as plain JSON data, in the form of the HTTP contract."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "fps": self.fps,
+            "duration": self.duration,
+            "frames": self.frames.tolist(),
+            "times": self.times.tolist(),
+            "box": list(self.box),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """The labels of one video."""
+
+    model: Model
+    predictions: tuple[Prediction, ...]
+    """Strongest first."""
+    clip: ClipInfo
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON data, in the form of the HTTP contract."""
+        model = {name: getattr(self.model, name) for name in ("name", "version", "family", "classes")}
+        labels = [{"class_id": p.class_id, "label": p.label, "score": p.score} for p in self.predictions]
+        return {"model": model, "predictions": labels, "clip": self.clip.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One step of the clip: when the model looked, how much, and where most."""
+
+    step: int
+    start: float
+    """Source time, seconds."""
+    end: float
+    """Source time, seconds."""
+    share: float
+    """Share of the clip's attention that falls on this step; the steps sum to 1."""
+    region: Box
+    """x0, y0, x1, y1 in pixels of the source: where the model looked most during this step."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """The labels of one video, with where and when the model looked.
+
+    The maps lie on the model's own token grid of t steps, h rows and w columns. In replies with `maps="base64"` they
+    come as float16, so that sums hold to 1e-3; otherwise to 1e-4.
+    """
+
+    model: Model
+    predictions: tuple[Prediction, ...]
+    """Strongest first."""
+    clip: ClipInfo
+    method: str
+    """How the map was computed, such as "staa"."""
+    method_version: str
+    """Rises when the method's formula changes: maps of two versions are not to be compared."""
+    threshold: float
+    """The dynamic threshold: the focused map is `joint >= threshold`."""
+    seconds: NDArray[np.float64]
+    """(t, 2) start and end of each step in the source, seconds."""
+    temporal: Floats = field(repr=False)
+    """(t,) when: share of each step, sums to 1."""
+    spatial: Floats = field(repr=False)
+    """(h, w) where: share of each cell over the whole clip, sums to 1."""
+    joint: Floats = field(repr=False)
+    """(t, h, w) where and when: share of each cell of each step, sums to 1."""
+    target: Any = None
+    """The class that the map speaks for, as the server names it; None for a method without one."""
+    contrast: Any = None
+    """The class that the target was held against, as the server names it; None without one."""
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of the reply's `explanation` that this client does not know."""
+    source: Path | bytes | None = field(default=None, repr=False)
+    """The video, for pictures with frames."""
+
+    def __post_init__(self) -> None:
+        if self.joint.ndim != 3 or 0 in self.joint.shape:
+            msg = f"joint must be (t, h, w), none of them 0, got {self.joint.shape}"
+            raise ValueError(msg)
+        t, h, w = self.joint.shape
+        for name, wanted in (("temporal", (t,)), ("spatial", (h, w)), ("seconds", (t, 2))):
+            if getattr(self, name).shape != wanted:
+                msg = f"{name} must be {wanted} as joint is {self.joint.shape}, got {getattr(self, name).shape}"
+                raise ValueError(msg)
+        if not all(np.isfinite(part).all() for part in (self.temporal, self.spatial, self.joint)):
+            raise ValueError("temporal, spatial and joint must be finite, got NaN or infinity")
+
+    @property
+    def box(self) -> Box:
+        """x0, y0, x1, y1 in pixels of the source: the part of the frame that the model saw."""
+        return self.clip.box
+
+    @property
+    def name(self) -> str:
+        """The file's name, or "video" where there is none."""
+        return self.source.name if isinstance(self.source, Path) else "video"
+
+    def top(self, n: int = 3) -> tuple[Moment, ...]:
+        """The n steps with the largest share of the attention, strongest first, each with its strongest region."""
+        strongest = np.argsort(-self.temporal, kind="stable")[:n].tolist()
+        return tuple(
+            Moment(i, float(self.seconds[i, 0]), float(self.seconds[i, 1]), float(self.temporal[i]), self.region(i))
+            for i in strongest
+        )
+
+    def region(self, step: int | None = None) -> Box:
+        """Where the model looked most, in one step or over the whole clip: x0, y0, x1, y1 in pixels of the source.
+
+        The box around the cells joined to the strongest one that reach half way from the map's median to its maximum.
+        A constant map gives the whole of `box`.
+        """
+        return region_box(strongest_cells(self.spatial if step is None else self.joint[step]), self.box)
+
+    def focused(self) -> Floats:
+        """`joint` where it reaches the threshold, 0 elsewhere, sum 1: (t, h, w); the strongest cell always stays."""
+        kept = np.where(self.joint >= min(self.threshold, float(self.joint.max())), self.joint, np.float32(0))
+        total = kept.sum()
+        return kept / total if total > 0 else kept
+
+    def heatmap(self, step: int, *, focused: bool = False) -> Floats:
+        """The map of one step in pixels of the source: (height, width), 0 to 1, zero where the model saw nothing.
+
+        Smoothly interpolated between the centres of the cells. 1 is the strongest cell of the whole CLIP, so that steps
+        can be compared; 0 is no attention.
+        """
+        return place(self.scaled(focused=focused)[step], self.box, self.clip.height, self.clip.width)
+
+    def scaled(self, *, focused: bool = False) -> Floats:
+        """`joint` (or the focused map) over its largest value: (t, h, w), 0 to 1. A map without any weight stays 0."""
+        shares = np.maximum(self.focused() if focused else self.joint, 0)
+        most = shares.max()
+        return shares / most if most > 0 else shares
+
+    def to_dict(self) -> dict[str, Any]:
+        """The explanation as plain JSON data, in the form of the HTTP contract with `maps="json"`."""
+        maps = {name: getattr(self, name).tolist() for name in ("temporal", "spatial", "joint")}
+        return self.without_maps() | {"explanation": self.without_maps()["explanation"] | maps}
+
+    def without_maps(self) -> dict[str, Any]:
+        """`to_dict()` less `temporal`, `spatial` and `joint`."""
+        return Result(self.model, self.predictions, self.clip).to_dict() | {
+            "explanation": {
+                **self.extra,
+                "method": self.method,
+                "method_version": self.method_version,
+                "target": self.target,
+                **({} if self.contrast is None else {"contrast": self.contrast}),
+                "shape": list(self.joint.shape),
+                "steps": self.seconds.tolist(),
+                "threshold": self.threshold,
+            }
+        }
+
+    def save(self, path: str | Path, video: str | Path | bytes | None = None) -> Path:
+        """Write the explanation as `.html` (report), `.png` (contact sheet), `.json` or `.npz`, by the name's ending.
+
+        Pictures show the frames of `video`, or of the video that was sent; without one, or without the package `av`,
+        they are drawn without frames and say so. `.json` and `.npz` have the form of the server's replies.
+
+        Raises:
+            ValueError: the ending is none of these, or `video` is not the one that was explained.
+        """
+        from staa_client._save import save  # noqa: PLC0415  # pictures load Pillow, labels need none of it
+
+        return save(self, Path(path), Path(video) if isinstance(video, str) else video)

@@ -1,0 +1,213 @@
+"""The contact sheet: a whole explanation on one page. `overlay` draws one map over one frame."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from staa_client._colours import table
+from staa_client._geometry import Floats, scaled_box
+from staa_client._overlay import Frame, blank, font, overlay
+from staa_client._types import Explanation
+
+__all__ = ["contact_sheet", "overlay"]
+
+Colour = tuple[int, int, int]
+
+PAPER: Colour = (255, 255, 255)
+INK: Colour = (24, 24, 32)
+SOFT: Colour = (104, 106, 120)
+LINE: Colour = (222, 223, 230)
+ACCENT: Colour = (196, 62, 62)
+
+WIDTH, MARGIN, GAP = 1280, 40, 16
+TILES, TALLEST = 8, 420
+CURVE = 150
+BAR: Colour = (86, 92, 160)
+
+
+def contact_sheet(explanation: Explanation, frames: Sequence[Frame] | None, note: str = "") -> Image.Image:
+    """The whole explanation as one picture, 1280 pixels wide.
+
+    Up to 8 steps with their maps and seconds, the attention over time, the labels, the colour scale, and what made it.
+
+    Args:
+        explanation: What is drawn.
+        frames: The T frames of `explanation.clip`, each (H, W, 3); None draws the maps on plain grey.
+        note: Why there are no frames.
+    """
+    steps = steps_shown(explanation.temporal, TILES)
+    columns, size = _grid(len(steps), explanation.clip.width / explanation.clip.height)
+    rows = -(-len(steps) // columns)
+    below = 110 + rows * (size[1] + 44) + 8
+    page = Image.new("RGB", (WIDTH, below + CURVE + 170), PAPER)
+    pen = ImageDraw.Draw(page)
+    _head(pen, explanation, note)
+    left = (WIDTH - columns * size[0] - (columns - 1) * GAP) // 2
+    strongest = int(np.argmax(explanation.temporal))
+    for place, step in enumerate(steps):
+        corner = (left + place % columns * (size[0] + GAP), 110 + place // columns * (size[1] + 44))
+        page.paste(tile(explanation, step, frames, size), corner)
+        _caption(pen, explanation, step, corner, size, strongest=step == strongest)
+    middle = WIDTH * 2 // 3 - 20
+    _curve(pen, explanation, (MARGIN, below, middle - 30, below + CURVE), steps)
+    _labels(pen, explanation, (middle + 20, below, WIDTH - MARGIN, below + CURVE))
+    _foot(page, explanation, below + CURVE + 76)
+    return page
+
+
+def steps_shown(temporal: Floats, most: int) -> list[int]:
+    """Up to `most` steps for the tiles: the clip in equal parts, of each the strongest step."""
+    parts = np.array_split(np.arange(len(temporal)), min(most, len(temporal)))
+    return [int(part[np.argmax(temporal[part])]) for part in parts]
+
+
+def frame_of_step(step: int, steps: int, frames: int) -> int:
+    """Which of the clip's frames stands for a step: the middle one of those it covers."""
+    return (2 * step + 1) * frames // (2 * steps)
+
+
+def tile(explanation: Explanation, step: int, frames: Sequence[Frame] | None, size: tuple[int, int]) -> Image.Image:
+    """One step with its map, drawn at (width, height) in pixels."""
+    source = (explanation.clip.width, explanation.clip.height)
+    grid, box = explanation.scaled()[step], scaled_box(explanation.box, source, size)
+    if frames is None:
+        return Image.fromarray(overlay(blank(size[1], size[0]), grid, box, opacity=1))
+    number = frame_of_step(step, len(explanation.temporal), len(frames))
+    under = Image.fromarray(frames[number]).resize(size, Image.Resampling.LANCZOS)
+    return Image.fromarray(overlay(np.asarray(under), grid, box))
+
+
+def _grid(count: int, aspect: float) -> tuple[int, tuple[int, int]]:
+    """Columns of tiles, and (width, height) of one: as large as the page and `TALLEST` allow."""
+    columns = min(count, 4 if aspect >= 0.9 else 8)
+    width = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) / columns
+    height = min(width / aspect, TALLEST)
+    return columns, (max(round(height * aspect), 1), max(round(height), 1))
+
+
+def _head(pen: ImageDraw.ImageDraw, explanation: Explanation, note: str) -> None:
+    clip = explanation.clip
+    best = explanation.predictions[0] if explanation.predictions else None
+    title = f"{best.label} - {best.score:.0%}" if best else "no label"
+    pen.text((MARGIN, 28), fitted(title, 30, WIDTH - 2 * MARGIN), font=font(30), fill=INK)
+    facts = f"{explanation.name} · {clip.width} x {clip.height} · {clip.duration:.1f} s · {clip.fps:.4g} frames/s"
+    pen.text((MARGIN, 70), fitted(facts, 15, WIDTH / 2), font=font(15), fill=SOFT)
+    if note:
+        pen.text(
+            (WIDTH - MARGIN, 70), fitted(note, 15, WIDTH / 2 - 2 * MARGIN), font=font(15), fill=ACCENT, anchor="ra"
+        )
+
+
+def _caption(
+    pen: ImageDraw.ImageDraw,
+    explanation: Explanation,
+    step: int,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    *,
+    strongest: bool,
+) -> None:
+    """Seconds and share under a tile; the strongest step of the clip is framed."""
+    x, y = corner
+    colour = ACCENT if strongest else SOFT
+    if strongest:
+        pen.rectangle((x - 3, y - 3, x + size[0] + 2, y + size[1] + 2), outline=ACCENT, width=3)
+    start, end = explanation.seconds[step]
+    digits = 1 if np.allclose(explanation.seconds, explanation.seconds.round(1), atol=1e-3) else 2
+    seconds = f"{start:.{digits}f} - {end:.{digits}f} s"
+    pen.text((x, y + size[1] + 8), seconds, font=font(15), fill=INK)
+    share = f"{explanation.temporal[step]:.0%}"
+    if pen.textlength(share + "   " + seconds, font(15)) < size[0]:
+        pen.text((x + size[0], y + size[1] + 8), share, font=font(15), fill=colour, anchor="ra")
+
+
+def _curve(
+    pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple[int, int, int, int], shown: Sequence[int]
+) -> None:
+    """Attention over time as a bar a step, as wide as its seconds, against the even share."""
+    x0, y0, x1, y1 = area
+    seconds, temporal = explanation.seconds, explanation.temporal
+    first, last = float(seconds.min()), float(max(seconds.max(), seconds.min() + 1e-3))
+    most = max(float(temporal.max()), 1e-9) * 1.1
+    even = 1 / len(temporal)
+    pen.text((x0, y0), "When: share of the attention, by seconds of the video", font=font(15), fill=INK)
+    top = y0 + 30
+
+    def across(second: float) -> float:
+        return x0 + (second - first) / (last - first) * (x1 - x0)
+
+    def up(share: float) -> float:
+        return y1 - max(share, 0) / most * (y1 - top)
+
+    for step, share in enumerate(temporal):
+        left, right = across(seconds[step, 0]), across(seconds[step, 1])
+        colour = ACCENT if step == int(np.argmax(temporal)) else BAR if step in shown else (164, 168, 206)
+        pen.rectangle((left, min(up(float(share)), y1 - 1), max(right - 2, left + 1), y1), fill=colour)
+    for dash in range(x0, x1, 9):
+        pen.line((dash, up(even), min(dash + 4, x1), up(even)), fill=INK)
+    if even < most:
+        pen.text(
+            (x1, y0),
+            f"dashed: even share, {even:.1%}" + (" · dark: shown above" if len(shown) < len(temporal) else ""),
+            font=font(13),
+            fill=SOFT,
+            anchor="ra",
+        )
+    pen.line((x0, y1 + 1, x1, y1 + 1), fill=INK)
+    for second in ticks(first, last):
+        pen.line((across(second), y1 + 1, across(second), y1 + 6), fill=INK)
+        pen.text((across(second), y1 + 9), f"{second:g} s", font=font(13), fill=SOFT, anchor="ma")
+
+
+def _labels(pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple[int, int, int, int]) -> None:
+    x0, y0, x1, _ = area
+    pen.text((x0, y0), "Labels", font=font(15), fill=INK)
+    for row, guess in enumerate(explanation.predictions[:5]):
+        y = y0 + 32 + row * 27
+        pen.text((x0, y), fitted(guess.label, 14, 176), font=font(14), fill=INK)
+        bar = x0 + 186
+        pen.rectangle((bar, y + 2, x1 - 50, y + 14), fill=LINE)
+        filled = bar + guess.score * (x1 - 50 - bar)
+        if filled >= bar + 1:
+            pen.rectangle((bar, y + 2, filled, y + 14), fill=ACCENT if row == 0 else BAR)
+        pen.text((x1, y), f"{guess.score:.1%}", font=font(14), fill=SOFT, anchor="ra")
+
+
+def _foot(page: Image.Image, explanation: Explanation, y: int) -> None:
+    """The colour scale with its meaning, and what made the map."""
+    pen = ImageDraw.Draw(page)
+    pen.line((MARGIN, y - 22, WIDTH - MARGIN, y - 22), fill=LINE)
+    scale = Image.fromarray(table()[None]).resize((220, 14), Image.Resampling.BILINEAR)
+    page.paste(scale, (MARGIN, y + 4))
+    pen.rectangle((MARGIN, y + 4, MARGIN + 219, y + 17), outline=LINE)
+    pen.text((MARGIN, y + 23), "0", font=font(13), fill=SOFT)
+    times = float(explanation.joint.max()) * explanation.joint.size
+    pen.text((MARGIN + 220, y + 23), f"{times:.3g} x the even share", font=font(13), fill=SOFT, anchor="ra")
+    t, h, w = explanation.joint.shape
+    target = "" if explanation.target is None else f", target {explanation.target}"
+    model = explanation.model
+    method = f"method {explanation.method}, version {explanation.method_version}{target}"
+    what = f"Where: {method} · {t} steps of {h} x {w} cells"
+    who = f"Model {model.name} {model.version} ({model.family}, {model.classes} classes)"
+    pen.text((MARGIN + 260, y + 1), fitted(what, 14, WIDTH - 2 * MARGIN - 260), font=font(14), fill=INK)
+    pen.text((MARGIN + 260, y + 23), fitted(who, 14, WIDTH - 2 * MARGIN - 260), font=font(14), fill=SOFT)
+
+
+def fitted(text: str, size: float, width: float) -> str:
+    """The text on one line, cut with "..." where it is wider than `width` pixels."""
+    line = " ".join(text.split())
+    if font(size).getlength(line) <= width:
+        return line
+    while line and font(size).getlength(line + "...") > width:
+        line = line[:-1]
+    return line + "..."
+
+
+def ticks(first: float, last: float) -> list[float]:
+    """Up to 11 round seconds from first to last."""
+    raw = (last - first) / 10
+    base = 10 ** np.floor(np.log10(raw))
+    step = next(base * factor for factor in (1, 2, 5, 10) if base * factor >= raw * 0.999)
+    count = np.arange(np.ceil(first / step - 1e-9), np.floor(last / step + 1e-9) + 1)
+    return [round(float(number * step), 6) + 0.0 for number in count]

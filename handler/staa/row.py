@@ -1,0 +1,36 @@
+"""One request on its way through the handler."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from staa.errors import StaaError
+from staa.types import Box, Clip, Result
+from staa.wire import Request
+
+
+@dataclass(slots=True)
+class Row:
+    """What has become of one request of a batch so far; the only type here that changes."""
+
+    number: int
+    """Its place in the batch."""
+    request: Request | None = None
+    clip: Clip | None = None
+    pixels: Tensor | None = None
+    """(1, T, 3, h, w)."""
+    box: Box = (0, 0, 0, 0)
+    result: Result | None = None
+    error: StaaError | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage -> wall time, in the order of the stages."""
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note how long a stage took, where it succeeded."""
+        began = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - began

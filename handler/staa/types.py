@@ -1,0 +1,186 @@
+"""What flows from the bytes of a video to its explanation: every field with its shape and unit, checked here only."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from staa.errors import OptionError
+
+Floats = NDArray[np.float32]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Frames sampled from one video, each with its place in the source."""
+
+    frames: NDArray[np.uint8]
+    """(T, H, W, 3) RGB, in display orientation."""
+    seconds: NDArray[np.float64]
+    """(T,) source time of each frame, ascending; the source's first frame is at 0."""
+    indices: NDArray[np.int64]
+    """(T,) number of each frame in the source, ascending; the first frame is 0."""
+    fps: float
+    """Mean frame rate of the source, frames per second."""
+    duration: float
+    """Length of the whole source, seconds."""
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
+            msg = f"frames must be (T, H, W, 3) uint8, got {self.frames.shape} {self.frames.dtype}"
+            raise ValueError(msg)
+        wanted = (len(self.frames),)
+        if self.seconds.shape != wanted or self.indices.shape != wanted:
+            msg = f"one time and one index a frame: {wanted = }, got {self.seconds.shape = }, {self.indices.shape = }"
+            raise ValueError(msg)
+        if len(self.frames) == 0 or np.any(np.diff(self.seconds) < 0) or np.any(np.diff(self.indices) < 0):
+            msg = f"at least one frame, times and indices ascending, got {self.seconds = }, {self.indices = }"
+            raise ValueError(msg)
+        if not (self.fps > 0 and self.duration >= 0):
+            msg = f"fps must be positive and duration not negative, got {self.fps = }, {self.duration = }"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The token grid of a model."""
+
+    t: int
+    """Token steps in time."""
+    h: int
+    """Rows of patches."""
+    w: int
+    """Columns of patches."""
+    tubelet: int
+    """Sampled frames that one token step covers."""
+
+    def __post_init__(self) -> None:
+        if min(self.t, self.h, self.w, self.tubelet) < 1:
+            msg = f"a grid has at least one token in every direction, got {self}"
+            raise ValueError(msg)
+
+    @property
+    def frames(self) -> int:
+        """Frames that the model wants."""
+        return self.t * self.tubelet
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(t, h, w)."""
+        return self.t, self.h, self.w
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What one forward pass leaves: the logits of all rows, and the attention that was read for some of them."""
+
+    logits: Tensor
+    """(B, K) float32."""
+    rows: tuple[int, ...]
+    """Rows of the batch whose attention was read, R of them, ascending."""
+    space: Tensor | None
+    """(L, R, t, h*w) float32: the row that is read in each of L blocks."""
+    time: Tensor | None
+    """(L, R, h*w, t, t) float32, divided attention only: for each patch, from step (query) to step (key)."""
+
+    def __post_init__(self) -> None:
+        if bool(self.rows) != (self.space is not None):
+            msg = f"attention is read exactly for the rows named, got {self.rows = }, {self.space is None = }"
+            raise ValueError(msg)
+        if self.space is not None and (self.space.ndim != 4 or self.space.shape[1] != len(self.rows)):
+            msg = f"space must be (L, {len(self.rows)}, t, h*w), got {tuple(self.space.shape)}"
+            raise ValueError(msg)
+        if self.space is not None and self.time is not None:
+            blocks, rows, steps, patches = self.space.shape
+            if self.time.shape != (blocks, rows, patches, steps, steps):
+                msg = f"time must be {(blocks, rows, patches, steps, steps)}, got {tuple(self.time.shape)}"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Where and when the model looked: a distribution over its tokens."""
+
+    joint: Floats
+    """(t, h, w), not negative, sum 1."""
+    grid: Grid
+    method: str
+
+    def __post_init__(self) -> None:
+        if self.joint.shape != self.grid.shape:
+            msg = f"joint must be {self.grid.shape}, got {self.joint.shape}"
+            raise ValueError(msg)
+        if not (self.joint.min() >= 0 and math.isclose(float(self.joint.sum(dtype=np.float64)), 1, abs_tol=1e-5)):
+            msg = f"joint must be a distribution, got {self.joint.min() = }, {self.joint.sum() = }"
+            raise ValueError(msg)
+
+    @property
+    def temporal(self) -> Floats:
+        """(t,) when: sum over space, sum 1."""
+        return np.asarray(self.joint.sum((1, 2)))
+
+    @property
+    def spatial(self) -> Floats:
+        """(h, w) where: sum over time, sum 1."""
+        return np.asarray(self.joint.sum(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one request asks for."""
+
+    explain: bool = True
+    """Whether a map is wanted beside the labels."""
+    top_k: int | None = None
+    """How many labels, 1 to the number of classes; None is 5, or all where there are fewer."""
+    method: str = "staa"
+    start: float | None = None
+    """Seconds of the source; None is its begin."""
+    end: float | None = None
+    """Seconds of the source; None is its end."""
+    mass: float = 0.7
+    """Share of the distribution that the dynamic threshold keeps, 0..1."""
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and self.top_k < 1:
+            msg = f"top_k is {self.top_k}: expected 1 or more"
+            raise OptionError(msg)
+        if not 0 <= self.mass <= 1:
+            msg = f"mass is {self.mass}: expected a number from 0 to 1"
+            raise OptionError(msg)
+        for name, value in (("start", self.start), ("end", self.end)):
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                msg = f"{name} is {value}: expected seconds of the video, 0 or more"
+                raise OptionError(msg)
+        if self.end is not None and self.end <= (self.start or 0):
+            msg = f"end is {self.end}, start is {self.start or 0}: expected start before end"
+            raise OptionError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One label and its score."""
+
+    class_id: int
+    label: str
+    score: float
+    """Softmax probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the model says of one clip."""
+
+    predictions: tuple[Prediction, ...]
+    """Best first."""
+    box: Box
+    """The part of the source frame that the model saw: x0, y0, x1, y1, pixels in display orientation."""
+    steps: NDArray[np.float64]
+    """(t, 2) start and end of each token step, seconds of the source."""
+    attribution: Attribution | None
+    """None where no map was asked for."""
+    threshold: float | None
+    """The focused map is `joint >= threshold`; None where no map was asked for."""

@@ -1,0 +1,300 @@
+"""The bytes or the path of a video -> a Clip, within limits.
+
+The packets of the video stream are read first, which decodes nothing and takes milliseconds. Where they tell which
+frames will be displayed and when, only what the wanted frames depend on is decoded: from the key frame before each to
+the frame itself. Where they do not (no times, edit lists, fields, a start between key frames), everything is decoded
+twice, to count and to keep. Both ways give frame i of the source the same number i. Nothing is written to disk, and
+nothing that the source names is opened: playlists are no video.
+"""
+
+import io
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.sidedata.sidedata import SideData
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from staa import errors, sampling
+from staa.types import Clip
+
+Source = bytes | bytearray | memoryview | str | Path | BinaryIO
+_Packet: TypeAlias = "Packet[VideoStream]"
+_Found: TypeAlias = Iterator[tuple[int, VideoFrame]]
+_Find: TypeAlias = Callable[[NDArray[np.int64]], _Found]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server spends on one video."""
+
+    bytes: int = 64 * 2**20  # of the source
+    pixels: int = 4096 * 2304  # of one frame
+    duration: float = 600.0  # seconds of video
+    frames: int = 20_000  # decoded, on the way to the wanted ones too
+    seconds: float = 30.0  # of wall time
+
+
+LIMITS = Limits()
+
+# No playlists, still images, or text that libav would draw; and no protocol for whatever a container may name.
+_FORMATS = "mov,matroska,mpegts,avi,mpeg,flv,asf,ogg,mxf,gif,ivf,h264,hevc"
+# Here one packet is one displayed frame, with its time: AVI has no display times, VP8 has frames that are never shown.
+_PLANNED_FORMATS = {"mov", "matroska", "mpegts"}
+_PLANNED_CODECS = {"h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg", "prores"}
+_VIDEO_HEAD = re.compile(
+    rb".{4}(ftyp|moov|mdat|free|wide|skip)|\x1a\x45\xdf\xa3|\0\0\1\xba|FLV\1|RIFF.{4}AVI |G.{187}G.{187}G", re.DOTALL
+)
+_STILL_HEAD = re.compile(rb".{4}ftyp(avif|heic|heix|mif1)", re.DOTALL)
+_STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+
+
+def decode(
+    source: Source, frames: int, start: float | None = None, end: float | None = None, limits: Limits = LIMITS
+) -> Clip:
+    """Decode `frames` frames, spread uniformly over [start, end) seconds of a video.
+
+    Display rotation, colour matrix and colour range are applied; frames repeat where the segment holds fewer. Safe to
+    call from many threads at once; everything is released before it returns.
+
+    Args:
+        source: the bytes of a video, its path, or a binary file, which is read from its start and left open.
+        frames: number of frames wanted.
+        start: start of the segment, seconds; None is the start of the video.
+        end: end of the segment, seconds; None is the end of the video.
+        limits: what may be spent.
+
+    Raises:
+        OptionError: the segment is none.
+        TooLargeError: a limit is passed; its subclass says which.
+        NotVideoError: the source is no container with a video stream.
+        DecodeError: the video, or a frame on the way to a wanted one, cannot be read.
+        NoFramesError: the video holds no frame in the segment.
+    """
+    deadline = time.monotonic() + limits.seconds
+    with _opened(source, limits) as file, _container(file) as container:
+        stream = _stream(container)
+        decoder = _Decoder(stream, limits, deadline)
+        packets = decoder.packets(container)
+        last = max(packets, key=lambda packet: packet.pts or 0).duration or 0
+        facts = float(stream.time_base or 0), last, stream.average_rate, stream.guessed_rate
+
+        def clip(ticks: Sequence[int | None], find: _Find) -> Clip:
+            seconds, fps, duration = sampling.timeline(ticks, *facts)
+            if duration > limits.duration:
+                msg = f"the video lasts {duration:.1f} s, at most {limits.duration:g} s are taken: cut it"
+                raise errors.TooLongError(msg)
+            indices = sampling.choose(seconds, duration, frames, start, end)
+            return Clip(_kept(find(indices), indices, len(seconds)), seconds[indices], indices, fps, duration)
+
+        if _plannable(container, stream, packets):
+            ticks = [packet.pts or 0 for packet in packets]
+            try:
+                return clip(sorted(ticks), lambda indices: decoder.planned(packets, ticks, indices))
+            except errors.DecodeError as error:  # where frames break what packets promise, all are decoded
+                if isinstance(error, errors.NoFramesError):
+                    raise
+        seen = [frame.pts for frame in decoder.frames([packets])]
+        return clip(seen, lambda _: decoder.counted(packets, seen))
+
+
+def _kept(found: _Found, indices: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
+    """Keep the frames at `indices`, (T, H, W, 3), out of ascending (number, frame) pairs; read no more than needed."""
+    missing = set(indices.tolist())
+    images = np.empty(0, np.uint8)
+    width = height = 0
+    for number, frame in found:
+        if number not in missing or frame.is_corrupt:
+            continue
+        width, height = width or frame.width, height or frame.height  # a size that changes is scaled to the first
+        image = _image(frame, width, height)
+        if not images.size:
+            images = np.empty((len(indices), *image.shape), np.uint8)
+        images[indices == number] = image
+        missing.remove(number)
+        if not missing:
+            return images
+    msg = f"frame {min(missing)} of {count} cannot be decoded: send a video that plays to its end"
+    raise errors.DecodeError(msg)
+
+
+class _Decoder:
+    """The decoder of one stream, which watches the limits."""
+
+    def __init__(self, stream: VideoStream, limits: Limits, deadline: float) -> None:
+        self.stream, self.limits, self.deadline = stream, limits, deadline
+        self.context = stream.codec_context
+        self.context.thread_type = "AUTO"
+        self.check_pixels(self.context.width, self.context.height)
+
+    def packets(self, container: InputContainer) -> list[_Packet]:
+        """Read all packets of the stream, in decoding order; a file that ends before its index does is an error."""
+        packets: list[_Packet] = []
+        while True:
+            try:
+                for packet in container.demux(self.stream):
+                    self.check_time()
+                    if packet.size:
+                        packets.append(packet)
+                break
+            except IndexError:  # a stream that begins in mid-file, which PyAV does not know: go on after its packet
+                continue
+            except FFmpegError as error:
+                msg = f"the file cannot be read beyond frame {len(packets)}: {error.strerror}"
+                raise errors.DecodeError(msg) from error
+        if not packets:
+            raise errors.NoFramesError("the video stream holds no frame: send a video with at least one")
+        if container.format.name == "gif" and len(packets) == 1:
+            raise errors.NotVideoError("a GIF with a single frame is a still image: send a video")
+        if len(packets) < (listed := len(self.stream.index_entries)):
+            msg = f"the file is cut off: frame {len(packets)} of {listed} cannot be read; send the whole file"
+            raise errors.DecodeError(msg)
+        return packets
+
+    def planned(self, packets: list[_Packet], ticks: list[int], indices: NDArray[np.int64]) -> _Found:
+        """Decode what the frames at `indices` depend on: (number, frame) pairs, an error where a promise is broken."""
+        display = sorted(ticks)
+        number = {tick: i for i, tick in enumerate(display)}
+        wanted = {display[i] for i in indices}
+        runs = sampling.runs(ticks, [packet.is_keyframe for packet in packets], wanted)
+        previous = -1
+        for frame in self.frames([packets[run] for run in runs], wanted):
+            if frame.pts is None or frame.pts not in number:
+                raise errors.DecodeError("a frame was displayed that no packet announced")
+            if number[frame.pts] > previous:  # what leads the key frame of a run belongs to the run before
+                previous = number[frame.pts]
+                yield previous, frame
+
+    def counted(self, packets: list[_Packet], seen: Sequence[int | None]) -> _Found:
+        """Decode everything again: (number, frame) pairs, an error where this pass differs from the first."""
+        for number, frame in enumerate(self.frames([packets])):
+            if number >= len(seen) or frame.pts != seen[number]:
+                raise errors.DecodeError("the video decodes differently each time: send it in another encoding")
+            yield number, frame
+
+    def frames(self, runs: Sequence[Sequence[_Packet]], wanted: Collection[int] = ()) -> Iterator[VideoFrame]:
+        """Decode runs of packets, each from a key frame on; where some are `wanted`, by time, others may be missing."""
+        total = sum(map(len, runs))
+        if total > self.limits.frames:
+            msg = f"{total} frames would have to be decoded, at most {self.limits.frames} are: send a shorter video"
+            raise errors.TooManyFramesError(msg)
+        # In HEVC a frame that is no reference in its own layer may be one for the next: only H.264 can leave them out.
+        skips = bool(wanted) and self.context.codec.canonical_name == "h264"
+        shown = 0
+        for run in runs:
+            self.context.flush_buffers()
+            for packet in (*run, None):
+                self.check_time()
+                if packet is not None:
+                    self.context.skip_frame = "NONREF" if skips and packet.pts not in wanted else "DEFAULT"
+                try:
+                    decoded = self.stream.decode(packet)
+                except FFmpegError as error:
+                    if not shown:  # a recording may start between two key frames
+                        continue
+                    msg = f"the video cannot be decoded beyond frame {shown}: {error.strerror}"
+                    raise errors.DecodeError(msg) from error
+                for frame in decoded:
+                    self.check_pixels(frame.width, frame.height)
+                    shown += 1
+                    yield frame
+
+    def check_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            msg = f"decoding took more than {self.limits.seconds:g} s: send a shorter or smaller video"
+            raise errors.TooSlowError(msg)
+
+    def check_pixels(self, width: int, height: int) -> None:
+        if width * height > self.limits.pixels:
+            msg = f"a frame of {width}x{height} has more than {self.limits.pixels} pixels: scale the video down"
+            raise errors.TooManyPixelsError(msg)
+
+
+def _plannable(container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> bool:
+    """Tell whether the packets alone say which frames are displayed, and when."""
+    ticks = [packet.pts for packet in packets if packet.pts is not None]
+    return (
+        container.format.name.split(",")[0] in _PLANNED_FORMATS
+        and stream.codec_context.codec.canonical_name in _PLANNED_CODECS
+        and stream.codec_context.field_order in {0, 1}  # unknown, progressive
+        and len(set(ticks)) == len(packets)
+        and packets[0].is_keyframe
+        and packets[0].pts == min(ticks)
+        and not any(p.is_discard or p.is_corrupt or p.has_sidedata("new_extradata") for p in packets)
+    )
+
+
+def _image(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+    """Convert a frame to (H, W, 3) RGB of `width` and `height`, then turn it; where no matrix is named it is BT.601."""
+    try:
+        image = frame.reformat(width, height, "rgb24", dst_color_range="JPEG").to_ndarray()
+    except (FFmpegError, ValueError) as error:
+        msg = f"frames of format {frame.format.name} cannot be converted to RGB: {error}"
+        raise errors.DecodeError(msg) from error
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if isinstance(matrix, SideData):  # the point (x, y) is displayed at (a x + c y, b x + d y)
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5]
+        turned = abs(int(b)) > abs(int(a))
+        image, right, down = (image.transpose(1, 0, 2), c, b) if turned else (image, a, d)
+        image = image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
+    return np.asarray(image, np.uint8)
+
+
+@contextmanager
+def _opened(source: Source, limits: Limits) -> Iterator[BinaryIO]:
+    """Give a seekable binary file at its start, once it is known to be small enough."""
+    with ExitStack() as stack:
+        if isinstance(source, bytes | bytearray | memoryview):
+            file: BinaryIO = io.BytesIO(source)
+        elif isinstance(source, str | Path):
+            file = stack.enter_context(Path(source).open("rb"))
+        else:
+            file = source if source.seekable() else io.BytesIO(source.read(limits.bytes + 1))
+        if file.seek(0, io.SEEK_END) > limits.bytes:
+            msg = f"the video has more than {limits.bytes} bytes: cut it, scale it down or encode it smaller"
+            raise errors.TooManyBytesError(msg)
+        file.seek(0)
+        yield file
+
+
+@contextmanager
+def _container(file: BinaryIO) -> Iterator[InputContainer]:
+    """Open a container of video. Raises NotVideoError, or DecodeError where the file starts like one."""
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
+    head = file.read(1024)
+    file.seek(0)
+    if _STILL_HEAD.match(head):
+        raise errors.NotVideoError("a still image came: send a video")
+    try:
+        container = av.open(file, "r", options=options, metadata_errors="ignore")
+    except (FFmpegError, ValueError) as error:
+        if _VIDEO_HEAD.match(head):
+            msg = f"the video's container cannot be read, it may be cut off or damaged: {error}"
+            raise errors.DecodeError(msg) from error
+        raise errors.NotVideoError("no video in a known container: send MP4, MOV, MKV, WebM, AVI or MPEG-TS") from error
+    with container:
+        yield container
+
+
+def _stream(container: InputContainer) -> VideoStream:
+    """Pick the best video stream; pictures attached to music are none."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & _STILL]
+    if not streams:
+        raise errors.NotVideoError("the container holds no video stream: send a video")
+    best = container.streams.best("video")
+    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
+    if stream.codec_context is None:
+        raise errors.DecodeError("the video's codec is not known here: encode it as H.264")
+    return stream

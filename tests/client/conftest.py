@@ -1,0 +1,145 @@
+"""A generated video, and what a server of the contract would say of it in each encoding."""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import av
+import httpx2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from staa_client import Client, Explanation
+
+STEPS, CELLS = 16, 12
+Server = Callable[[httpx2.Request], httpx2.Response]
+
+
+def centre(step: float) -> tuple[float, float]:
+    """Where the bright object is at a step, 0 to 15: x, y in pixels of the 320x240 source."""
+    return 90 + 9 * step, 70 + 7 * step
+
+
+def video(width: int = 320, height: int = 240, frames: int = 64, fps: int = 8) -> bytes:
+    """An mp4 of textured background and one bright moving disc."""
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(40, 130, (height // 20 + 1, width // 20 + 1, 3)).astype(np.uint8)
+    back = np.kron(coarse, np.ones((20, 20, 1), np.uint8))[:height, :width]
+    rows, columns = np.mgrid[:height, :width]
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(frames):
+            picture = back.copy()
+            x, y = centre(number / frames * STEPS)
+            picture[(columns - x * width / 320) ** 2 + (rows - y * height / 240) ** 2 < 15**2] = (250, 240, 90)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def maps(box: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    """A joint map (16, 12, 12) on the disc, strongest in the middle of the clip, over a floor."""
+    x0, y0, x1, y1 = box
+    x = x0 + (np.arange(CELLS) + 0.5) * (x1 - x0) / CELLS
+    y = y0 + (np.arange(CELLS) + 0.5) * (y1 - y0) / CELLS
+    joint = np.empty((STEPS, CELLS, CELLS))
+    for step in range(STEPS):
+        at = centre(step + 0.5)
+        blob = np.exp(-((x[None] - at[0]) ** 2 + (y[:, None] - at[1]) ** 2) / (2 * 22.0**2))
+        joint[step] = 0.006 + blob * (0.15 + np.exp(-((step - 9) ** 2) / 8))
+    return np.asarray(joint / joint.sum(), np.float32)
+
+
+def document(
+    width: int = 320, height: int = 240, box: tuple[int, int, int, int] = (40, 0, 280, 240), label: str = "moves down"
+) -> dict[str, Any]:
+    """The server's reply to /explanations with `maps="json"`, as Python data."""
+    joint = maps(box)
+    frames = [2 + 4 * step for step in range(STEPS)]
+    labels = [label, "moves right", "grows", "moves up", "spins"]
+    scores = [0.9312, 0.0411, 0.0163, 0.0071, 0.0043]
+    ordered = np.sort(joint, axis=None)[::-1]
+    threshold = ordered[np.searchsorted(np.cumsum(ordered), 0.7)]
+
+    def short(values: NDArray[np.float32]) -> Any:  # nested lists
+        return json.loads(json.dumps(values.tolist()), parse_float=lambda text: float(f"{float(text):.5g}"))
+
+    return {
+        "model": {"name": "motions", "version": "1.0", "family": "timesformer", "classes": 8},
+        "predictions": [
+            {"class_id": i, "label": name, "score": score}
+            for i, (name, score) in enumerate(zip(labels, scores, strict=True))
+        ],
+        "clip": {
+            "width": width,
+            "height": height,
+            "fps": 8.0,
+            "duration": 8.0,
+            "frames": frames,
+            "times": [frame / 8 for frame in frames],
+            "box": list(box),
+        },
+        "explanation": {
+            "method": "staa",
+            "method_version": "1",
+            "target": None,
+            "shape": list(joint.shape),
+            "steps": [[step / 2, (step + 1) / 2] for step in range(STEPS)],
+            "temporal": short(joint.sum((1, 2))),
+            "spatial": short(joint.sum(0)),
+            "joint": short(joint),
+            "threshold": float(f"{threshold:.5g}"),
+        },
+    }
+
+
+def encoded(reply: dict[str, Any], encoding: str) -> bytes:
+    """The reply's body with its maps as json, base64 or npz."""
+    names = ("temporal", "spatial", "joint")
+    fields = reply["explanation"]
+    if encoding == "base64":
+        halves = {name: np.asarray(fields[name], "<f2") for name in names}
+        packed = {
+            name: {"dtype": "<f2", "shape": list(half.shape), "data": base64.b64encode(half.tobytes()).decode()}
+            for name, half in halves.items()
+        }
+        return json.dumps(reply | {"explanation": fields | packed}).encode()
+    if encoding == "npz":
+        rest = reply | {"explanation": {name: value for name, value in fields.items() if name not in names}}
+        buffer = io.BytesIO()
+        temporal, spatial, joint = (np.asarray(fields[name], np.float32) for name in names)
+        text = np.frombuffer(json.dumps(rest).encode(), np.uint8)
+        np.savez(buffer, temporal=temporal, spatial=spatial, joint=joint, reply=text)
+        return buffer.getvalue()
+    return json.dumps(reply).encode()
+
+
+def server(reply: dict[str, Any] | None = None) -> Server:
+    """A server of the contract: labels on /predictions, maps in the encoding that is asked for on /explanations."""
+    whole = reply or document()
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.startswith("/explanations/"):
+            return httpx2.Response(200, content=encoded(whole, request.headers.get("x-staa-maps", "json")))
+        labels = {name: value for name, value in whole.items() if name != "explanation"}
+        return httpx2.Response(200, content=json.dumps(labels).encode())
+
+    return answer
+
+
+@pytest.fixture(scope="session")
+def clip() -> bytes:
+    """A landscape video, 320x240, 64 frames."""
+    return video()
+
+
+@pytest.fixture
+def explanation(clip: bytes) -> Explanation:
+    """The landscape video explained, with its bytes as the source."""
+    with Client(transport=httpx2.MockTransport(server())) as client:
+        return client.explain(clip, maps="npz")

@@ -1,0 +1,133 @@
+"""The command, against a server on loopback."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from staa_client.cli import main
+from tests.client.conftest import document, server
+
+
+class Door(BaseHTTPRequestHandler):
+    """Hands real requests to the fake server; a body that is no mp4 is refused as the contract says."""
+
+    def do_POST(self) -> None:
+        """Answer one request."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        request = httpx2.Request("POST", f"http://server{self.path}", headers=dict(self.headers), content=body)
+        reply = server(document(label="moves \x1b[31mdown"))(request)
+        if b"ftyp" not in body[:16]:
+            reply = httpx2.Response(415, json={"error": {"code": "not_a_video", "message": "noise came, send a video"}})
+        self.send_response(reply.status_code)
+        self.send_header("Content-Length", str(len(reply.content)))
+        self.end_headers()
+        self.wfile.write(reply.content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is http.server's
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The address of a server on loopback."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as door:
+        thread = threading.Thread(target=door.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{door.server_port}"
+        door.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def path(clip: bytes, tmp_path: Path) -> Path:
+    """The video as a file."""
+    file = tmp_path / "clip.mp4"
+    file.write_bytes(clip)
+    return file
+
+
+def test_explain_says_what_when_and_where(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has the labels, the strongest seconds and the strongest region, and the files are written."""
+    outputs = [path.with_suffix(ending) for ending in (".html", ".png")]
+    code = main(["explain", str(path), "--server", url, "-o", str(outputs[0]), "-o", str(outputs[1])])
+    printed = capsys.readouterr()
+    assert code == 0
+    assert "93.1%" in printed.out
+    assert "when   4.50 - 5.00 s" in printed.out
+    assert "in pixels of 320 x 240" in printed.out
+    assert "\x1b" not in printed.out
+    assert all(output.stat().st_size > 10_000 for output in outputs)
+    assert printed.err.count("wrote ") == 2
+
+
+def test_json_is_the_reply(
+    url: str, path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--json` prints the contract's JSON and nothing else; the server's address may come from the environment."""
+    monkeypatch.setenv("STAA_SERVER", url)
+    assert main(["predict", str(path), "--json"]) == 0
+    reply = json.loads(capsys.readouterr().out)
+    assert reply["predictions"][0]["score"] == 0.9312
+    assert "explanation" not in reply
+
+
+def one_line(text: str) -> bool:
+    """Whether it is one line that starts with the command's name."""
+    return text.startswith("staa: ") and text.count("\n") == 1
+
+
+def test_a_no_of_the_server_is_exit_1(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server's code and message are on one line."""
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(b"noise")
+    assert main(["explain", str(noise), "--server", url]) == 1
+    error = capsys.readouterr().err
+    assert one_line(error)
+    assert "415 not_a_video: noise came, send a video" in error
+
+
+def test_wrong_usage_is_exit_2(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing file, an unknown ending and a bad address are told before anything is sent."""
+    for arguments in (
+        ["predict", str(path) + ".none", "--server", url],
+        ["explain", str(path), "--server", url, "-o", "x.gif"],
+        ["explain", str(path), "--server", "nowhere"],
+    ):
+        assert main(arguments) == 2
+        assert one_line(capsys.readouterr().err)
+    with pytest.raises(SystemExit) as caught:
+        main(["explain"])
+    assert caught.value.code == 2
+
+
+def test_no_server_is_exit_3(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody at the address: one line with what to do."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["predict", str(path), "--server", url]) == 3
+    error = capsys.readouterr().err
+    assert one_line(error)
+    assert "./serve.sh" in error
+
+
+def test_standard_input_is_a_video_too(url: str, clip: bytes) -> None:
+    """`-` reads the video from a pipe."""
+    command = [sys.executable, "-m", "staa_client.cli", "predict", "-", "--server", url]
+    done = subprocess.run(command, input=clip, capture_output=True, check=True)
+    assert b"93.1%" in done.stdout
+
+
+def test_the_package_loads_little() -> None:
+    """Importing the client loads neither torch nor the server's core nor what only pictures need."""
+    script = "import staa_client, sys; print(sorted({'torch', 'staa', 'PIL', 'av'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"

@@ -1,0 +1,140 @@
+"""The report: one file, nothing from outside, and no string from outside that could act."""
+
+import base64
+import dataclasses
+import html.parser
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from PIL import Image
+
+from staa_client import Client, Explanation
+from staa_client.report import _script, jpegs, report
+from staa_client.video import frames_at
+from tests.client.conftest import document, server
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> {{data}} &amp; \" '"
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would see: elements with their attributes, and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep an element."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Keep a text."""
+        self.texts.append(data)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The embedded numbers and frames."""
+        place = [tag for tag, _ in self.elements if tag == "script"]
+        assert place == ["script", "script"]
+        found: dict[str, Any] = next(json.loads(text) for text in self.texts if text.startswith('{"width"'))
+        return found
+
+
+@pytest.fixture
+def text(explanation: Explanation, tmp_path: Path) -> str:
+    """A saved report."""
+    return explanation.save(tmp_path / "x.html").read_text("utf-8")
+
+
+def test_it_loads_nothing_from_outside(text: str) -> None:
+    """No address, no link, no import and no source but data; a policy in the page forbids the rest."""
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r'"frames": \[.*?\]', "", text).replace("// The", ""))
+    page = Page(text)
+    for tag, attributes in page.elements:
+        assert not {"src", "href", "srcset", "action", "data"} & set(attributes), tag
+    policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_the_frames_and_the_map_are_in_it(explanation: Explanation, text: str) -> None:
+    """The page holds every sampled frame as JPEG, and the map, its times and regions as numbers."""
+    data = Page(text).data
+    assert len(data["frames"]) == len(data["numbers"]) == len(data["times"]) == 16
+    first = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["frames"][0]))))
+    assert isinstance(explanation.source, bytes)
+    truth = frames_at(explanation.source, [data["numbers"][0]])[0]
+    assert first.shape == truth.shape
+    assert np.abs(first.astype(int) - truth).mean() < 8
+    joint = np.reshape(data["joint"], data["shape"]) / 10_000
+    np.testing.assert_allclose(joint, explanation.joint / explanation.joint.max(), atol=1e-4)
+    np.testing.assert_allclose(data["temporal"], explanation.temporal, rtol=1e-4)
+    kept = joint >= data["threshold"] - 0.00005
+    assert np.all(kept[explanation.joint >= explanation.threshold])
+
+
+def test_hostile_strings_stay_text(explanation: Explanation) -> None:
+    """Labels, file names and model names with markup in them add no element and change no other value."""
+    nasty = dataclasses.replace(
+        explanation,
+        predictions=(dataclasses.replace(explanation.predictions[0], label=HOSTILE), *explanation.predictions[1:]),
+        model=dataclasses.replace(explanation.model, name=HOSTILE),
+        source=Path("/tmp") / HOSTILE.replace("/", "|"),  # noqa: S108  # never opened
+        target=HOSTILE,
+    )
+    plain, attacked = Page(report(explanation, None, "note")), Page(report(nasty, None, HOSTILE))
+    names = [tag for tag, _ in plain.elements]
+    assert [tag for tag, _ in attacked.elements] == names
+    assert attacked.data == plain.data
+    assert "".join(attacked.texts).count(HOSTILE) >= 4
+    assert not any("onerror" in attributes for _, attributes in attacked.elements)
+
+
+def test_hostile_labels_cannot_end_the_data() -> None:
+    """No text of the server reaches the script but escaped, even if it were data."""
+    with Client(transport=httpx2.MockTransport(server(document(label=HOSTILE)))) as client:
+        page = report(client.explain(b"x"), None)
+    assert page.count("</script>") == 2
+    assert "alert(1)</script>" not in page
+    escaped = _script({"label": HOSTILE})
+    assert not set("<>&") & set(escaped)
+    assert json.loads(escaped) == {"label": HOSTILE}
+
+
+def test_it_can_be_read_without_eyes_or_mouse(text: str) -> None:
+    """Canvases have a role and a name, the timeline takes the keyboard, controls have labels, the language is said."""
+    elements = Page(text).elements
+    for tag, attributes in elements:
+        if tag == "canvas":
+            assert attributes.get("role")
+            assert attributes.get("aria-label")
+    assert any(a.get("role") == "slider" and a.get("tabindex") == "0" for _, a in elements)
+    assert ("html", {"lang": "en"}) in elements
+    assert any(a.get("role") == "status" for _, a in elements)
+    assert "prefers-color-scheme: dark" in text
+    assert {tag for tag, _ in elements} >= {"main", "h1", "h2", "button", "label", "noscript", "table"}
+
+
+def test_it_says_what_made_it(text: str) -> None:
+    """Labels with scores, model, method, versions and the grid are in the text."""
+    words = " ".join(Page(text).texts)
+    for fact in ("moves down", "93.1%", "motions 1.0", "timesformer", "staa, version 1", "16 steps of 12 x 12 cells"):
+        assert fact in words
+
+
+def test_the_frames_are_capped() -> None:
+    """Frames shrink until all fit, keep their shape, and are never enlarged."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (720, 1280, 3)).astype(np.uint8)] * 4
+    large, small = jpegs(noise), jpegs(noise, most_bytes=300_000)
+    assert Image.open(io.BytesIO(large[0])).size == (640, 360)
+    assert sum(map(len, small)) <= 300_000
+    assert Image.open(io.BytesIO(jpegs([noise[0][:90, :160]])[0])).size == (160, 90)

@@ -1,0 +1,193 @@
+"""The contract without a server: every form of a request, every option, every encoding."""
+
+import base64
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from staa import wire
+from staa.errors import DecodeError, OptionError, RequestError, StaaError, TooLargeError
+from staa.types import Attribution, Clip, Grid, Options, Prediction, Result
+
+GRID = Grid(8, 14, 14, 1)
+MODEL = wire.Model("motions", "1.0", "timesformer", 8, GRID)
+VIDEO = bytes(range(256))
+
+
+def parse(row: dict[str, Any], **headers: str) -> wire.Request:
+    """Parse with headers written with underscores."""
+    return wire.parse(row, {name.replace("_", "-"): value for name, value in headers.items()}, explain=True)
+
+
+def result() -> tuple[Clip, Result]:
+    """A clip and a result with a map of 8 x 14 x 14."""
+    frames = np.zeros((8, 320, 426, 3), np.uint8)
+    clip = Clip(frames, np.arange(8, dtype=np.float64) * 1.4, np.arange(8) * 42, 30.0, 10.0)
+    joint = np.random.default_rng(0).exponential(size=GRID.shape)
+    joint = (joint / joint.sum()).astype(np.float32)
+    steps = np.stack([np.arange(8) * 1.25, np.arange(1, 9) * 1.25], 1)
+    found = Attribution(joint, GRID, "staa")
+    return clip, Result(
+        (Prediction(2, "moves up", 0.97),), (53, 0, 373, 320), steps, found, float(np.sort(joint.ravel())[700])
+    )
+
+
+def read(body: bytes, maps: str) -> dict[str, Any]:
+    """What a client reads: the reply with its maps as arrays."""
+    if maps == "npz":
+        with np.load(io.BytesIO(body), allow_pickle=False) as archive:
+            reply: dict[str, Any] = json.loads(archive["reply"].tobytes())
+            reply["explanation"] |= {name: archive[name] for name in ("temporal", "spatial", "joint")}
+        return reply
+    reply = json.loads(body)
+    for name in ("temporal", "spatial", "joint"):
+        value = reply["explanation"][name]
+        if maps == "base64":
+            value = np.frombuffer(base64.b64decode(value["data"]), value["dtype"]).reshape(value["shape"])
+        reply["explanation"][name] = np.asarray(value, np.float32)
+    return reply
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"body": bytearray(VIDEO)},
+        {"video": bytearray(VIDEO)},
+        {"body": {"video": base64.b64encode(VIDEO).decode()}},
+    ],
+    ids=["raw", "multipart", "json"],
+)
+def test_every_form_gives_the_same_bytes(row: dict[str, Any]) -> None:
+    """Raw body, multipart field and JSON base64 all arrive as the same video."""
+    assert parse(row).video == VIDEO
+
+
+@pytest.mark.parametrize("where", ["header", "field", "json"])
+def test_options_are_read_everywhere(where: str) -> None:
+    """Every option can be a header, a multipart field or a JSON key."""
+    given: dict[str, Any] = {"top_k": 3, "method": "staa", "start": 0.5, "end": 2.5, "mass": 0.9, "maps": "base64"}
+    if where == "header":
+        request = wire.parse(
+            {"body": VIDEO}, {f"X-Staa-{k.replace('_', '-').title()}": str(v) for k, v in given.items()}, explain=True
+        )
+    elif where == "field":
+        request = parse({"video": VIDEO} | {name: str(value).encode() for name, value in given.items()})
+    else:
+        request = parse({"body": {"video": base64.b64encode(VIDEO).decode()} | given})
+    assert request.options == Options(top_k=3, start=0.5, end=2.5, mass=0.9)
+    assert request.maps == "base64"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("top_k", "0", "1 or more"),
+        ("top_k", "many", "whole number"),
+        ("top_k", "1.5", "whole number"),
+        ("mass", "1.1", "0 to 1"),
+        ("mass", "nan", "0 to 1"),
+        ("start", "-1", "0 or more"),
+        ("start", "inf", "0 or more"),
+        ("end", "0", "start before end"),
+        ("maps", "xml", "json, base64, npz"),
+        ("colour", "red", "top_k, method"),
+        ("target", "3", "top_k, method"),
+    ],
+)
+def test_a_bad_option_names_itself_and_what_is_allowed(name: str, value: str, named: str) -> None:
+    """An unknown option or a bad value is 400 option_invalid with the option's name and the allowed values."""
+    with pytest.raises(OptionError, match=named) as caught:
+        parse({"video": VIDEO, name: value.encode()})
+    assert name in str(caught.value)
+    assert (caught.value.status, caught.value.code) == (400, "option_invalid")
+
+
+def test_an_option_given_twice_must_agree() -> None:
+    """A header and a field that differ are refused; the same value twice is fine."""
+    with pytest.raises(OptionError, match="twice"):
+        parse({"video": VIDEO, "top_k": b"3"}, X_Staa_Top_K="4")
+    assert parse({"video": VIDEO, "top_k": b"3"}, X_Staa_Top_K="3").options.top_k == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "headers"),
+    [
+        ({}, {}),
+        ({"body": bytearray()}, {}),
+        ({"body": {"top_k": 3}}, {}),
+        ({"body": {"video": "***"}}, {}),
+        ({"body": {"video": 7}}, {}),
+        ({"body": bytearray(b"{broken")}, {"content_type": "application/json"}),
+        ({"body": [1, 2]}, {"content_type": "application/json; charset=utf-8"}),
+        ({"clip": bytearray(VIDEO)}, {}),
+    ],
+    ids=["nothing", "empty", "no video", "no base64", "number", "broken json", "list", "other field"],
+)
+def test_a_request_without_a_video_says_how_to_send_one(row: dict[str, Any], headers: dict[str, str]) -> None:
+    """What holds no video is 400, never a decoder's guess."""
+    with pytest.raises(RequestError) as caught:
+        parse(row, **headers)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(("maps", "tolerance"), [("json", 1e-5), ("base64", 1e-3), ("npz", 0)])
+def test_every_encoding_gives_the_same_maps(maps: str, tolerance: float) -> None:
+    """A reader gets the arrays back, to the digits that the encoding keeps, and the same focused cells."""
+    clip, answer = result()
+    assert answer.attribution is not None
+    assert answer.threshold is not None
+    body, kind = wire.reply(MODEL, clip, answer, maps)
+    reply = read(body, maps)["explanation"]
+    assert kind == ("application/x-npz" if maps == "npz" else "application/json")
+    joint = answer.attribution.joint
+    assert np.all(np.abs(reply["joint"] - joint) <= tolerance * joint.max())
+    assert reply["joint"].sum() == pytest.approx(1, abs=1e-2)
+    assert np.allclose(reply["temporal"], answer.attribution.temporal, rtol=1e-3)
+    assert np.allclose(reply["spatial"], answer.attribution.spatial, rtol=1e-3)
+    kept, wanted = (reply["joint"] >= reply["threshold"]).sum(), (joint >= answer.threshold).sum()
+    assert wanted <= kept <= wanted + 5
+
+
+def test_the_reply_has_the_contracts_fields() -> None:
+    """The names and values of the contract's example."""
+    clip, answer = result()
+    reply = json.loads(wire.reply(MODEL, clip, answer, "json")[0])
+    assert reply["model"] == {"name": "motions", "version": "1.0", "family": "timesformer", "classes": 8}
+    assert reply["predictions"] == [{"class_id": 2, "label": "moves up", "score": 0.97}]
+    assert reply["clip"]["width"] == 426
+    assert reply["clip"]["height"] == 320
+    assert reply["clip"]["frames"][1] == 42
+    assert reply["clip"]["times"][1] == 1.4
+    assert reply["clip"]["box"] == [53, 0, 373, 320]
+    assert reply["explanation"]["steps"][0] == [0.0, 1.25]
+    assert reply["explanation"]["shape"] == [8, 14, 14]
+    assert reply["explanation"]["target"] is None
+    assert set(reply["explanation"]) == {
+        "method", "method_version", "target", "shape", "steps", "temporal", "spatial", "joint", "threshold",
+    }  # fmt: skip
+
+
+def test_labels_only_is_the_same_without_the_explanation() -> None:
+    """The reply of /explanations is the reply of /predictions plus `explanation`."""
+    clip, answer = result()
+    full = json.loads(wire.reply(MODEL, clip, answer, "json")[0])
+    plain = Result(answer.predictions, answer.box, answer.steps, None, None)
+    del full["explanation"]
+    assert json.loads(wire.reply(MODEL, clip, plain, "json")[0]) == full
+
+
+def test_base64_is_small() -> None:
+    """A reply with maps of 8 x 14 x 14 in base64 is at most 10 kB."""
+    assert len(wire.reply(MODEL, *result(), "base64")[0]) <= 10_000
+
+
+@pytest.mark.parametrize("error", [OptionError("a"), DecodeError("b\nc é"), TooLargeError("d"), StaaError("e")])
+def test_a_failure_is_code_and_message(error: StaaError) -> None:
+    """An error is JSON of its code and its message, in ASCII whatever the message holds."""
+    body, kind = wire.failure(error)
+    assert json.loads(body) == {"error": {"code": error.code, "message": str(error)}}
+    assert body.isascii()
+    assert kind == "application/json"

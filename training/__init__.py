@@ -1,0 +1,1 @@
+"""The default model: its clips with known truth, its training, its figures."""

@@ -1,0 +1,175 @@
+"""Train the default model: `python -m training.train`.
+
+The recipe: clips never seen twice, small frames first and the final size later, a curriculum of three stages, AdamW
+with a cosine over the minutes that are given, and an auxiliary classifier over the last block's tokens (pooled by
+log-mean-exp) that fades out.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import TimesformerForVideoClassification
+
+from training.clips import CURRICULUM, LABELS
+from training.model import build, resize
+from training.stream import MEAN, STD, Stream, augment, normalise
+
+READY = (0.8, 0.7)
+"""Training accuracy at which the next stage of the curriculum begins."""
+AGREED = 60
+"""Batches over which that accuracy is taken."""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line; the defaults made the model that is shipped."""
+    parser = argparse.ArgumentParser(prog="python -m training.train", description="Train the default model.")
+    parser.add_argument("--output", type=Path, default=Path("model_store/motions"))
+    parser.add_argument("--minutes", type=float, default=80.0, help="time to train, the schedule follows it")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[48, 64], help="pixels, one after the other")
+    parser.add_argument("--switch", type=float, default=0.45, help="share of the time before the last size")
+    parser.add_argument("--patch", type=int, default=8, help="pixels")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make clips")
+    parser.add_argument("--init", type=Path, help="folder of a trained model to go on from, with the full task")
+    parser.add_argument("--float32", action="store_true", help="no bfloat16 in matrix products")
+    return parser.parse_args()
+
+
+class Trainer:
+    """The state of a training: model, auxiliary head, optimiser, stage and step."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(options.seed)
+        self.tokens = nn.Linear(options.width, len(LABELS)).to(self.device)
+        self.step, self.stage = 0, 0
+        self.recent: deque[float] = deque(maxlen=AGREED)
+        self.last: Tensor = torch.empty(0)
+        o = options
+        if o.init:
+            self.stage = len(CURRICULUM) - 1
+            self.take(resize(TimesformerForVideoClassification.from_pretrained(o.init), o.sizes[0]))
+        else:
+            self.take(build(o.sizes[0], o.patch, o.frames, o.width, o.blocks, o.heads))
+
+    def take(self, model: TimesformerForVideoClassification) -> None:
+        """Go on with this model and a fresh optimiser."""
+        self.model = model
+        nn.Module.to(model, self.device).train()
+        self.model.timesformer.layernorm.register_forward_hook(self._keep)
+        self.since = 0
+        decayed: list[nn.Parameter] = []
+        free = list(self.tokens.parameters())
+        for name, parameter in self.model.named_parameters():
+            matrix = parameter.ndim > 1 and "embed" not in name and "classifier" not in name
+            (decayed if matrix else free).append(parameter)
+        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": free, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=self.options.rate, betas=(0.9, 0.98))
+
+    def _keep(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self.last = output
+
+    def learn(self, clips: Tensor, labels: Tensor, progress: float) -> tuple[float, float]:
+        """One step at a progress of 0..1; its loss and accuracy."""
+        clips, labels = augment(clips.to(self.device), labels.to(self.device))
+        warm = min(1.0, (self.since + 1) / 150)
+        rate = self.options.rate * warm * (0.98 * 0.5 * (1 + math.cos(math.pi * progress)) + 0.02)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=not self.options.float32):
+            logits = self.model(pixel_values=normalise(clips)).logits.float()
+            votes = self.tokens(F.layer_norm(self.last, self.last.shape[-1:])[:, 1:]).float()
+        pooled = votes.logsumexp(1) - math.log(votes.shape[1])
+        loss = F.cross_entropy(logits, labels) + 0.5 * (1 - progress) * F.cross_entropy(pooled, labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self.since += 1
+        return loss.item(), (logits.argmax(-1) == labels).float().mean().item()
+
+    def run(self, size: int, began: float, until: float) -> None:
+        """Train at one size until the share `until` of the time is used."""
+        options = self.options
+        stream = Stream(options.batch, options.frames, size, options.seed, self.step)
+        stream.stage.value = self.stage
+        shown = 0.0
+        for clips, labels in stream.loader(options.workers):
+            used = time.monotonic() - began
+            progress = used / (options.minutes * 60)
+            if progress >= until:
+                return
+            loss, accuracy = self.learn(clips, labels, progress)
+            self.recent.append(accuracy)
+            mean = sum(self.recent) / len(self.recent)
+            if used - shown > 30:
+                shown = used
+                print(
+                    f"{used / 60:5.1f} min  {size} px  step {self.step}  stage {self.stage + 1}  loss {loss:.3f}  "
+                    f"accuracy {mean:.3f}  {options.batch * self.step / used:.0f} clips/s",
+                    flush=True,
+                )
+                export(self.model, options.output, size)
+            if self.stage < len(READY) and len(self.recent) == AGREED and mean > READY[self.stage]:
+                self.stage += 1
+                stream.stage.value = self.stage
+                self.recent.clear()
+                print(f"-> stage {self.stage + 1} of {len(CURRICULUM)} at step {self.step}", flush=True)
+
+
+def export(model: TimesformerForVideoClassification, folder: Path, size: int) -> None:
+    """Write config.json, model.safetensors and preprocessor_config.json."""
+    model.save_pretrained(folder)
+    processor: dict[str, Any] = {
+        "image_processor_type": "VideoMAEImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": size},
+        "resample": 2,
+        "do_center_crop": True,
+        "crop_size": {"height": size, "width": size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [MEAN] * 3,
+        "image_std": [STD] * 3,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
+
+
+def main() -> None:
+    """Train, then write the model."""
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    trainer = Trainer(options)
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    print(f"{parameters:,} parameters on {trainer.device}, {options.minutes:g} minutes", flush=True)
+    began = time.monotonic()
+    for index, size in enumerate(options.sizes):
+        if index:
+            trainer.take(resize(trainer.model.cpu(), size))
+        last = index == len(options.sizes) - 1
+        trainer.run(size, began, 1.0 if last else options.switch * (index + 1) / (len(options.sizes) - 1))
+    export(trainer.model, options.output, options.sizes[-1])
+    print(f"{trainer.step} steps, {trainer.step * options.batch:,} clips -> {options.output}")
+    print("measure it: python -m training.evaluate")
+
+
+if __name__ == "__main__":
+    main()
