@@ -1,0 +1,140 @@
+"""TorchServe's door to the core: rows of a batch -> clips -> one forward pass -> replies, a status for every row."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from ts.metrics.metric_type_enum import MetricTypes
+
+from staa import Clip, Explainer, Settings, StaaError, decode, wire
+from staa.row import Row
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+STAGES = ("decode", "prepare", "forward", "encode")
+
+
+class StaaHandler:
+    """Labels for /predictions, labels and maps for /explanations; a batch mixes both."""
+
+    def initialize(self, context: Any) -> None:
+        """Load and warm the model; an exception here keeps the worker from becoming READY."""
+        settings = Settings.read((context.model_yaml_config or {}).get("handler") or {})
+        properties = context.system_properties
+        folder = Path(properties["model_dir"]) / settings.weights
+        device = settings.device
+        if device == "auto" and torch.cuda.is_available() and properties.get("gpu_id") is not None:
+            device = f"cuda:{properties['gpu_id']}"
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.settings = settings
+        self.explainer = Explainer.load(folder if folder.is_dir() else settings.weights, device, settings.dtype)
+        self.pool = ThreadPoolExecutor(settings.decoders, "decode")
+        version = context.manifest["model"]["modelVersion"]
+        classes = len(self.explainer.labels)
+        self.model = wire.Model(context.model_name, version, self.explainer.family, classes, self.explainer.grid)
+        self.metrics = _metrics(context.metrics)
+        self._warm(int(properties.get("batch_size") or 1))
+
+    def _warm(self, batch: int) -> None:
+        """Let lazy work (kernels, memory) happen before the first request, for one row and for a full batch."""
+        grid = self.explainer.grid
+        blank = np.zeros((grid.frames, 64, 64, 3), np.uint8)
+        clip = Clip(blank, np.arange(grid.frames) / 25, np.arange(grid.frames), 25.0, grid.frames / 25)
+        for rows in sorted({1, batch}):
+            self.explainer([clip] * rows)
+
+    def handle(self, data: list[Mapping[str, Any]], context: Any) -> list[bytes]:
+        """Answer every row of a batch: its own result, or its own error."""
+        rows = [Row(number) for number in range(len(data))]
+
+        def read(row: Row) -> None:
+            self._guarded([row], context, lambda: self._read(row, data[row.number], context))
+
+        list(self.pool.map(read, rows))
+        good = [row for row in rows if row.error is None]
+        if good:
+            self._guarded(good, context, lambda: self._forward(good))
+        replies = [self._reply(row, context) for row in rows]
+        self._count(rows, forwards=int(bool(good)))
+        return replies
+
+    def _read(self, row: Row, data: Mapping[str, Any], context: Any) -> None:
+        """Request -> clip -> pixels, in the pool: videos of one batch are decoded at the same time."""
+        explain = context.get_request_header(row.number, "explain") == "True"
+        request = row.request = wire.parse(data, context.get_all_request_header(row.number), explain=explain)
+        options = request.options
+        self.explainer.check(options)
+        with row.timed("decode"):
+            wanted, limits = self.explainer.grid.frames, self.settings.limits
+            row.clip = decode(request.video, wanted, options.start, options.end, limits)
+        with row.timed("prepare"):
+            row.pixels, (row.box,) = self.explainer.prepare([row.clip])
+
+    def _forward(self, rows: list[Row]) -> None:
+        """One forward pass for all rows; attention is read for those that want a map."""
+        began = time.perf_counter()
+        options = [row.request.options for row in rows if row.request]
+        explained = [index for index, option in enumerate(options) if option.explain]
+        forward = self.explainer.forward(torch.cat([row.pixels for row in rows if row.pixels is not None]), explained)
+        clips = [row.clip for row in rows if row.clip]
+        results = self.explainer.results(forward, clips, [row.box for row in rows], options)
+        for row, result in zip(rows, results, strict=True):
+            row.result = result
+            row.seconds["forward"] = time.perf_counter() - began
+
+    def _encode(self, row: Row) -> wire.Reply:
+        if row.request is None or row.clip is None or row.result is None:
+            raise RuntimeError("a row without an error has a result")
+        with row.timed("encode"):
+            return wire.reply(self.model, row.clip, row.result, row.request.maps)
+
+    def _reply(self, row: Row, context: Any) -> bytes:
+        """Encode, or say why not, and set what TorchServe sends beside the body."""
+        made = self._guarded([row], context, lambda: self._encode(row)) if row.error is None else None
+        body, kind = made or wire.failure(row.error or StaaError("no reply was made"))
+        status = row.error.status if row.error else HTTPStatus.OK
+        context.set_response_status(int(status), HTTPStatus(status).phrase, row.number)
+        context.set_response_content_type(row.number, kind)
+        stages = [f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in row.seconds.items()]
+        if stages:
+            context.set_response_header(row.number, "Server-Timing", ", ".join(stages))
+        return body
+
+    def _guarded(self, rows: list[Row], context: Any, work: Callable[[], T]) -> T | None:
+        """Run a part of the work; what it raises becomes the error of its rows and nobody else's."""
+        try:
+            return work()
+        except StaaError as error:
+            for row in rows:
+                row.error = error
+                logger.info("request %s refused: %s %r", context.get_request_id(row.number), error.code, str(error))
+        except Exception:
+            for row in rows:
+                name = context.get_request_id(row.number)
+                logger.exception("request %s failed", name)
+                row.error = StaaError(f"the server failed on this request; its log says why under {name}")
+        return None
+
+    def _count(self, rows: list[Row], forwards: int) -> None:
+        """Times into histograms of seconds; how many rows and forward passes into counters."""
+        name = [self.model.name]
+        for row in rows:
+            for stage, seconds in row.seconds.items():
+                self.metrics[stage].add_or_update(seconds, name)
+        self.metrics["rows"].add_or_update(len(rows), name)
+        if forwards:
+            self.metrics["forwards"].add_or_update(forwards, name)
+
+
+def _metrics(cache: Any) -> dict[str, Any]:
+    """TorchServe's metric objects, named as in metrics.yaml."""
+    found = {stage: cache.get_metric(f"staa_{stage}_seconds", MetricTypes.HISTOGRAM) for stage in STAGES}
+    counters = {name: cache.get_metric(f"staa_{name}_total", MetricTypes.COUNTER) for name in ("rows", "forwards")}
+    return found | counters
