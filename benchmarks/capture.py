@@ -57,7 +57,9 @@ def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[tor
             return model(**{model.main_input_name: pixels}, output_attentions=way == "attentions")
 
         return forward
-    explainer = Explainer(model, Recipe.read({"image_processor_type": "VideoMAEImageProcessor"}))
+    explainer = Explainer(
+        model, Recipe.read({"image_processor_type": "VideoMAEImageProcessor", "crop_size": shape(name, 1)[-1]})
+    )
 
     def explain(pixels: torch.Tensor) -> Any:
         rows = list(range(len(pixels))) if way == "staa" else []

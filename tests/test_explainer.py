@@ -238,6 +238,13 @@ def test_pickled_weights_are_refused(model: TimesformerForVideoClassification, t
         Explainer.load(tmp_path)
 
 
+def test_preprocessing_for_another_size_is_refused(tmp_path: Path) -> None:
+    """A processor that ends in another size than the model takes is refused at load, not at the first request."""
+    models.save(models.timesformer(image_size=64), tmp_path)
+    with pytest.raises(LoadError, match=r"ends in \(32, 32\), the model takes \(64, 64\)"):
+        Explainer.load(tmp_path)
+
+
 @pytest.mark.parametrize(("key", "value"), [("device", "abacus"), ("dtype", "float7")])
 def test_settings_that_do_not_exist_are_refused(tmp_path: Path, key: str, value: str) -> None:
     """An unknown device or dtype is refused with what is allowed."""

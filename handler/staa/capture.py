@@ -76,6 +76,12 @@ def _attention(
     return attend(module, query, key, value, scaling).transpose(1, 2).contiguous(), None
 
 
+def first_token(module: nn.Module, parts: tuple[Tensor, Tensor, Tensor], width: int, scale: float) -> Tensor:
+    """Attention of token 0 alone, heard as every other: projections (B, 1 or N, heads*width) -> (B, 1, heads*width)."""
+    query, key, value = (part.view(*part.shape[:2], -1, width).transpose(1, 2) for part in parts)
+    return attend(module, query, key, value, scale).transpose(1, 2).flatten(2)
+
+
 def chosen(tokens: Tensor, rows: Tensor | None) -> Tensor:
     """(B, ...) -> (R, ...): these rows (R,) of the batch, or all."""
     return tokens if rows is None else tokens.index_select(0, rows)

@@ -39,6 +39,10 @@ class Explainer:
         self.family = config.model_type
         self._family = families.family(self.family)
         self.grid: Grid = self._family.grid(config)
+        if recipe.shape != self._family.size(config):
+            made, taken = recipe.shape or "no fixed size", self._family.size(config)
+            msg = f"the preprocessing ends in {made}, the model takes {taken} (height, width): correct {RECIPES[0]}"
+            raise LoadError(msg)
         self.labels: tuple[str, ...] = tuple(str(config.id2label[index]) for index in range(config.num_labels))
         self.recipe = recipe
         self.model = model.eval().requires_grad_(requires_grad=False)

@@ -68,6 +68,11 @@ class Recipe:
     shift: Triple
     """The other half of the multiply-add."""
 
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """(height, width) of the pixels of every clip; None where they follow the clip's own shape."""
+        return self.crop or (self.resize if isinstance(self.resize, tuple) else None)
+
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Self:
         """Read a checkpoint's preprocessor_config.json or video_preprocessor_config.json.

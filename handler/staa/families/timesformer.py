@@ -9,10 +9,12 @@ from functools import partial
 from types import MethodType
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers.models.timesformer.modeling_timesformer import TimesformerSelfAttention
 
-from staa.capture import Tap, attend, chosen, stack, weights
+from staa.capture import Tap, attend, chosen, first_token, stack, weights
 from staa.errors import LoadError
 from staa.types import Grid
 
@@ -40,12 +42,18 @@ def size(config: Any) -> tuple[int, int]:
 
 
 def adapt(model: nn.Module) -> None:
-    """Replace the arithmetic of every attention of this instance: transformers' is always eager.
+    """Fast attention for the eager one, two linear maps in a row as one, and in the last block CLS alone.
 
     Space only: transformers leaves out the mean over frames and gives B*T rows of logits. The tokens are averaged
     before the last norm, as in the authors' own code (facebookresearch/TimeSformer, models/vit.py).
     """
     config: Any = model.config
+    blocks: list[Any] = list(model.get_submodule("timesformer.encoder.layer").children())
+    if config.attention_type == "divided_space_time":
+        for block in blocks:
+            block.temporal_attention.output.dense = _merged(block.temporal_attention.output.dense, block.temporal_dense)
+            block.temporal_dense = nn.Identity()
+    blocks[-1].forward = MethodType(_last_block, blocks[-1])
     for module in model.modules():
         if isinstance(module, TimesformerSelfAttention):
             module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
@@ -63,6 +71,44 @@ def _forward(self: TimesformerSelfAttention, hidden_states: Tensor, output_atten
     query, key, value = qkv.permute(2, 0, 3, 1, 4)
     mixed = attend(self, query, key, value, self.scale)
     return (mixed.transpose(1, 2).reshape(sequences, tokens, width),)
+
+
+@torch.no_grad()
+def _merged(first: nn.Linear, then: nn.Linear) -> nn.Linear:
+    """One linear map for two in a row."""
+    merged = nn.Linear(first.in_features, then.out_features, device=first.weight.device, dtype=first.weight.dtype)
+    weight = then.weight.double()
+    merged.weight.copy_(weight @ first.weight.double())
+    merged.bias.copy_(weight @ first.bias.double() + then.bias.double())
+    return merged.requires_grad_(requires_grad=False)
+
+
+def _last_block(self: Any, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor]:
+    """(sequences, tokens, width) -> (sequences, 1, width): after the last block nobody reads a token but CLS."""
+    if output_attentions:
+        raise ValueError("the matrices of fast attention do not exist: read the rows with staa.capture")
+    cls, tokens = hidden_states[:, :1], hidden_states
+    if self.attention_type == "divided_space_time":
+        batch, _, width = hidden_states.shape
+        patches = hidden_states[:, 1:].reshape(-1, self.config.num_frames, width)  # (B*P, T, width)
+        patches = patches + self.temporal_attention(self.temporal_layernorm(patches))[0]
+        frames = patches.view(batch, -1, self.config.num_frames, width).transpose(1, 2)
+        tokens = torch.cat([cls.unsqueeze(1).expand(-1, self.config.num_frames, -1, -1), frames], 2).flatten(0, 1)
+    looked = _first(self.attention.attention, self.layernorm_before(tokens))
+    if self.attention_type == "divided_space_time":
+        looked = looked.view(len(cls), -1, looked.shape[-1]).mean(1, keepdim=True)  # the projection is linear
+    cls = cls + self.attention.output(looked)
+    return (cls + self.output(self.intermediate(self.layernorm_after(cls))),)
+
+
+def _first(attention: TimesformerSelfAttention, tokens: Tensor) -> Tensor:
+    """Attention of token 0 alone to all tokens: (sequences, tokens, width) -> (sequences, 1, width)."""
+    width = tokens.shape[-1]
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    query = F.linear(tokens[:, :1], weight[:width], None if bias is None else bias[:width])
+    pair = F.linear(tokens, weight[width:], None if bias is None else bias[width:])
+    key, value = pair.chunk(2, -1)
+    return first_token(attention, (query, key, value), width // attention.num_heads, attention.scale)
 
 
 def _mean_norm(norm: nn.LayerNorm, frames: int, hidden_states: Tensor) -> Tensor:

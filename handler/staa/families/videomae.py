@@ -3,19 +3,20 @@
 Token order: step-major, row, column.
 """
 
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from staa.capture import Tap, carry, chosen, route, stack, weights
+from staa.capture import Tap, carry, chosen, first_token, route, stack, weights
 from staa.families import pair
 from staa.types import Grid
 
 PIXELS = "pixel_values"
 STRIDE = 1
 """Every how many queries count in the mean over queries; 1 is exact."""
-adapt = route
 read = stack
 
 
@@ -29,6 +30,25 @@ def grid(config: Any) -> Grid:
 def size(config: Any) -> tuple[int, int]:
     """A number or a pair in the configuration."""
     return pair(config.image_size)
+
+
+def adapt(model: PreTrainedModel) -> None:
+    """Attention by our interface; in the last block the first token alone, where the checkpoint reads no other."""
+    route(model)
+    config: Any = model.config
+    if not config.use_mean_pooling:
+        last: Any = list(model.get_submodule("videomae.encoder.layer").children())[-1]
+        last.forward = MethodType(_last_block, last)
+
+
+def _last_block(self: Any, hidden_states: Tensor, **_: Any) -> Tensor:
+    """(B, N, width) -> (B, 1, width): after the last block nobody reads another token."""
+    tokens, inner = self.layernorm_before(hidden_states), self.attention.attention
+    parts = inner.query(tokens[:, :1]), inner.key(tokens), inner.value(tokens)
+    looked = first_token(inner, parts, inner.attention_head_size, inner.scaling)
+    first = hidden_states[:, :1] + self.attention.output(looked, tokens)
+    made: Tensor = self.output(self.intermediate(self.layernorm_after(first)), first)
+    return made
 
 
 def taps(model: nn.Module, grid: Grid, rows: Tensor | None) -> dict[str, Tap]:

@@ -3,16 +3,17 @@
 Token order: CLS, then step-major, row, column.
 """
 
+from types import MethodType
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from staa.capture import Tap, chosen, route, stack, weights
+from staa.capture import Tap, chosen, first_token, route, stack, weights
 from staa.families import pair
 from staa.types import Grid
 
 PIXELS = "pixel_values"
-adapt = route
 read = stack
 
 
@@ -26,6 +27,22 @@ def grid(config: Any) -> Grid:
 def size(config: Any) -> tuple[int, int]:
     """A number or a pair in the configuration."""
     return pair(config.image_size)
+
+
+def adapt(model: PreTrainedModel) -> None:
+    """Attention by our interface, and in the last block CLS alone."""
+    route(model)
+    last: Any = list(model.get_submodule("vivit.layers").children())[-1]
+    last.forward = MethodType(_last_block, last)
+
+
+def _last_block(self: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+    """(B, N, width) -> (B, 1, width): after the last block nobody reads a token but CLS."""
+    tokens, inner = self.layernorm_before(hidden_states), self.attention
+    parts = inner.q_proj(tokens[:, :1]), inner.k_proj(tokens), inner.v_proj(tokens)
+    cls = hidden_states[:, :1] + inner.o_proj(first_token(inner, parts, inner.head_dim, inner.scaling))
+    made: Tensor = cls + self.mlp(self.layernorm_after(cls))
+    return made
 
 
 def taps(model: nn.Module, grid: Grid, rows: Tensor | None) -> dict[str, Tap]:
