@@ -55,7 +55,9 @@ def compare(explanation: Explanation, truth: dict[str, Any]) -> None:
         f"when   {start:.2f} - {end:.2f} s": best.start < end and best.end > start,
         "where  " + ("x {0} - {2}, y {1} - {3}".format(*box) if box else "not to be seen at that time"): bool(on),
     }
-    print("truth the clip was generated, so it is known")
+    print(
+        "truth the clip was generated, so it is known; met: same label, the best step overlaps, its best cell touches"
+    )
     for text, met in verdicts.items():
         print(f"    {text:<34} {'met' if met else 'MISSED'}")
 

@@ -239,7 +239,7 @@ def _plannable(container: InputContainer, stream: VideoStream, packets: list[_Pa
 def _image(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
     """Convert a frame to (H, W, 3) RGB of `width` and `height`, then turn it; where no matrix is named it is BT.601."""
     try:
-        image = frame.reformat(width, height, "rgb24", dst_color_range="JPEG").to_ndarray()
+        image = frame.reformat(width, height, "rgb24", dst_color_range="JPEG", threads=1).to_ndarray()
     except (FFmpegError, ValueError) as error:
         msg = f"frames of format {frame.format.name} cannot be converted to RGB: {error}"
         raise errors.DecodeError(msg) from error
@@ -249,7 +249,7 @@ def _image(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
         turned = abs(int(b)) > abs(int(a))
         image, right, down = (image.transpose(1, 0, 2), c, b) if turned else (image, a, d)
         image = image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
-    return np.asarray(image, np.uint8)
+    return np.ascontiguousarray(image, np.uint8)  # a frame that repeats is copied more than once
 
 
 @contextmanager
@@ -281,7 +281,7 @@ def _container(file: BinaryIO) -> Iterator[InputContainer]:
         container = av.open(file, "r", options=options, metadata_errors="ignore")
     except (FFmpegError, ValueError) as error:
         if _VIDEO_HEAD.match(head):
-            msg = f"the video's container cannot be read, it may be cut off or damaged: {error}"
+            msg = f"the container cannot be read, is it cut off? {getattr(error, 'strerror', None) or error}"
             raise errors.DecodeError(msg) from error
         raise errors.NotVideoError("no video in a known container: send MP4, MOV, MKV, WebM, AVI or MPEG-TS") from error
     with container:
