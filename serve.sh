@@ -23,14 +23,17 @@ done
 ((${#names[@]})) || names=(motions)
 
 stale() { # NAME: does its archive have to be built?
-  local store="$here/model_store" source sources=("$here/handler")
+  local store="$here/model_store" source sources=("$here/handler") newer
   [[ -f $store/$1.mar ]] || return 0
   for source in "$store/$1" "$store/$1.yaml"; do
     [[ -e $source ]] && sources+=("$source")
   done
-  # Weights from elsewhere are not known here: then the archive is as its builder left it.
-  ((${#sources[@]} > 1)) || return 1
-  [[ -n $(find "${sources[@]}" -name __pycache__ -prune -o -type f -newer "$store/$1.mar" -print | head -n 1) ]]
+  newer=$(find "${sources[@]}" -name __pycache__ -prune -o -type f -newer "$store/$1.mar" -print | head -n 1)
+  [[ -n $newer ]] || return 1
+  # Weights from elsewhere are not known here: then it cannot be built, and is served as its builder left it.
+  ((${#sources[@]} > 1)) && return 0
+  echo "serve: $1.mar is older than handler/: build it again with ./archive.sh $1 --weights WHERE" >&2
+  return 1
 }
 
 if [[ $build == yes ]]; then

@@ -1,7 +1,8 @@
 """Build the archive of a model that TorchServe loads: what ./archive.sh runs.
 
 The root of NAME.mar is the content of handler/, the folder weights/ and model-config.yaml, so that the server needs
-neither this checkout nor a network. The archive appears under its name only once its handler was imported out of it.
+neither this checkout nor a network. The archive appears under its name only once its handler was imported out of it
+and takes the model's configuration.
 
 Exit codes: 0 built, 1 cannot be built, 2 wrong arguments.
 """
@@ -189,6 +190,7 @@ def _version() -> str:
 # Runs with the unpacked archive and site-packages on the path and nothing else: -S leaves out the .pth files, by which
 # the editable install of this checkout would be found and hide what the archive lacks.
 _IMPORT = """
+import json
 import sys
 from pathlib import Path
 root, site = Path(sys.argv[1]), sys.argv[2]
@@ -197,6 +199,8 @@ sys.path.append(site)
 import yaml
 import staa
 import staa_handler
+from staa import families
+from transformers import AutoConfig
 from ts.utils.util import list_classes_from_module
 for module in (staa_handler, staa):
     if not Path(module.__file__).is_relative_to(root):
@@ -208,18 +212,24 @@ try:
     staa.Settings.read(yaml.safe_load((root / "model-config.yaml").read_text())["handler"])
 except staa.StaaError as error:
     sys.exit(f"the block 'handler:' of the model's yaml is wrong: {error}")
+try:
+    kind = json.loads((root / "weights" / "config.json").read_text()).get("model_type")
+    family = families.family(kind)  # first: of a type that transformers does not know either, this says more
+    family.grid(AutoConfig.from_pretrained(root / "weights", trust_remote_code=False))
+except (staa.StaaError, OSError, ValueError, KeyError) as error:
+    sys.exit(f"config.json of the weights is of no model that can be served: {error}")
 """
 
 
 def _check(packed: Path, folder: Path) -> None:
-    """Import the handler out of an archive the way a worker does; raise BuildError where that fails."""
+    """Import the handler out of an archive the way a worker does, and show it the model; else raise BuildError."""
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(folder)
     site = Path(str(importlib.metadata.distribution("torchserve").locate_file("")))
     command = [sys.executable, "-I", "-S", "-B", "-c", _IMPORT, str(folder.resolve()), str(site)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        msg = f"the handler cannot be used out of the archive:\n{done.stdout}{done.stderr}"
+        msg = f"no worker could load the archive:\n{done.stdout}{done.stderr}"
         raise BuildError(msg.rstrip())
 
 

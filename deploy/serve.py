@@ -20,52 +20,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from guard import guard
 from inflight import waiting
 from java import NoJavaError, find_java
+from log import Log
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
 ADDRESSES = {"inference": "inference_address", "management": "management_address", "metrics": "metrics_address"}
 SOCKET_PATH_LIMIT = 107  # bytes of a UNIX socket's path (sun_path), less its end
+LAST_PORT = 65535
 # What the frontend logs when a worker cannot load its model (it then tries again for minutes), or has no archive.
 LOAD_FAILED = re.compile(r"(Load model failed: |Retry worker: |Failed to load model: ).*")
 
 
 class StartError(Exception):
     """The server cannot start; the message says why, and what to do."""
-
-
-@dataclass(frozen=True)
-class Log:
-    """One of TorchServe's log files, from where this run begins in it."""
-
-    path: Path
-    start: int  # bytes
-
-    @classmethod
-    def at(cls, path: Path) -> "Log":
-        """Return the log as it stands now: what is written later is this run's."""
-        return cls(path, path.stat().st_size if path.is_file() else 0)
-
-    def text(self) -> str:
-        """Return what this run has written."""
-        return self.path.read_bytes()[self.start :].decode(errors="replace") if self.path.is_file() else ""
-
-    def tail(self, lines: int = 20) -> str:
-        """Return the last lines, indented."""
-        return "\n".join(f"  | {line}" for line in self.text().splitlines()[-lines:])
-
-    def exceptions(self) -> str:
-        """Return what Python's tracebacks end with, each once, indented: the lines that say why."""
-        said = [line.split(" ", 2)[-1] for line in self.text().splitlines()]  # less time and thread
-        first = next((i for i, line in enumerate(said) if line.startswith("Traceback ")), len(said))
-        frames = (" ", "Traceback ", "During handling of", "The above exception", "Backend worker process died")
-        ends = dict.fromkeys(line for line in said[first:] if line.strip() and not line.startswith(frames))
-        return "\n".join(f"  | {line}" for line in ends)
 
 
 class Stop:
@@ -102,13 +75,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", default=["motions"], help="models to serve (motions)")
     for kind, key in ADDRESSES.items():
         option = "--port" if kind == "inference" else f"--{kind}-port"
-        parser.add_argument(option, dest=kind, type=int, metavar="P", help=f"instead of the port of {key}")
+        parser.add_argument(option, dest=kind, type=_port, metavar="P", help=f"instead of the port of {key}")
     parser.add_argument("--store", type=Path, default=ROOT / "model_store", metavar="DIR", help="where NAME.mar lie")
     parser.add_argument("--config", type=Path, default=ROOT / "config.properties", metavar="FILE", help="settings")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs here (else they go at the end)")
     parser.add_argument("--drain", type=float, default=30, metavar="S", help="longest wait for requests at a stop (30)")
     parser.add_argument("--startup", type=float, default=300, metavar="S", help="longest wait for the models (300)")
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    """Return the port that an option names."""
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        msg = f"{text!r} is no port: expected a number from 0 (as configured) to {LAST_PORT}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _serve(args: argparse.Namespace, scratch: Path, stop: Stop) -> int:
@@ -206,17 +187,26 @@ def _frontend(java: str, config: dict[str, str], scratch: Path, logs: Path) -> I
     environ = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"} | os.environ
     environ |= {"TMPDIR": str(scratch), "TEMP": str(scratch)}
     environ |= {"LOG_LOCATION": str(logs), "METRICS_LOCATION": str(logs)}
-    with (logs / "frontend.err").open("wb") as errors:
+    # Its log comes by stderr. By stdout come notes that help nobody (no nvidia-smi, a slow reflection), and Java's last
+    # words: they are kept, and shown if it ends by itself.
+    with (logs / "frontend.out").open("wb") as said:
         process = subprocess.Popen(
-            command, cwd=scratch, env=environ, stdin=subprocess.DEVNULL, stderr=errors, start_new_session=True
+            command,
+            cwd=scratch,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=sys.stdout,
+            start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
-        _end_group(process)
+    with guard(process.pid):
+        try:
+            yield process
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            _end_group(process)
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
@@ -236,8 +226,8 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
 def _check_alive(frontend: "subprocess.Popen[bytes]", server: Log) -> None:
     """Raise StartError if the frontend has ended."""
     if frontend.poll() is not None:
-        errors = Log(server.path.with_name("frontend.err"), 0).tail()
-        msg = f"TorchServe ended by itself, exit code {frontend.returncode}:\n{server.tail()}\n{errors}"
+        said = Log(server.path.with_name("frontend.out"), 0).tail()
+        msg = f"TorchServe ended by itself, exit code {frontend.returncode}:\n{server.tail()}\n{said}"
         raise StartError(msg)
 
 

