@@ -1,7 +1,7 @@
 """Train the default model: `python -m training.train`.
 
-The recipe: clips never seen twice, small frames first and the final size later, a curriculum of three stages, AdamW
-with a cosine over the minutes that are given, and an auxiliary classifier over the last block's tokens (pooled by
+The recipe: clips never seen twice; small frames first, because they are cheap, larger ones later; a curriculum of three
+stages; AdamW with a cosine over the clock; and an auxiliary classifier over the last block's tokens (pooled by
 log-mean-exp) that fades out.
 """
 
@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +25,47 @@ from training.stream import MEAN, STD, Stream, augment, normalise
 
 READY = (0.8, 0.7)
 """Training accuracy at which the next stage of the curriculum begins."""
+FRAMES = 16
 AGREED = 60
 """Batches over which that accuracy is taken."""
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A part of the training at one frame size."""
+
+    size: int
+    """Pixels."""
+    minutes: float
+    rate: float
+    """Learning rate at the top of the cosine."""
+    begin: float
+    end: float
+    """Where on the cosine it begins and ends, 0 to 1."""
+
+
+PHASES = (
+    Phase(size=48, minutes=36.0, rate=1.5e-3, begin=0.0, end=0.45),
+    Phase(size=64, minutes=5.2, rate=1.5e-3, begin=0.45, end=0.515),
+    Phase(size=96, minutes=42.0, rate=8e-4, begin=0.0, end=1.0),
+)
+"""What made the model that is shipped."""
+
+
 def arguments() -> argparse.Namespace:
-    """The command line; the defaults made the model that is shipped."""
+    """Read the command line; the defaults made the model that is shipped."""
+    total = sum(phase.minutes for phase in PHASES)
     parser = argparse.ArgumentParser(prog="python -m training.train", description="Train the default model.")
     parser.add_argument("--output", type=Path, default=Path("model_store/motions"))
-    parser.add_argument("--minutes", type=float, default=80.0, help="time to train, the schedule follows it")
+    parser.add_argument("--minutes", type=float, default=total, help="time to train; the phases are scaled to it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[48, 64], help="pixels, one after the other")
-    parser.add_argument("--switch", type=float, default=0.45, help="share of the time before the last size")
-    parser.add_argument("--patch", type=int, default=8, help="pixels")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--blocks", type=int, default=4)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--workers", type=int, default=1, help="processes that make clips")
-    parser.add_argument("--init", type=Path, help="folder of a trained model to go on from, with the full task")
     parser.add_argument("--float32", action="store_true", help="no bfloat16 in matrix products")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.scale = options.minutes / total
+    return options
 
 
 class Trainer:
@@ -57,20 +75,15 @@ class Trainer:
         self.options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(options.seed)
-        self.tokens = nn.Linear(options.width, len(LABELS)).to(self.device)
         self.step, self.stage = 0, 0
         self.recent: deque[float] = deque(maxlen=AGREED)
         self.last: Tensor = torch.empty(0)
-        o = options
-        if o.init:
-            self.stage = len(CURRICULUM) - 1
-            self.take(resize(TimesformerForVideoClassification.from_pretrained(o.init), o.sizes[0]))
-        else:
-            self.take(build(o.sizes[0], o.patch, o.frames, o.width, o.blocks, o.heads))
+        self.take(build(PHASES[0].size, patch=8, frames=FRAMES, width=64, blocks=4, heads=4))
 
     def take(self, model: TimesformerForVideoClassification) -> None:
-        """Go on with this model and a fresh optimiser."""
+        """Go on with this model, a fresh optimiser and a fresh auxiliary classifier."""
         self.model = model
+        self.tokens = nn.Linear(model.config.hidden_size, len(LABELS)).to(self.device)
         nn.Module.to(model, self.device).train()
         self.model.timesformer.layernorm.register_forward_hook(self._keep)
         self.since = 0
@@ -80,16 +93,16 @@ class Trainer:
             matrix = parameter.ndim > 1 and "embed" not in name and "classifier" not in name
             (decayed if matrix else free).append(parameter)
         groups = [{"params": decayed, "weight_decay": 0.05}, {"params": free, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=self.options.rate, betas=(0.9, 0.98))
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
     def _keep(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         self.last = output
 
-    def learn(self, clips: Tensor, labels: Tensor, progress: float) -> tuple[float, float]:
-        """One step at a progress of 0..1; its loss and accuracy."""
+    def learn(self, clips: Tensor, labels: Tensor, top: float, progress: float) -> tuple[float, float]:
+        """One step of a cosine from the rate `top`, at a progress of 0..1; its loss and accuracy."""
         clips, labels = augment(clips.to(self.device), labels.to(self.device))
         warm = min(1.0, (self.since + 1) / 150)
-        rate = self.options.rate * warm * (0.98 * 0.5 * (1 + math.cos(math.pi * progress)) + 0.02)
+        rate = top * warm * (0.98 * 0.5 * (1 + math.cos(math.pi * progress)) + 0.02)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not self.options.float32):
@@ -105,28 +118,29 @@ class Trainer:
         self.since += 1
         return loss.item(), (logits.argmax(-1) == labels).float().mean().item()
 
-    def run(self, size: int, began: float, until: float) -> None:
-        """Train at one size until the share `until` of the time is used."""
+    def run(self, phase: Phase, began: float) -> None:
+        """Train for the time of one phase."""
         options = self.options
-        stream = Stream(options.batch, options.frames, size, options.seed, self.step)
+        stream = Stream(options.batch, FRAMES, phase.size, options.seed, self.step)
         stream.stage.value = self.stage
-        shown = 0.0
+        start, shown = time.monotonic(), 0.0
         for clips, labels in stream.loader(options.workers):
-            used = time.monotonic() - began
-            progress = used / (options.minutes * 60)
-            if progress >= until:
+            share = (time.monotonic() - start) / (phase.minutes * options.scale * 60)
+            if share >= 1:
                 return
-            loss, accuracy = self.learn(clips, labels, progress)
+            progress = phase.begin + share * (phase.end - phase.begin)
+            loss, accuracy = self.learn(clips, labels, phase.rate, progress)
+            used = time.monotonic() - began
             self.recent.append(accuracy)
             mean = sum(self.recent) / len(self.recent)
             if used - shown > 30:
                 shown = used
                 print(
-                    f"{used / 60:5.1f} min  {size} px  step {self.step}  stage {self.stage + 1}  loss {loss:.3f}  "
-                    f"accuracy {mean:.3f}  {options.batch * self.step / used:.0f} clips/s",
+                    f"{used / 60:5.1f} min  {phase.size} px  step {self.step}  stage {self.stage + 1}  "
+                    f"loss {loss:.3f}  accuracy {mean:.3f}  {options.batch * self.step / used:.0f} clips/s",
                     flush=True,
                 )
-                export(self.model, options.output, size)
+                export(self.model, options.output, phase.size)
             if self.stage < len(READY) and len(self.recent) == AGREED and mean > READY[self.stage]:
                 self.stage += 1
                 stream.stage.value = self.stage
@@ -161,12 +175,11 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     print(f"{parameters:,} parameters on {trainer.device}, {options.minutes:g} minutes", flush=True)
     began = time.monotonic()
-    for index, size in enumerate(options.sizes):
-        if index:
-            trainer.take(resize(trainer.model.cpu(), size))
-        last = index == len(options.sizes) - 1
-        trainer.run(size, began, 1.0 if last else options.switch * (index + 1) / (len(options.sizes) - 1))
-    export(trainer.model, options.output, options.sizes[-1])
+    for phase in PHASES:
+        if phase is not PHASES[0]:
+            trainer.take(resize(trainer.model.cpu(), phase.size))
+        trainer.run(phase, began)
+    export(trainer.model, options.output, PHASES[-1].size)
     print(f"{trainer.step} steps, {trainer.step * options.batch:,} clips -> {options.output}")
     print("measure it: python -m training.evaluate")
 

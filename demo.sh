@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# From nothing to a picture of where and when the model looked: ./demo.sh [--keep] [VIDEO]
+set -euo pipefail
+home="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+
+usage() {
+  echo "usage: ./demo.sh [--keep] [VIDEO]"
+  echo "  VIDEO   your own file; without it a clip is generated whose truth is known"
+  echo "  --keep  leave the server up and print requests to try"
+}
+
+keep="" video=""
+for argument in "$@"; do
+  case "$argument" in
+    --keep) keep=yes ;;
+    -h | --help) usage && exit 0 ;;
+    -*) echo "demo: unknown option '$argument'" >&2 && usage >&2 && exit 2 ;;
+    *) [[ -z $video ]] || { echo "demo: one video at a time" >&2 && exit 2; }
+       video="$(realpath -- "$argument")" ;;
+  esac
+done
+if [[ -n $video && ! -f $video ]]; then
+  echo "demo: there is no file $video" >&2
+  exit 2
+fi
+cd "$home"
+
+say() { printf '[%d/5] %s\n' "$((step += 1))" "$*"; }
+step=0
+say "set-up: .venv with pinned requirements"
+./setup.sh
+python=.venv/bin/python
+mkdir -p demo-out
+
+truth=()
+if [[ -n $video ]]; then
+  say "clip: $video (the default model knows generated shapes only: its labels say nothing about this)"
+else
+  video=demo-out/clip.mp4
+  say "clip: $video, 10 s of 320x240, generated"
+  "$python" -m training.movie "$video" >/dev/null
+  truth=(--truth demo-out/clip.json)
+fi
+
+say "server: TorchServe with the default model (log: demo-out/server.log)"
+read -r port management metrics < <("$python" - <<'PYTHON'
+import contextlib, socket
+with contextlib.ExitStack() as stack:
+    sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    print(*(one.getsockname()[1] for one in sockets))
+PYTHON
+)
+log=demo-out/server.log
+setsid ./serve.sh --port "$port" --management-port "$management" --metrics-port "$metrics" motions >"$log" 2>&1 </dev/null &
+server=$!
+stop() {
+  if kill -TERM "$server" 2>/dev/null; then
+    wait "$server" || true
+  fi
+}
+trap stop EXIT
+trap 'exit 130' INT TERM HUP
+began=$SECONDS
+until grep -q "serve: ready" "$log"; do
+  if ! kill -0 "$server" 2>/dev/null; then
+    echo "demo: the server did not start. Its last words:" >&2
+    tail -n 15 "$log" >&2
+    exit 1
+  fi
+  if ((SECONDS - began > 300)); then
+    echo "demo: the server was not ready after 300 s, see $log" >&2
+    exit 1
+  fi
+  sleep 0.2
+done
+echo "      ready on http://127.0.0.1:$port after $((SECONDS - began)) s"
+
+say "asking for labels and maps"
+"$python" -m training.demo "$video" --server "http://127.0.0.1:$port" "${truth[@]}"
+
+say "pictures: demo-out/overlay.png and demo-out/report.html (open it in a browser, it needs no network)"
+if [[ -n $keep ]]; then
+  trap - EXIT
+  clip="$(realpath -- "$video")"
+  upload="$(printf %q "$clip")"
+  form="$(printf %q "video=@\"$clip\"")"
+  cat <<EOF
+The server stays up. Try:
+  curl -T $upload http://127.0.0.1:$port/predictions/motions
+  curl -T $upload -H 'X-Staa-Maps: base64' http://127.0.0.1:$port/explanations/motions
+  curl -F $form -F top_k=3 http://127.0.0.1:$port/explanations/motions
+  curl http://127.0.0.1:$metrics/metrics
+Stop it:
+  kill $server
+EOF
+fi
