@@ -38,7 +38,7 @@ class StaaHandler:
         self.pool = ThreadPoolExecutor(settings.decoders, "decode")
         version = context.manifest["model"]["modelVersion"]
         classes = len(self.explainer.labels)
-        self.model = wire.Model(context.model_name, version, self.explainer.family, classes, self.explainer.grid)
+        self.model = wire.Model(context.model_name, version, self.explainer.family, classes)
         self.metrics = _metrics(context.metrics)
         self._warm(int(properties.get("batch_size") or 1))
 

@@ -13,7 +13,7 @@ from staa.errors import DecodeError, OptionError, RequestError, StaaError, TooLa
 from staa.types import Attribution, Clip, Grid, Options, Prediction, Result
 
 GRID = Grid(8, 14, 14, 1)
-MODEL = wire.Model("motions", "1.0", "timesformer", 8, GRID)
+MODEL = wire.Model("motions", "1.0", "timesformer", 8)
 VIDEO = bytes(range(256))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from staa.attribution import VERSION
 from staa.errors import OptionError, RequestError, StaaError
-from staa.types import Clip, Floats, Grid, Options, Result
+from staa.types import Clip, Floats, Options, Result
 
 HEADER = "x-staa-"
 FORMS = 'send the video as the raw body, as the multipart field "video", or as JSON {"video": "<base64>"}'
@@ -26,7 +26,6 @@ class Model:
     version: str
     family: str
     classes: int
-    grid: Grid
 
 
 @dataclass(frozen=True, slots=True)
