@@ -98,7 +98,7 @@ class Client:
             model: Its name, or "name/version".
             top_k: How many labels; the server's default is 5.
             method: "staa" (the server's default), "staa_class", "rollout" or "paper".
-            target: Class id or label that the map speaks for; for `staa_class`, whose default is the top one.
+            target: Class id or label that the map speaks for; for methods that take one; the server says which.
             contrast: Class id or label to hold the target against: why this one and not that one.
             start: Seconds of the source where the clip starts.
             end: Seconds of the source where it ends.

@@ -21,8 +21,11 @@ def save(explanation: Explanation, path: Path, video: Path | bytes | None) -> Pa
 
 
 def check(path: Path) -> None:
-    """Raise ValueError if the name's ending is no known form."""
+    """Raise ValueError if the name's ending is no known form, or its folder does not exist."""
     _form(path)
+    if not path.parent.is_dir():
+        msg = f"there is no folder {path.parent}: make it, or name another"
+        raise ValueError(msg)
 
 
 def _form(path: Path) -> Callable[[Explanation, Path | bytes | None], bytes]:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from staa_client._geometry import Box, Floats, place, region_box, strongest_cells
 
+FLAT = 3.0
+"""Multiples of the even share that the colour scale reaches at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -186,16 +189,24 @@ class Explanation:
     def heatmap(self, step: int, *, focused: bool = False) -> Floats:
         """The map of one step in pixels of the source: (height, width), 0 to 1, zero where the model saw nothing.
 
-        Smoothly interpolated between the centres of the cells. 1 is the strongest cell of the whole CLIP, so that steps
-        can be compared; 0 is no attention.
+        Smoothly interpolated between the centres of the cells. 1 is the strongest cell of the whole CLIP, so that
+        steps can be compared (see `scaled`); 0 is no attention.
         """
         return place(self.scaled(focused=focused)[step], self.box, self.clip.height, self.clip.width)
 
     def scaled(self, *, focused: bool = False) -> Floats:
-        """`joint` (or the focused map) over its largest value: (t, h, w), 0 to 1. A map without any weight stays 0."""
+        """`joint` (or the focused map) over the top of the scale: (t, h, w), 0 to 1. A map without any weight stays 0.
+
+        The top is the largest value, and at least FLAT times the even share: a map that says nothing stays dim.
+        """
         shares = np.maximum(self.focused() if focused else self.joint, 0)
-        most = shares.max()
-        return shares / most if most > 0 else shares
+        top = max(float(shares.max()), FLAT / shares.size)
+        return np.asarray(shares / top, np.float32)
+
+    @property
+    def top_of_scale(self) -> float:
+        """What 1 stands for in `scaled` and `heatmap`, in multiples of the even share that each cell would get."""
+        return max(float(self.joint.max()) * self.joint.size, FLAT)
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as plain JSON data, in the form of the HTTP contract with `maps="json"`."""

@@ -57,9 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("predict", parents=[common], help="print the labels")
     explain = commands.add_parser("explain", parents=[common], help="print the labels, when and where; draw the map")
-    explain.add_argument("--method", help="staa, staa_class, rollout or paper")
-    explain.add_argument("--target", help="class id or label that the map speaks for (staa_class)")
-    explain.add_argument("--contrast", help="class id or label to hold the target against (staa_class)")
+    explain.add_argument("--method", help="how the map is made; the server says which methods it has")
     explain.add_argument("--mass", type=float, help="share of the attention that the focus keeps, 0 to 1")
     explain.add_argument(
         "-o", "--output", type=Path, action="append", default=[], metavar="FILE", help="a .html, .png, .json or .npz"
@@ -73,7 +71,7 @@ def _ask(options: argparse.Namespace) -> Answer:
     with Client(options.server, options.token or None) as client:
         if options.command == "predict":
             return client.predict(video, options.model, **segment)
-        focus = {name: getattr(options, name) for name in ("method", "target", "contrast", "mass")}
+        focus = {name: getattr(options, name) for name in ("method", "mass")}
         return client.explain(video, options.model, **segment, **focus)
 
 

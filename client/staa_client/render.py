@@ -182,8 +182,13 @@ def _foot(page: Image.Image, explanation: Explanation, y: int) -> None:
     page.paste(scale, (MARGIN, y + 4))
     pen.rectangle((MARGIN, y + 4, MARGIN + 219, y + 17), outline=LINE)
     pen.text((MARGIN, y + 23), "0", font=font(13), fill=SOFT)
-    times = float(explanation.joint.max()) * explanation.joint.size
-    pen.text((MARGIN + 220, y + 23), f"{times:.3g} x the even share", font=font(13), fill=SOFT, anchor="ra")
+    pen.text(
+        (MARGIN + 220, y + 23),
+        f"{explanation.top_of_scale:.3g} x the even share",
+        font=font(13),
+        fill=SOFT,
+        anchor="ra",
+    )
     t, h, w = explanation.joint.shape
     target = "" if explanation.target is None else f", target {explanation.target}"
     model = explanation.model

@@ -51,7 +51,7 @@ def report(explanation: Explanation, frames: Sequence[Frame] | None, note: str =
             "labels": "\n".join(_row(p.label, p.score) for p in explanation.predictions),
             "facts": "\n".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items()),
             "scale": ",".join("#{:02x}{:02x}{:02x}".format(*table()[i].tolist()) for i in range(0, 256, 15)),
-            "most": f"{float(explanation.joint.max()) * explanation.joint.size:.3g}",
+            "most": f"{explanation.top_of_scale:.3g}",
             "data": _script(_data(explanation, frames)),
         }
     )

@@ -131,3 +131,11 @@ def test_the_package_loads_little() -> None:
     script = "import staa_client, sys; print(sorted({'torch', 'staa', 'PIL', 'av'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout.strip() == b"[]"
+
+
+def test_a_folder_that_is_not_there_is_refused_before_asking(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`-o` into a missing folder is wrong usage, told before anything is sent."""
+    assert main(["explain", "clip.mp4", "--server", "http://127.0.0.1:9", "-o", str(tmp_path / "no" / "x.png")]) == 2
+    assert "there is no folder" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def test_a_constant_map_stays_finite(explanation: Explanation, value: float) -> 
     joint = np.full((16, 12, 12), value, np.float32)
     flat = dataclasses.replace(explanation, joint=joint, temporal=joint.sum((1, 2)), spatial=joint.sum(0))
     inside = flat.heatmap(0)[:, 40:280]
-    assert np.all(inside == inside[0, 0])
+    assert np.allclose(inside, inside[0, 0])
     assert flat.region() == flat.box
     assert np.isfinite(flat.focused()).all()
     assert len(flat.top(3)) == 3
@@ -124,3 +124,16 @@ def test_an_unknown_ending_names_the_known_ones(explanation: Explanation, tmp_pa
     with pytest.raises(ValueError, match=r"\.html, \.png, \.json, \.npz"):
         explanation.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_flat_map_stays_dim(explanation: Explanation) -> None:
+    """A map in which every cell has the even share is drawn at a third of the scale, and the scale says so."""
+    flat = dataclasses.replace(
+        explanation,
+        joint=np.full((2, 3, 4), 1 / 24, np.float32),
+        temporal=np.full(2, 0.5, np.float32),
+        spatial=np.full((3, 4), 1 / 12, np.float32),
+        seconds=np.array([[0.0, 1.0], [1.0, 2.0]]),
+    )
+    assert np.allclose(flat.scaled(), 1 / 3)
+    assert flat.top_of_scale == 3
