@@ -40,7 +40,10 @@ WAYS = {
     "attentions": "output_attentions=True",
     "labels": "ours, labels only",
     "staa": "ours, labels and staa",
+    "stride": "ours, labels and staa, every 9th query",
 }
+STRIDED = "VideoMAE"
+"""The family that reads a mean over all queries; elsewhere the last way is left out."""
 
 
 def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[torch.Tensor], Any]:
@@ -62,7 +65,7 @@ def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[tor
     )
 
     def explain(pixels: torch.Tensor) -> Any:
-        rows = list(range(len(pixels))) if way == "staa" else []
+        rows = [] if way == "labels" else list(range(len(pixels)))
         made = explainer.forward(pixels, rows)
         return attribution.attribute(made, explainer.grid, ["staa"] * len(rows)) if rows else made
 
@@ -109,11 +112,12 @@ def compare(name: str, batch: int, options: argparse.Namespace) -> list[tuple[st
     command = [sys.executable, __file__, "--threads", str(options.threads), "--device", options.device]
     command += ["--dtype", options.dtype, "--batch", str(batch), "--child"]
     children = {}
-    for way in WAYS:
+    ways = [way for way in WAYS if way != "stride" or STRIDED in name]
+    for way in ways:
         children[way] = subprocess.Popen([*command, name, way], stdin=-1, stdout=-1, text=True)
         if json.loads(_line(children[way])) != "ready":
             raise RuntimeError(way)
-    times: dict[str, list[float]] = {way: [] for way in WAYS}
+    times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(options.turns):
         for way, process in children.items():
             if process.stdin:

@@ -34,7 +34,8 @@ class StaaHandler:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.settings = settings
-        self.explainer = Explainer.load(folder if folder.is_dir() else settings.weights, device, settings.dtype)
+        weights = folder if folder.is_dir() else settings.weights
+        self.explainer = Explainer.load(weights, device, settings.dtype, settings.stride)
         self.pool = ThreadPoolExecutor(settings.decoders, "decode")
         version = context.manifest["model"]["modelVersion"]
         classes = len(self.explainer.labels)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_capture_leaves_the_logits_alone(explainer: Explainer) -> None:
 
 def test_nothing_stays_hooked(explainer: Explainer) -> None:
     """After a pass, and after one that fails, no module is listened to."""
-    taps = explainer._family.taps(explainer.model, explainer.grid, None)
+    taps = explainer._family.taps(explainer.model, explainer.grid, None, 1)
 
     def fail() -> None:
         with capture(taps):
@@ -69,7 +70,7 @@ def test_nothing_stays_hooked(explainer: Explainer) -> None:
 
 def test_nothing_read_is_an_error(model: TimesformerForVideoClassification, explainer: Explainer) -> None:
     """A model whose attention does not go through `attend` is an error and never a silent empty map."""
-    taps = explainer._family.taps(model, explainer.grid, None)
+    taps = explainer._family.taps(model, explainer.grid, None, 1)
     with pytest.raises(RuntimeError, match="read 0 of 3"), capture(taps):
         model(pixel_values=explainer.pixels([models.clip(0)]))
 
@@ -142,7 +143,7 @@ def test_a_planted_key_is_found(explainer: Explainer) -> None:
     query, key = torch.zeros(grid.t, 2, 17, 8), torch.zeros(grid.t, 2, 17, 8)
     query[:, :, 0, 0] = 1
     key[2, :, 1 + 1 * grid.w + 3, 0] = 50  # frame 2, row 1, column 3
-    kept = family.taps(explainer.model, grid, None)["space"].reduce(query, key, 1.0)
+    kept = family.taps(explainer.model, grid, None, 1)["space"].reduce(query, key, 1.0)
     assert kept.shape == (1, grid.t, 16)
     assert kept[0, 2].view(grid.h, grid.w)[1, 3] > 0.99
     assert kept[0, 1].max() < 0.1
@@ -248,8 +249,9 @@ def test_preprocessing_for_another_size_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("key", "value"), [("device", "abacus"), ("dtype", "float7")])
 def test_settings_that_do_not_exist_are_refused(tmp_path: Path, key: str, value: str) -> None:
     """An unknown device or dtype is refused with what is allowed."""
+    wrong: dict[str, Any] = {key: value}
     with pytest.raises(LoadError, match="expected"):
-        Explainer.load(tmp_path, **{key: value})
+        Explainer.load(tmp_path, **wrong)
 
 
 def test_a_processor_is_needed(model: TimesformerForVideoClassification, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every family and variant against the slow way: right numbers, right places, and nothing of the model changed."""
 
 import copy
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,22 @@ def test_joint_equals_the_slow_computation(variant: Variant, model: Any, explain
     assert np.abs(joints(explainer, pixels[1:2], [0]) - wanted[1:2]).max() < 1e-5
     assert np.ptp(wanted, axis=(1, 2, 3)).min() > 0.01, "a flat map would agree with anything"
     assert np.abs(wanted[0] - wanted[1]).max() > 1e-3, "maps of different clips differ"
+
+
+def test_a_stride_takes_every_nth_query() -> None:
+    """Where a mean over all queries is read, a stride of 3 gives the mean over every third of them, to 1e-5."""
+    variant = VARIANTS["videomae-mean"]
+
+    def strided(matrices: list[list[families.Doubles]], shape: families.Shape) -> families.Doubles:
+        return np.reshape(np.mean([block[0][1::3].mean(0) for block in matrices[0]], axis=0), (shape[0], -1))
+
+    model = variant.make()
+    exact = families.explainer(model)
+    sparse = Explainer(copy.deepcopy(model), exact.recipe, stride=3)
+    pixels = families.pixels(exact, 2)
+    wanted, _ = families.slow(dataclasses.replace(variant, joint=strided), model, pixels)
+    assert np.abs(joints(sparse, pixels, [0, 1]) - wanted).max() < 1e-5
+    assert np.abs(joints(exact, pixels, [0, 1]) - wanted).max() > 1e-4
 
 
 def test_logits_are_the_untouched_models(model: Any, explainer: Explainer) -> None:
@@ -145,12 +162,12 @@ def test_every_attention_is_ours(variant: Variant, explainer: Explainer) -> None
 def test_the_librarys_modules_are_where_they_were(variant: Variant, model: Any, explainer: Explainer) -> None:
     """Input name, module names and number of blocks are those of this transformers; an unread attention is an error."""
     assert type(model).main_input_name == family(variant.family).PIXELS
-    taps = explainer._family.taps(explainer.model, explainer.grid, None)
+    taps = explainer._family.taps(explainer.model, explainer.grid, None, 1)
     assert len(taps["space"].modules) == (1 if variant.family == "vjepa2" else model.config.num_hidden_layers)
     assert sum(len(tap.modules) for tap in taps.values()) == len({m for tap in taps.values() for m in tap.modules})
     with (
         pytest.raises(RuntimeError, match="read 0 of"),
-        capture.capture(explainer._family.taps(model, explainer.grid, None)),
+        capture.capture(explainer._family.taps(model, explainer.grid, None, 1)),
     ):
         families.logits(model, families.pixels(explainer, 1))
 

@@ -25,6 +25,7 @@ def test_a_block_becomes_settings() -> None:
         ({"weights": "w", "limits": 3}, "limits"),
         ({"weights": "w", "threads": -1}, "threads"),
         ({"weights": "w", "decoders": True}, "decoders"),
+        ({"weights": "w", "stride": 0}, "stride"),
         ({}, "weights"),
     ],
 )

@@ -33,8 +33,11 @@ class Explainer:
     Calls from several threads are answered one after the other.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
-        """Take a model of a known family; its attention is computed by `capture.attend` from now on."""
+    def __init__(self, model: nn.Module, recipe: Recipe, stride: int = 1) -> None:
+        """Take a model of a known family; its attention is computed by `capture.attend` from now on.
+
+        Where the family reads a mean over all queries, every `stride`-th of them counts; 1 is exact.
+        """
         config: Any = model.config
         self.family = config.model_type
         self._family = families.family(self.family)
@@ -45,6 +48,7 @@ class Explainer:
             raise LoadError(msg)
         self.labels: tuple[str, ...] = tuple(str(config.id2label[index]) for index in range(config.num_labels))
         self.recipe = recipe
+        self.stride = stride
         self.model = model.eval().requires_grad_(requires_grad=False)
         self._family.adapt(self.model)
         parameter = next(model.parameters())
@@ -52,13 +56,14 @@ class Explainer:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, weights: str | Path, device: str = "auto", dtype: str = "auto") -> Self:
+    def load(cls, weights: str | Path, device: str = "auto", dtype: str = "auto", stride: int = 1) -> Self:
         """Load a checkpoint from a folder or a hub id: safetensors only, and never code from a checkpoint.
 
         Args:
             weights: folder, or hub id such as "facebook/timesformer-base-finetuned-k400".
             device: "auto" (cuda where there is one, else cpu) or a torch device.
             dtype: "auto" (bfloat16 on cuda, float32 elsewhere), "float32", "bfloat16" or "float16".
+            stride: where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact.
 
         Raises:
             LoadError: the checkpoint cannot be read, has no classification head, or its family is not known.
@@ -89,7 +94,7 @@ class Explainer:
             missing = ", ".join(sorted(report["missing_keys"])[:4])
             msg = f"{name} lacks the weights {missing}: use a checkpoint that was fine-tuned for video classification"
             raise LoadError(msg)
-        return cls(model.to(chosen), recipe)
+        return cls(model.to(chosen), recipe, stride)
 
     def check(self, options: Options) -> None:
         """OptionError where this model cannot answer the options; worth asking before decoding a video."""
@@ -125,7 +130,7 @@ class Explainer:
             raise ValueError(msg)
         chosen = tuple(sorted(set(rows)))
         index = None if len(chosen) == len(pixels) else torch.tensor(chosen, device=pixels.device)
-        taps = self._family.taps(self.model, self.grid, index) if chosen else {}
+        taps = self._family.taps(self.model, self.grid, index, self.stride) if chosen else {}
         with self._lock, torch.inference_mode():
             with capture(taps) as kept:
                 logits = self.model(**{self._family.PIXELS: pixels}).logits.float()

@@ -22,6 +22,8 @@ class Settings:
     """Of torch; 0 leaves torch's choice."""
     decoders: int = 2
     """Videos of one batch that are decoded at the same time."""
+    stride: int = 1
+    """Where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact."""
     limits: Limits = field(default_factory=Limits)
     """What a video may cost."""
 
@@ -42,7 +44,9 @@ class Settings:
             raise LoadError(msg)
         _known("handler.limits", limits, [item.name for item in fields(Limits)])
         _numbers("handler.limits", limits)
-        _numbers("handler", {key: values[key] for key in ("threads", "decoders") if key in values})
+        _numbers("handler", {key: values[key] for key in ("threads", "decoders", "stride") if key in values})
+        if not min(values.get("decoders", 1), values.get("stride", 1)) >= 1:
+            raise LoadError("handler.decoders and handler.stride are 1 or more")
         return cls(**values, limits=Limits(**limits))
 
 

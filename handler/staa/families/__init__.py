@@ -34,8 +34,11 @@ class Family(Protocol):
     def adapt(self, model: nn.Module) -> None:
         """Let this one instance compute its attention by `capture.attend`; the numbers stay the same to 1e-5."""
 
-    def taps(self, model: nn.Module, grid: Grid, rows: Tensor | None) -> dict[str, Tap]:
-        """What to keep of which attentions, for these rows (R,) of the batch or for all."""
+    def taps(self, model: nn.Module, grid: Grid, rows: Tensor | None, stride: int, /) -> dict[str, Tap]:
+        """What to keep of which attentions, for these rows (R,) of the batch or for all.
+
+        Where a mean over all queries is read, every `stride`-th of them counts; 1 is exact.
+        """
 
     def read(self, kept: Kept) -> tuple[Tensor, Tensor | None]:
         """From what the taps kept to `Forward`'s space (L, R, t, h*w), and time (L, R, h*w, t, t) if it is divided."""

@@ -150,7 +150,7 @@ READS: dict[str, dict[str, tuple[str, Callable[..., Tensor]]]] = {
 """attention_type -> name of the tap -> which attention of a block, and what is kept of it."""
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None) -> dict[str, Tap]:
+def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int = 1) -> dict[str, Tap]:
     """The CLS rows of every block, and all of the temporal attention where it is divided."""
     config: Any = model.config
     blocks = list(model.get_submodule("timesformer.encoder.layer").children())

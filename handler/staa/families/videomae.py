@@ -15,8 +15,6 @@ from staa.families import pair
 from staa.types import Grid
 
 PIXELS = "pixel_values"
-STRIDE = 1
-"""Every how many queries count in the mean over queries; 1 is exact."""
 read = stack
 
 
@@ -51,11 +49,11 @@ def _last_block(self: Any, hidden_states: Tensor, **_: Any) -> Tensor:
     return made
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None) -> dict[str, Tap]:
-    """Of every block the mean over queries; row 0 where the checkpoint does not pool."""
+def taps(model: nn.Module, grid: Grid, rows: Tensor | None, stride: int = 1) -> dict[str, Tap]:
+    """Of every block the mean over every `stride`-th query; row 0 where the checkpoint does not pool."""
 
     def mean(query: Tensor, key: Tensor, scale: float) -> Tensor:
-        query = chosen(query[:, :, ::STRIDE], rows)
+        query = chosen(query[:, :, stride // 2 :: stride], rows)
         even = torch.full((len(query), query.shape[2]), 1 / query.shape[2], device=query.device)
         return carry(even, query, chosen(key, rows), scale).view(-1, grid.t, grid.h * grid.w)
 

@@ -45,7 +45,7 @@ def _last_block(self: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
     return made
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None) -> dict[str, Tap]:
+def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int = 1) -> dict[str, Tap]:
     """The CLS row of every block."""
 
     def space(query: Tensor, key: Tensor, scale: float) -> Tensor:

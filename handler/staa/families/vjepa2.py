@@ -25,7 +25,7 @@ def size(config: Any) -> tuple[int, int]:
     return config.crop_size, config.crop_size
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None) -> dict[str, Tap]:
+def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int = 1) -> dict[str, Tap]:
     """The row of the learned query; queries and keys of the pooler's self-attentions, until that row is known."""
 
     def space(query: Tensor, key: Tensor, scale: float) -> Tensor:
