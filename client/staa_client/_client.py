@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import time
 from dataclasses import replace
 from types import TracebackType
@@ -25,7 +26,7 @@ class Client:
     """Asks a STAA server; keeps its connections; may be shared by threads.
 
     Args:
-        base_url: The server's address; a path before /predictions is kept.
+        base_url: The server's address; without a scheme it is http; a path before /predictions is kept.
         token: Sent as `Authorization: Bearer`, where the server wants one.
         timeout: Seconds to connect and between two bytes, or an `httpx2.Timeout`; None waits for ever.
         max_retries: Further attempts when no connection is made, or when the server is busy (429, 502, 503, 504) and
@@ -47,12 +48,13 @@ class Client:
         backoff: float = 0.5,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
+        url = _checked(base_url)
         self._http = httpx2.Client(
-            base_url=_checked(base_url),
+            base_url=url,
             headers=_authorization(token),
             timeout=timeout,
             transport=transport,
-            trust_env=not _is_here(base_url),
+            trust_env=not _is_here(url),
         )
         self._retries = (max_retries, backoff)
 
@@ -97,9 +99,10 @@ class Client:
             video: A path, the bytes of a file, or a binary file object.
             model: Its name, or "name/version".
             top_k: How many labels; the server's default is 5.
-            method: "staa" (the server's default), "staa_class", "rollout" or "paper".
-            target: Class id or label that the map speaks for; for methods that take one; the server says which.
-            contrast: Class id or label to hold the target against: why this one and not that one.
+            method: How the map is made; the server says which it has.
+            target: Class id or label that the map speaks for; for methods that take it; the server says which it has.
+            contrast: Class id or label to hold the target against: why this one and not that one; for methods that
+                take it; the server says which it has.
             start: Seconds of the source where the clip starts.
             end: Seconds of the source where it ends.
             mass: Share of the attention that the dynamic threshold keeps, 0 to 1; the server's default is 0.7.
@@ -149,12 +152,13 @@ class AsyncClient:
         backoff: float = 0.5,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
+        url = _checked(base_url)
         self._http = httpx2.AsyncClient(
-            base_url=_checked(base_url),
+            base_url=url,
             headers=_authorization(token),
             timeout=timeout,
             transport=transport,
-            trust_env=not _is_here(base_url),
+            trust_env=not _is_here(url),
         )
         self._retries = (max_retries, backoff)
 
@@ -218,8 +222,10 @@ class AsyncClient:
 
 
 def _checked(base_url: str) -> httpx2.URL:
+    """The address as a URL, of http where it names no scheme, as in "localhost:8080"."""
+    has_scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", base_url)
     try:
-        url = httpx2.URL(base_url)
+        url = httpx2.URL(base_url if has_scheme else f"http://{base_url}")
     except httpx2.InvalidURL:
         url = httpx2.URL()
     if url.scheme not in {"http", "https"} or not url.host:
@@ -228,9 +234,9 @@ def _checked(base_url: str) -> httpx2.URL:
     return url
 
 
-def _is_here(base_url: str) -> bool:
+def _is_here(url: httpx2.URL) -> bool:
     """Whether the server is on this machine, where no proxy of the environment can reach it."""
-    return httpx2.URL(base_url).host in {"127.0.0.1", "::1", "localhost"}
+    return url.host in {"127.0.0.1", "::1", "localhost"}
 
 
 def _authorization(token: str | None) -> dict[str, str]:

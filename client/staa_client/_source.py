@@ -17,19 +17,29 @@ def source_of(video: Video) -> Source:
 
     Raises:
         TypeError: none of these kinds.
+        ValueError: the file is empty.
         OSError: no such file.
     """
     if isinstance(video, str | Path):
         path = Path(video).absolute()
-        path.stat()
-        return path
+        if not path.is_file():  # a pipe has no size before it is read; a folder, or nothing, raises OSError here
+            return _filled(path.read_bytes(), str(path))
+        return _filled(path, str(path))
     if isinstance(video, bytes | bytearray | memoryview):
-        return bytes(video)
+        return _filled(bytes(video), "the bytes given")
     data = video.read() if hasattr(video, "read") else None
     if not isinstance(data, bytes):
         msg = f"a video is a path, bytes or a file opened in binary mode, got {type(video).__name__}"
         raise TypeError(msg)
-    return data
+    return _filled(data, f"{getattr(video, 'name', 'the file object')} from where it stands")
+
+
+def _filled(source: Source, name: str) -> Source:
+    """The same source, which must have a byte to send."""
+    if length(source) == 0:
+        msg = f"the file is empty: no byte in {name}; send a video"
+        raise ValueError(msg)
+    return source
 
 
 def length(source: Source) -> int:

@@ -12,6 +12,8 @@ from staa_client._geometry import Box, Floats, place, region_box, strongest_cell
 
 FLAT = 3.0
 """Multiples of the even share that the colour scale reaches at least."""
+PEAK = 1.2
+"""Multiples of the even share that a step must exceed to be a peak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ class Explanation:
     def heatmap(self, step: int, *, focused: bool = False) -> Floats:
         """The map of one step in pixels of the source: (height, width), 0 to 1, zero where the model saw nothing.
 
-        Smoothly interpolated between the centres of the cells. 1 is the strongest cell of the whole CLIP, so that
+        Smoothly interpolated between the centres of the cells. 1 is the top of the scale of the whole CLIP, so that
         steps can be compared (see `scaled`); 0 is no attention.
         """
         return place(self.scaled(focused=focused)[step], self.box, self.clip.height, self.clip.width)
@@ -197,7 +199,8 @@ class Explanation:
     def scaled(self, *, focused: bool = False) -> Floats:
         """`joint` (or the focused map) over the top of the scale: (t, h, w), 0 to 1. A map without any weight stays 0.
 
-        The top is the largest value, and at least FLAT times the even share: a map that says nothing stays dim.
+        The top is the largest value, or FLAT = 3 times the even share 1 / (t h w) where that is more: a map that says
+        nothing stays dim.
         """
         shares = np.maximum(self.focused() if focused else self.joint, 0)
         top = max(float(shares.max()), FLAT / shares.size)
@@ -205,8 +208,14 @@ class Explanation:
 
     @property
     def top_of_scale(self) -> float:
-        """What 1 stands for in `scaled` and `heatmap`, in multiples of the even share that each cell would get."""
+        """What 1 stands for in `scaled()` and `heatmap(step)`, in multiples of the even share 1 / (t h w) of a cell."""
         return max(float(self.joint.max()) * self.joint.size, FLAT)
+
+    @property
+    def peak(self) -> int | None:
+        """The strongest step, if its share exceeds PEAK = 1.2 times the even share 1 / t; None: no step stands out."""
+        strongest = int(np.argmax(self.temporal))
+        return strongest if float(self.temporal[strongest]) * len(self.temporal) > PEAK else None
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as plain JSON data, in the form of the HTTP contract with `maps="json"`."""

@@ -22,6 +22,11 @@ from staa_client._types import ClipInfo, Explanation, Model, Prediction, Result
 T = TypeVar("T")
 _MAPS = ("temporal", "spatial", "joint")
 _DTYPES = {"<f2", "<f4", "<f8"}
+_TOO_MANY_BYTES = (
+    "the video has more bytes than the server's max_request_size (96 MiB as shipped, see its config.properties); "
+    "send a shorter or smaller clip, or cut start to end out into a re-encoded file, as the options start and end "
+    "alone still send all of it"
+)
 _KNOWN = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", *_MAPS}
 
 
@@ -110,6 +115,10 @@ def error(status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
     elif "message" in document and "type" in document:
         kind = str(document["type"]).removesuffix("Exception")
         code, message = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower(), str(document["message"])
+        if code == "model_not_found":
+            message += f"; is it served? ./serve.sh {_model_in(message)}"
+    elif status == 413 and not body.strip():
+        code, message = "too_many_bytes", _TOO_MANY_BYTES  # TorchServe's own; the contract's code for the same
     else:
         code, message = f"http_{status}", _unexplained(status, headers, body)
     return error_of(status, code, " ".join(message.split()), _request_id(headers))
@@ -125,9 +134,17 @@ def says_why(body: bytes) -> bool:
     return "error" in document or document.get("type") == "InternalServerException"
 
 
+def _model_in(message: str) -> str:
+    """The model's name at the end of TorchServe's "Model not found: NAME"; "NAME" where none stands there."""
+    found = re.search(r": ([A-Za-z0-9][A-Za-z0-9._-]*)$", message.strip())
+    return found[1] if found else "NAME"
+
+
 def _unexplained(status: int, headers: Mapping[str, str], body: bytes) -> str:
     if status == 413:
-        return "the video is larger than the server or its proxy takes; send a shorter one, or raise max_request_size"
+        return (
+            "the video is larger than the server or its proxy takes; send a shorter or smaller one, or raise that limit"
+        )
     if 300 <= status < 400:
         return f"the server redirects to {headers.get('location', 'nowhere')}; give that address as base_url"
     text = body[:200].decode("utf-8", "replace").strip()

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("predict", parents=[common], help="print the labels")
     explain = commands.add_parser("explain", parents=[common], help="print the labels, when and where; draw the map")
-    explain.add_argument("--method", help="how the map is made; the server says which methods it has")
+    explain.add_argument("--method", help="how the map is made; the server says which it has")
     explain.add_argument("--mass", type=float, help="share of the attention that the focus keeps, 0 to 1")
     explain.add_argument(
         "-o", "--output", type=Path, action="append", default=[], metavar="FILE", help="a .html, .png, .json or .npz"

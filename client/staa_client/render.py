@@ -44,11 +44,10 @@ def contact_sheet(explanation: Explanation, frames: Sequence[Frame] | None, note
     pen = ImageDraw.Draw(page)
     _head(pen, explanation, note)
     left = (WIDTH - columns * size[0] - (columns - 1) * GAP) // 2
-    strongest = int(np.argmax(explanation.temporal))
     for place, step in enumerate(steps):
         corner = (left + place % columns * (size[0] + GAP), 110 + place // columns * (size[1] + 44))
         page.paste(tile(explanation, step, frames, size), corner)
-        _caption(pen, explanation, step, corner, size, strongest=step == strongest)
+        _caption(pen, explanation, step, corner, size)
     middle = WIDTH * 2 // 3 - 20
     _curve(pen, explanation, (MARGIN, below, middle - 30, below + CURVE), steps)
     _labels(pen, explanation, (middle + 20, below, WIDTH - MARGIN, below + CURVE))
@@ -100,24 +99,18 @@ def _head(pen: ImageDraw.ImageDraw, explanation: Explanation, note: str) -> None
 
 
 def _caption(
-    pen: ImageDraw.ImageDraw,
-    explanation: Explanation,
-    step: int,
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    *,
-    strongest: bool,
+    pen: ImageDraw.ImageDraw, explanation: Explanation, step: int, corner: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    """Seconds and share under a tile; the strongest step of the clip is framed."""
+    """Seconds and share under a tile; the peak of the clip is framed, if it has one."""
     x, y = corner
-    colour = ACCENT if strongest else SOFT
-    if strongest:
+    colour = ACCENT if step == explanation.peak else SOFT
+    if step == explanation.peak:
         pen.rectangle((x - 3, y - 3, x + size[0] + 2, y + size[1] + 2), outline=ACCENT, width=3)
     start, end = explanation.seconds[step]
     digits = 1 if np.allclose(explanation.seconds, explanation.seconds.round(1), atol=1e-3) else 2
     seconds = f"{start:.{digits}f} - {end:.{digits}f} s"
     pen.text((x, y + size[1] + 8), seconds, font=font(15), fill=INK)
-    share = f"{explanation.temporal[step]:.0%}"
+    share = percent(float(explanation.temporal[step]))
     if pen.textlength(share + "   " + seconds, font(15)) < size[0]:
         pen.text((x + size[0], y + size[1] + 8), share, font=font(15), fill=colour, anchor="ra")
 
@@ -142,7 +135,7 @@ def _curve(
 
     for step, share in enumerate(temporal):
         left, right = across(seconds[step, 0]), across(seconds[step, 1])
-        colour = ACCENT if step == int(np.argmax(temporal)) else BAR if step in shown else (164, 168, 206)
+        colour = ACCENT if step == explanation.peak else BAR if step in shown else (164, 168, 206)
         pen.rectangle((left, min(up(float(share)), y1 - 1), max(right - 2, left + 1), y1), fill=colour)
     for dash in range(x0, x1, 9):
         pen.line((dash, up(even), min(dash + 4, x1), up(even)), fill=INK)
@@ -197,6 +190,11 @@ def _foot(page: Image.Image, explanation: Explanation, y: int) -> None:
     who = f"Model {model.name} {model.version} ({model.family}, {model.classes} classes)"
     pen.text((MARGIN + 260, y + 1), fitted(what, 14, WIDTH - 2 * MARGIN - 260), font=font(14), fill=INK)
     pen.text((MARGIN + 260, y + 23), fitted(who, 14, WIDTH - 2 * MARGIN - 260), font=font(14), fill=SOFT)
+
+
+def percent(share: float) -> str:
+    """A share, 0 to 1, in whole percents, or with one decimal below 10%."""
+    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
 
 
 def fitted(text: str, size: float, width: float) -> str:

@@ -52,6 +52,7 @@ def report(explanation: Explanation, frames: Sequence[Frame] | None, note: str =
             "facts": "\n".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items()),
             "scale": ",".join("#{:02x}{:02x}{:02x}".format(*table()[i].tolist()) for i in range(0, 256, 15)),
             "most": f"{explanation.top_of_scale:.3g}",
+            "peak": "" if explanation.peak is None else "; red: the peak",
             "data": _script(_data(explanation, frames)),
         }
     )
@@ -81,7 +82,7 @@ def _script(data: dict[str, Any]) -> str:
 
 
 def _data(explanation: Explanation, frames: Sequence[Frame] | None) -> dict[str, Any]:
-    clip, (t, h, w) = explanation.clip, explanation.joint.shape
+    clip, (t, h, w), top = explanation.clip, explanation.joint.shape, explanation.top_of_scale
     scaled = np.round(explanation.scaled() * 10_000).astype(int)
     steps = np.minimum(np.arange(len(clip.frames)) * t // len(clip.frames), t - 1)
     return {
@@ -90,7 +91,8 @@ def _data(explanation: Explanation, frames: Sequence[Frame] | None) -> dict[str,
         "box": list(explanation.box),
         "shape": [t, h, w],
         "joint": scaled.ravel().tolist(),
-        "threshold": min(max(explanation.threshold / (float(explanation.joint.max()) or 1.0), 0.0), 1.0),
+        "threshold": max(min(explanation.threshold, float(explanation.joint.max())), 0.0) * t * h * w / top,
+        "peak": explanation.peak,
         "temporal": [float(f"{share:.5g}") for share in explanation.temporal],
         "seconds": np.round(explanation.seconds, 4).tolist(),
         "times": np.round(clip.times, 4).tolist(),

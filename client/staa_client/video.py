@@ -1,4 +1,4 @@
-"""Frames of a video by their number, for pictures; needs the extra `staa-client[video]`."""
+"""Frames of a video by their number, for pictures; needs the extra `video`."""
 
 import io
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def frames_at(source: str | Path | bytes, indices: Sequence[int] | NDArray[np.in
     try:
         import av  # noqa: PLC0415  # an optional extra
     except ImportError as reason:
-        msg = 'frames of a video need the package av: pip install "staa-client[video]"'
+        msg = 'frames of a video need the package av: pip install "./client[video]" from a checkout'
         raise ImportError(msg) from reason
 
     wanted = {int(index) for index in indices}

@@ -1,6 +1,7 @@
 """A generated video, and what a server of the contract would say of it in each encoding."""
 
 import base64
+import dataclasses
 import io
 import json
 from collections.abc import Callable
@@ -96,6 +97,12 @@ def document(
             "threshold": float(f"{threshold:.5g}"),
         },
     }
+
+
+def flat(explanation: Explanation) -> Explanation:
+    """The same with an even share in every cell, as of a model that looks everywhere alike."""
+    joint = np.full_like(explanation.joint, 1 / explanation.joint.size)
+    return dataclasses.replace(explanation, joint=joint, temporal=joint.sum((1, 2)), spatial=joint.sum(0))
 
 
 def encoded(reply: dict[str, Any], encoding: str) -> bytes:

@@ -79,6 +79,21 @@ def test_json_is_the_reply(
     assert "explanation" not in reply
 
 
+def test_the_address_may_lack_its_scheme(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--server localhost:8080` is enough."""
+    assert main(["predict", str(path), "--server", url.removeprefix("http://")]) == 0
+    assert "93.1%" in capsys.readouterr().out
+
+
+def test_no_method_is_offered_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help leaves methods to the server: none is named, and no option is there that no method takes yet."""
+    with pytest.raises(SystemExit):
+        main(["explain", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "how the map is made; the server says which it has" in words
+    assert not any(name in words for name in ("staa_class", "rollout", "paper", "--target", "--contrast"))
+
+
 def one_line(text: str) -> bool:
     """Whether it is one line that starts with the command's name."""
     return text.startswith("staa: ") and text.count("\n") == 1
@@ -95,11 +110,14 @@ def test_a_no_of_the_server_is_exit_1(url: str, tmp_path: Path, capsys: pytest.C
 
 
 def test_wrong_usage_is_exit_2(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A missing file, an unknown ending and a bad address are told before anything is sent."""
+    """A missing or empty file, an unknown ending and a bad address are told before anything is sent."""
+    empty = path.with_name("empty.mp4")
+    empty.touch()
     for arguments in (
         ["predict", str(path) + ".none", "--server", url],
+        ["predict", str(empty), "--server", url],
         ["explain", str(path), "--server", url, "-o", "x.gif"],
-        ["explain", str(path), "--server", "nowhere"],
+        ["explain", str(path), "--server", "ftp://nowhere"],
     ):
         assert main(arguments) == 2
         assert one_line(capsys.readouterr().err)

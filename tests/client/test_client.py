@@ -186,11 +186,40 @@ def test_a_path_before_the_routes_is_kept() -> None:
     assert str(recorder.requests[0].url) == "https://host/staa/predictions/motions"
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://host", "http://", "http://a b:x"])
+@pytest.mark.parametrize("url", ["", "ftp://host", "http://", "http://a b:x", "http:/localhost:8080", "http:localhost"])
 def test_an_address_is_checked_at_once(url: str) -> None:
     """An address that cannot be one is a ValueError that shows one that can."""
     with pytest.raises(ValueError, match="looks like"):
         Client(url)
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "127.0.0.1:8080/staa", "[::1]:8080", "a.host-name"])
+def test_an_address_without_a_scheme_is_http(url: str) -> None:
+    """What is typed without a scheme is asked by http at the same host, port and path."""
+    recorder = Recorder()
+    with Client(url, transport=httpx2.MockTransport(recorder)) as staa:
+        staa.predict(b"x")
+    assert str(recorder.requests[0].url) == f"http://{url}/predictions/motions"
+
+
+def test_every_request_says_what_its_body_is(tmp_path: Path) -> None:
+    """Both clients name the body's type in every attempt: TorchServe reads a body without one as a form and fails."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"abc")
+    recorder = Recorder(httpx2.Response(503, json=BUSY))
+
+    async def other() -> None:
+        async with AsyncClient(transport=httpx2.MockTransport(recorder)) as staa:
+            await staa.explain(path)
+
+    with client(recorder) as staa:
+        for source in (path, b"abc", io.BytesIO(b"abc")):
+            staa.predict(source)
+        staa.explain(path)
+    asyncio.run(other())
+    assert [request.headers.get_list("content-type") for request in recorder.requests] == (
+        [["application/octet-stream"]] * 6
+    )
 
 
 def test_a_wrong_kind_of_video_is_a_type_error(tmp_path: Path) -> None:

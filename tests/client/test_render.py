@@ -14,8 +14,8 @@ from staa_client import Client, Explanation
 from staa_client._colours import colours, table
 from staa_client._overlay import overlay
 from staa_client._save import clip_frames
-from staa_client.render import contact_sheet, frame_of_step, steps_shown, ticks
-from tests.client.conftest import document, server, video
+from staa_client.render import ACCENT, contact_sheet, frame_of_step, percent, steps_shown, ticks
+from tests.client.conftest import document, flat, server, video
 
 
 def lightness(srgb: np.ndarray) -> np.ndarray:
@@ -114,6 +114,23 @@ def test_the_sheet_shows_the_frames_and_the_heat(explanation: Explanation, tmp_p
     np.testing.assert_array_equal(sheet[630:], blank[630:])
 
 
+def test_only_a_peak_is_marked(explanation: Explanation) -> None:
+    """The sheet outlines the step that stands out in red, and no step of a flat map."""
+    red = [
+        int(np.all(np.asarray(contact_sheet(each, None))[:640] == ACCENT, axis=-1).sum())
+        for each in (explanation, flat(explanation))
+    ]
+    assert red[0] > 1000
+    assert red[1] == 0
+
+
+def test_small_shares_have_a_decimal() -> None:
+    """Below 10% a share shows one decimal, so that steps of a long clip can be told apart."""
+    assert [percent(share) for share in (0.0, 0.0625, 0.0949, 0.1, 0.234, 1.0)] == [
+        *("0.0%", "6.2%", "9.5%", "10%", "23%", "100%")
+    ]
+
+
 def test_a_sheet_without_frames_says_so(
     explanation: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +139,7 @@ def test_a_sheet_without_frames_says_so(
     monkeypatch.setitem(sys.modules, "av", None)
     frames, note = clip_frames(explanation, explanation.source if isinstance(explanation.source, bytes) else None)
     assert frames is None
-    assert note == 'drawn without frames: pip install "staa-client[video]"'
+    assert note == 'drawn without frames: pip install "./client[video]" from a checkout'
     sheet = picture(explanation.save(tmp_path / "x.png"))
     header = sheet[60:100, 640:].astype(int)
     assert (header[..., 0] - header[..., 2]).max() > 80

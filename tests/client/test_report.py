@@ -17,7 +17,7 @@ from PIL import Image
 from staa_client import Client, Explanation
 from staa_client.report import _script, jpegs, report
 from staa_client.video import frames_at
-from tests.client.conftest import document, server
+from tests.client.conftest import document, flat, server
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> {{data}} &amp; \" '"
 
@@ -128,6 +128,19 @@ def test_it_says_what_made_it(text: str) -> None:
     words = " ".join(Page(text).texts)
     for fact in ("moves down", "93.1%", "motions 1.0", "timesformer", "staa, version 1", "16 steps of 12 x 12 cells"):
         assert fact in words
+
+
+def test_a_flat_map_is_dim_and_has_no_peak(explanation: Explanation, text: str) -> None:
+    """The report marks a step only if it stands out, says the true top of its colours, and cuts on that scale."""
+    even = dataclasses.replace(flat(explanation), threshold=1 / explanation.joint.size)
+    page = Page(report(even, None))
+    assert Page(text).data["peak"] == 9
+    assert page.data["peak"] is None
+    assert "red: the peak" in text
+    assert "red: the peak" not in "".join(page.texts)
+    assert "3 \N{MULTIPLICATION SIGN} the even share" in page.texts
+    assert set(page.data["joint"]) == {3333}
+    assert page.data["threshold"] == pytest.approx(1 / 3)
 
 
 def test_the_frames_are_capped() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from staa_client import Explanation, _wire
 from staa_client._geometry import strongest_cells, upsample
-from tests.client.conftest import centre
+from tests.client.conftest import centre, flat
 
 
 def test_a_heatmap_is_hot_where_the_object_is(explanation: Explanation) -> None:
@@ -128,12 +128,24 @@ def test_an_unknown_ending_names_the_known_ones(explanation: Explanation, tmp_pa
 
 def test_a_flat_map_stays_dim(explanation: Explanation) -> None:
     """A map in which every cell has the even share is drawn at a third of the scale, and the scale says so."""
-    flat = dataclasses.replace(
-        explanation,
-        joint=np.full((2, 3, 4), 1 / 24, np.float32),
-        temporal=np.full(2, 0.5, np.float32),
-        spatial=np.full((3, 4), 1 / 12, np.float32),
-        seconds=np.array([[0.0, 1.0], [1.0, 2.0]]),
-    )
-    assert np.allclose(flat.scaled(), 1 / 3)
-    assert flat.top_of_scale == 3
+    even = flat(explanation)
+    assert np.allclose(even.scaled(), 1 / 3)
+    assert np.allclose(even.heatmap(0)[:, 40:280], 1 / 3)
+    assert even.top_of_scale == 3
+
+
+def test_the_scale_ends_where_it_says(explanation: Explanation) -> None:
+    """Heat times the top of the scale is the cell's share in even shares, for a peaked map and a flat one."""
+    for each in (explanation, flat(explanation)):
+        shares = each.scaled() * each.top_of_scale / each.joint.size
+        np.testing.assert_allclose(shares, each.joint, rtol=1e-5)
+
+
+def test_a_peak_exceeds_the_even_share_by_a_fifth(explanation: Explanation) -> None:
+    """The strongest step is a peak above 1.2 even shares; below, as in a flat map, there is none."""
+    assert explanation.peak == 9
+    assert flat(explanation).peak is None
+    for share, peak in ((1.19 / 16, None), (1.21 / 16, 5)):
+        temporal = np.full(16, (1 - share) / 15, np.float32)
+        temporal[5] = share
+        assert dataclasses.replace(explanation, temporal=temporal).peak == peak

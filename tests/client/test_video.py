@@ -78,5 +78,13 @@ def test_what_is_not_there_is_said(clip: bytes, tmp_path: Path) -> None:
 def test_without_av_the_extra_is_named(clip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package `av` the error says what to install."""
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ImportError, match=r"pip install \"staa-client\[video\]\""):
+    with pytest.raises(ImportError, match=r"pip install \"\./client\[video\]\" from a checkout"):
         frames_at(clip, [0])
+
+
+def test_nobody_is_sent_to_a_package_index() -> None:
+    """The README and the messages install from a checkout: the package is published nowhere."""
+    texts = [path.read_text("utf-8") for path in (Path("client/README.md"), *Path("client/staa_client").glob("*.py"))]
+    assert not any("install staa-client" in text or 'install "staa-client' in text for text in texts)
+    assert "pip install ./client " in texts[0]
+    assert 'pip install "./client[video]"' in texts[0]

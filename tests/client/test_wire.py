@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_an_error_has_the_servers_words(status: int, kind: type[StatusError]) ->
 @pytest.mark.parametrize(
     ("status", "kind", "code", "body"),
     [
-        (404, "ModelNotFoundException", "model_not_found", NotFoundError),
+        (404, "ModelVersionNotFoundException", "model_version_not_found", NotFoundError),
         (503, "ServiceUnavailableException", "service_unavailable", UnavailableError),
         (503, "InternalServerException", "internal_server", UnavailableError),
         (400, "InvalidKeyException", "invalid_key", AuthError),
@@ -148,9 +149,27 @@ def test_any_body_gives_an_error_with_a_message(status: int, body: bytes) -> Non
     """Empty, non-JSON and strange bodies give an error with code, status and a message too."""
     error = _wire.error(status, {}, body)
     assert error.status == status
-    assert error.code == f"http_{status}"
+    assert error.code == ("too_many_bytes" if (status, body) == (413, b"") else f"http_{status}")
     assert error.message
     assert "\n" not in str(error)
+
+
+def test_an_unknown_model_says_how_to_serve_it() -> None:
+    """TorchServe's 404 for a model gives the command that serves it, and never more of the message than a name."""
+    for message, command in (("Model not found: nope", "./serve.sh nope"), ("gone: $(reboot)", "./serve.sh NAME")):
+        body = json.dumps({"code": 404, "type": "ModelNotFoundException", "message": message}).encode()
+        error = _wire.error(404, {}, body)
+        assert error.message == f"{message}; is it served? {command}"
+
+
+def test_an_empty_413_says_which_limit_and_what_to_do() -> None:
+    """TorchServe's own 413 has the contract's code, and names the limit that this project ships and the way out."""
+    error = _wire.error(413, {}, b"")
+    assert (type(error), error.code) == (TooLargeError, "too_many_bytes")
+    shipped = re.search(r"^max_request_size=(\d+)$", Path("config.properties").read_text("utf-8"), re.MULTILINE)
+    assert shipped
+    for words in ("max_request_size", f"{int(shipped[1]) >> 20} MiB", "shorter or smaller", "re-encoded"):
+        assert words in error.message
 
 
 def _without(*path: str) -> dict[str, Any]:
