@@ -49,11 +49,11 @@ PHASES = (
     Phase(size=64, minutes=5.2, rate=1.5e-3, begin=0.45, end=0.515),
     Phase(size=96, minutes=42.0, rate=8e-4, begin=0.0, end=1.0),
 )
-"""What made the model that is shipped."""
+"""The phases of the model that is shipped; its last one was started as a run of its own, see its card."""
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line; the defaults made the model that is shipped."""
+    """Read the command line; the defaults are the recipe of the model that is shipped."""
     total = sum(phase.minutes for phase in PHASES)
     parser = argparse.ArgumentParser(prog="python -m training.train", description="Train the default model.")
     parser.add_argument("--output", type=Path, default=Path("model_store/motions"))
