@@ -87,8 +87,15 @@ def test_a_stride_takes_every_nth_query() -> None:
     assert np.abs(joints(exact, pixels, [0, 1]) - wanted).max() > 1e-4
 
 
-def test_logits_are_the_untouched_models(model: Any, explainer: Explainer) -> None:
-    """Labels are transformers' own, to 1e-5: of its eager attention, and of its sdpa where it has one."""
+def fast_logits_agree(variant: Variant, found: torch.Tensor, fast: torch.Tensor) -> bool:
+    """Bit for bit of transformers' sdpa; to 1e-5 where the last block computes only the token that is read."""
+    if variant in (VARIANTS["vivit"], VARIANTS["videomae-cls"]):
+        return bool((found - fast).abs().max() < 1e-5 * fast.abs().max())
+    return torch.equal(found, fast)
+
+
+def test_logits_are_the_untouched_models(variant: Variant, model: Any, explainer: Explainer) -> None:
+    """Labels are transformers' own: to 1e-5 of its eager attention, and those of its sdpa where it has one."""
     pixels = families.pixels(explainer, 2)
     found = explainer.forward(pixels, []).logits
     wanted = families.logits(model, pixels)
@@ -97,7 +104,7 @@ def test_logits_are_the_untouched_models(model: Any, explainer: Explainer) -> No
     if model._supports_sdpa:
         fast = copy.deepcopy(model)
         fast.set_attn_implementation("sdpa")
-        assert (found - families.logits(fast, pixels)).abs().max() < 1e-5 * wanted.abs().max()
+        assert fast_logits_agree(variant, found, families.logits(fast, pixels))
 
 
 def test_capture_leaves_the_logits_alone(explainer: Explainer) -> None:
@@ -260,4 +267,4 @@ def test_published_sizes(name: str, request: pytest.FixtureRequest) -> None:
     assert (answer - slow).abs().max() < 1e-4 * slow.abs().max()
     if model._supports_sdpa:
         model.set_attn_implementation("sdpa")
-        assert torch.equal(answer, families.logits(model, pixels))
+        assert fast_logits_agree(VARIANTS[kind], answer, families.logits(model, pixels))
