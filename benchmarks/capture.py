@@ -1,14 +1,15 @@
 """What an explanation costs beside the prediction it comes with: `python benchmarks/capture.py`, one table.
 
-Every way runs in a process of its own (for its peak memory), all of them take turns forward by forward, so that what
-else the machine does falls on all alike, and the fastest turn counts. Models have the configuration of their best-known
-checkpoint and random weights. On a GPU: `--device cuda --dtype bfloat16 --batch 1 8 32`.
+Every way runs in a process of its own (for its peak memory), and all of them take turns, forward by forward, so that
+what else the machine does falls on all alike; a ratio is the median of the ratios within a turn. Models have the
+configuration of their best-known checkpoint and random weights.
+On a GPU: `--device cuda --dtype bfloat16 --batch 1 8 32 --peak 989` (the chip's dense bfloat16 TFLOP/s).
 """
 
 import argparse
 import json
 import platform
-import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -18,13 +19,14 @@ from typing import Any
 
 import torch
 import transformers
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForVideoClassification
 from transformers.models.timesformer import TimesformerConfig
 from transformers.models.videomae import VideoMAEConfig
 from transformers.models.vivit import VivitConfig
 from transformers.models.vjepa2 import VJEPA2Config
 
-from staa import Explainer, attribution
+from staa import Explainer, attribution, families
 from staa.prepare import Recipe
 
 CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -32,18 +34,28 @@ CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ViViT-B 32x224": (VivitConfig, {"num_labels": 400}),
     "VideoMAE-B 16x224": (VideoMAEConfig, {"num_labels": 400, "use_mean_pooling": True}),
     "V-JEPA2-L 16x256": (VJEPA2Config, {"crop_size": 256, "frames_per_clip": 16, "num_labels": 174}),
+    "TimeSformer-B HR 16x448": (TimesformerConfig, {"num_frames": 16, "image_size": 448, "num_labels": 400}),
 }
 """facebook/timesformer-base-finetuned-k400, google/vivit-b-16x2-kinetics400, MCG-NJU/videomae-base-finetuned-kinetics,
-facebook/vjepa2-vitl-fpc16-256-ssv2."""
-WAYS = {
-    "plain": "transformers' default forward",
-    "attentions": "output_attentions=True",
-    "labels": "ours, labels only",
-    "staa": "ours, labels and staa",
-    "stride": "ours, labels and staa, every 9th query",
-}
-STRIDED = "VideoMAE"
-"""The family that reads a mean over all queries; elsewhere the last way is left out."""
+facebook/vjepa2-vitl-fpc16-256-ssv2, facebook/timesformer-hr-finetuned-k400."""
+PLAIN, ATTENTIONS = "transformers' default forward", "output_attentions=True"
+LABELS, STAA = "ours, labels", "ours, labels and staa"
+EXACT, HALF, WITHOUT = "the same, every query", "the same, bfloat16", "labels, without: "
+
+
+def ways(name: str, batch: int, options: argparse.Namespace) -> list[str]:
+    """What is compared; what each saving is worth at batch 1 only."""
+    found = [PLAIN, LABELS, STAA]
+    if "VideoMAE" in name:
+        found.append(EXACT)
+    if batch == 1:
+        found.insert(1, ATTENTIONS)
+        config = CONFIGS[name][0]()
+        pooled = getattr(config, "use_mean_pooling", False)
+        found += [WITHOUT + saving for saving in families.family(config.model_type).SAVINGS if not pooled]
+        if options.dtype == "float32":
+            found.append(HALF)
+    return found
 
 
 def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[torch.Tensor], Any]:
@@ -51,22 +63,25 @@ def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[tor
     torch.manual_seed(0)
     kind, facts = CONFIGS[name]
     auto: Any = AutoModelForVideoClassification
-    eager = {"attn_implementation": "eager"} if way == "attentions" else {}
+    eager = {"attn_implementation": "eager"} if way == ATTENTIONS else {}
+    dtype = torch.bfloat16 if way == HALF else dtype
     model = auto.from_config(kind(**facts), dtype=dtype, **eager).eval().to(device)
-    if way in {"plain", "attentions"}:
+    if way in {PLAIN, ATTENTIONS}:
 
         @torch.inference_mode()
         def forward(pixels: torch.Tensor) -> Any:
-            return model(**{model.main_input_name: pixels}, output_attentions=way == "attentions")
+            return model(**{model.main_input_name: pixels}, output_attentions=way == ATTENTIONS)
 
         return forward
-    explainer = Explainer(
-        model, Recipe.read({"image_processor_type": "VideoMAEImageProcessor", "crop_size": shape(name, 1)[-1]})
-    )
+    if way.startswith(WITHOUT):
+        known: Any = families.family(model.config.model_type)
+        known.SAVINGS = {saving: apply for saving, apply in known.SAVINGS.items() if WITHOUT + saving != way}
+    recipe = Recipe.read({"image_processor_type": "VideoMAEImageProcessor", "crop_size": shape(name, 1)[-1]})
+    explainer = Explainer(model, recipe, stride=1) if way == EXACT else Explainer(model, recipe)
 
     def explain(pixels: torch.Tensor) -> Any:
-        rows = [] if way == "labels" else list(range(len(pixels)))
-        made = explainer.forward(pixels, rows)
+        rows = list(range(len(pixels))) if way in {STAA, EXACT, HALF} else []
+        made = explainer.forward(pixels.to(dtype), rows)
         return attribution.attribute(made, explainer.grid, ["staa"] * len(rows)) if rows else made
 
     return explain
@@ -78,12 +93,28 @@ def shape(name: str, batch: int) -> tuple[int, ...]:
     return batch, int(frames), 3, int(size), int(size)
 
 
+def operations(name: str) -> int:
+    """Floating point operations of the plain forward of one clip."""
+    kind, facts = CONFIGS[name]
+    auto: Any = AutoModelForVideoClassification
+    with torch.device("meta"):
+        model = auto.from_config(kind(**facts), attn_implementation="eager").eval()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(**{model.main_input_name: torch.empty(shape(name, 1), device="meta")})
+    return counter.get_total_flops()
+
+
 def child(name: str, way: str, batch: int, device: str, dtype: torch.dtype) -> None:
     """Answer every line on standard input with one timed forward, and the end of it with the peak memory."""
     forward = build(name, way, device, dtype)
     pixels = torch.randn(shape(name, batch), generator=torch.Generator().manual_seed(1)).to(device, dtype)
     cuda = device == "cuda"
-    before = torch.cuda.memory_allocated() if cuda else _resident()
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+        before = _status("VmRSS")
     forward(pixels)
     print(json.dumps("ready"), flush=True)
     for _ in sys.stdin:
@@ -99,38 +130,44 @@ def child(name: str, way: str, batch: int, device: str, dtype: torch.dtype) -> N
             began = time.perf_counter()
             forward(pixels)
             print(json.dumps(time.perf_counter() - began), flush=True)
-    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps((peak - before) / 1e6), flush=True)
+    peak = torch.cuda.max_memory_allocated() if cuda else _status("VmHWM")
+    print(json.dumps([peak, peak - before]), flush=True)
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def _status(key: str) -> int:
+    """Bytes of this process, by the name in Linux' /proc."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) * 1024
 
 
-def compare(name: str, batch: int, options: argparse.Namespace) -> list[tuple[str, float, float]]:
-    """Let all ways take turns; (way, seconds of the fastest turn, extra peak MB)."""
+Times = dict[str, list[float]]
+Peaks = dict[str, tuple[float, float]]
+
+
+def compare(name: str, batch: int, options: argparse.Namespace) -> tuple[Times, Peaks]:
+    """Let all ways take turns: seconds of every turn; peak and extra peak, bytes."""
     command = [sys.executable, __file__, "--threads", str(options.threads), "--device", options.device]
     command += ["--dtype", options.dtype, "--batch", str(batch), "--child"]
     children = {}
-    ways = [way for way in WAYS if way != "stride" or STRIDED in name]
-    for way in ways:
+    for way in ways(name, batch, options):
         children[way] = subprocess.Popen([*command, name, way], stdin=-1, stdout=-1, text=True)
         if json.loads(_line(children[way])) != "ready":
             raise RuntimeError(way)
-    times: dict[str, list[float]] = {way: [] for way in ways}
+    times: Times = {way: [] for way in children}
     for _ in range(options.turns):
         for way, process in children.items():
             if process.stdin:
                 process.stdin.write("\n")
                 process.stdin.flush()
             times[way].append(float(json.loads(_line(process))))
-    found = []
+    peaks: Peaks = {}
     for way, process in children.items():
         if process.stdin:
             process.stdin.close()
-        found.append((way, min(times[way]), float(json.loads(_line(process)))))
+        peak, extra = json.loads(_line(process))
+        peaks[way] = peak, extra
         process.wait()
-    return found
+    return times, peaks
 
 
 def _line(process: "subprocess.Popen[str]") -> str:
@@ -139,6 +176,11 @@ def _line(process: "subprocess.Popen[str]") -> str:
         msg = f"a child ended early with exit code {process.wait()}"
         raise RuntimeError(msg)
     return line
+
+
+def _ratio(times: list[float], others: list[float]) -> float:
+    """Median over turns."""
+    return statistics.median(one / other for one, other in zip(times, others, strict=True))
 
 
 def main() -> None:
@@ -150,6 +192,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--only", default="", help="part of a model's name")
+    parser.add_argument("--peak", type=float, help="TFLOP/s of the chip, to print the share of it")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.threads:
@@ -161,16 +204,24 @@ def main() -> None:
         return
     where = torch.cuda.get_device_name() if options.device == "cuda" else f"{platform.machine()} CPU"
     print(f"{where}, {torch.get_num_threads()} threads, {options.dtype}, torch {torch.__version__}, ", end="")
-    print(f"transformers {transformers.__version__}, {time.strftime('%Y-%m-%d')}, fastest of {options.turns} turns\n")
-    print("| model | batch | way | seconds | x plain | x ours, labels | extra peak MB |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(f"transformers {transformers.__version__}, {time.strftime('%Y-%m-%d')}, median of {options.turns} turns\n")
+    share = " share of peak |" if options.peak else ""
+    print(
+        f"| model | batch | way | seconds | x plain | x labels | peak MB | peak x labels | extra MB | TFLOP/s |{share}"
+    )
+    print("|" + " --- |" * (10 + bool(share)))
     for name in (name for name in CONFIGS if options.only in name):
+        wanted = operations(name)
         for batch in options.batch:
-            found = compare(name, batch, options)
-            seconds = {way: time for way, time, _ in found}
-            for way, time_, memory in found:
-                ratios = f"{time_ / seconds['plain']:.3f} | {time_ / seconds['labels']:.3f}"
-                print(f"| {name} | {batch} | {WAYS[way]} | {time_:.3f} | {ratios} | {memory:.0f} |", flush=True)
+            times, peaks = compare(name, batch, options)
+            for way, turns in times.items():
+                seconds, (peak, extra) = statistics.median(turns), peaks[way]
+                speed = wanted * batch / seconds / 1e12
+                cells = [name, batch, way, f"{seconds:.3f}"]
+                cells += [f"{_ratio(turns, times[PLAIN]):.3f}", f"{_ratio(turns, times[LABELS]):.3f}"]
+                cells += [f"{peak / 1e6:.0f}", f"{peak / peaks[LABELS][0]:.3f}", f"{extra / 1e6:.0f}", f"{speed:.2f}"]
+                cells += [f"{speed / options.peak:.3f}"] if options.peak else []
+                print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -254,8 +254,8 @@ def processor(model: Any) -> dict[str, Any]:
 
 
 def explainer(model: Any) -> Explainer:
-    """An explainer around a copy, so that the model itself stays as transformers made it."""
-    return Explainer(copy.deepcopy(model), Recipe.read(processor(model)))
+    """An explainer around a copy, so that the model itself stays as transformers made it; every query counts."""
+    return Explainer(copy.deepcopy(model), Recipe.read(processor(model)), stride=1)
 
 
 def save(model: Any, folder: Path) -> Path:

@@ -143,7 +143,7 @@ def test_a_planted_key_is_found(explainer: Explainer) -> None:
     query, key = torch.zeros(grid.t, 2, 17, 8), torch.zeros(grid.t, 2, 17, 8)
     query[:, :, 0, 0] = 1
     key[2, :, 1 + 1 * grid.w + 3, 0] = 50  # frame 2, row 1, column 3
-    kept = family.taps(explainer.model, grid, None, 1)["space"].reduce(query, key, 1.0)
+    kept = family.taps(explainer.model, grid, None, 1)["space"][0][1](query, key, 1.0)
     assert kept.shape == (1, grid.t, 16)
     assert kept[0, 2].view(grid.h, grid.w)[1, 3] > 0.99
     assert kept[0, 1].max() < 0.1

@@ -28,7 +28,7 @@ def joint(explainer: Explainer, clip: Clip) -> np.ndarray:
 def test_1_the_map_of_a_frame_is_of_that_frame(explainer: Explainer) -> None:
     """What is read for frame i is the CLS row of frame i, and not row i + 1 of frame 0."""
     query, key = torch.randn(2, 4, 2, 17, 8, generator=torch.Generator().manual_seed(0))
-    space = explainer._family.taps(explainer.model, explainer.grid, None, 1)["space"].reduce(query, key, 0.3)[0]
+    space = explainer._family.taps(explainer.model, explainer.grid, None, 1)["space"][0][1](query, key, 0.3)[0]
     matrices = ((query @ key.transpose(-2, -1)) * 0.3).softmax(-1).mean(1)
     for frame in range(4):
         assert torch.allclose(space[frame], matrices[frame, 0, 1:], atol=1e-6)

@@ -5,9 +5,8 @@ to the module, the queries and keys are handed to him as well. He reduces them a
 matrix of tokens x tokens is ever kept, and where every query counts they are taken in chunks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,22 +19,19 @@ from staa.errors import LoadError
 Reduce = Callable[[Tensor, Tensor, float], Any]
 """(queries, keys, scale) -> what is kept of them; both are (sequences, heads, tokens, head width)."""
 
+Tap = list[tuple[nn.Module, Reduce]]
+"""One attention of every block, first block first, and what is kept of it."""
+
 Kept = dict[str, list[Any]]
-"""Name of a tap -> what its reduction kept of each module, in the order of the blocks."""
+"""Name of a tap -> what its reductions kept, in the order of the blocks."""
 
 LISTENER = "_staa_listener"
 ATTENTION = "staa"
 """Our name in transformers' AttentionInterface."""
+STRIDE = 8
+"""Every how many queries count in a mean over all, unless told: docs/explain.md has its cost and its error."""
 CHUNK = 2**20
 """Attention weights that exist at once where every query counts: 4 MiB of float32."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tap:
-    """One attention of every block, first block first, and what is kept of it."""
-
-    modules: Sequence[nn.Module]
-    reduce: Reduce
 
 
 def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -130,14 +126,14 @@ def capture(taps: dict[str, Tap]) -> Iterator[Kept]:
 
     try:
         for name, tap in taps.items():
-            for module in tap.modules:
-                setattr(module, LISTENER, listener(name, tap.reduce))
+            for module, reduce in tap:
+                setattr(module, LISTENER, listener(name, reduce))
                 heard.append(module)
         yield kept
     finally:
         for module in heard:
             delattr(module, LISTENER)
     for name, tap in taps.items():
-        if len(kept[name]) != len(tap.modules):
-            msg = f"read {len(kept[name])} of {len(tap.modules)} attentions of {name!r}: the model did not use `attend`"
+        if len(kept[name]) != len(tap):
+            msg = f"read {len(kept[name])} of {len(tap)} attentions of {name!r}: the model did not use `attend`"
             raise RuntimeError(msg)

@@ -1,6 +1,7 @@
 """A loaded model that answers clips with labels and maps, one forward pass a batch; needs no TorchServe."""
 
 import json
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from transformers import AutoConfig, AutoModelForVideoClassification
 from transformers.utils.hub import cached_file
 
 from staa import attribution, families, focus, sampling
-from staa.capture import capture
+from staa.capture import STRIDE, capture
 from staa.errors import LoadError, OptionError
 from staa.prepare import Recipe, prepare
 from staa.types import Attribution, Box, Clip, Forward, Grid, Options, Prediction, Result
@@ -33,7 +34,7 @@ class Explainer:
     Calls from several threads are answered one after the other.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, stride: int = 1) -> None:
+    def __init__(self, model: nn.Module, recipe: Recipe, stride: int = STRIDE) -> None:
         """Take a model of a known family; its attention is computed by `capture.attend` from now on.
 
         Where the family reads a mean over all queries, every `stride`-th of them counts; 1 is exact.
@@ -50,13 +51,18 @@ class Explainer:
         self.recipe = recipe
         self.stride = stride
         self.model = model.eval().requires_grad_(requires_grad=False)
-        self._family.adapt(self.model)
+        self._family.route(self.model)
+        for saving in self._family.SAVINGS.values():
+            saving(self.model)
+        if not (isinstance(stride, int) and 1 <= stride <= math.prod(self.grid.shape)):
+            msg = f"stride is {stride!r}: expected a whole number from 1 to {math.prod(self.grid.shape)}, the tokens"
+            raise LoadError(msg)
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, weights: str | Path, device: str = "auto", dtype: str = "auto", stride: int = 1) -> Self:
+    def load(cls, weights: str | Path, device: str = "auto", dtype: str = "auto", stride: int = STRIDE) -> Self:
         """Load a checkpoint from a folder or a hub id: safetensors only, and never code from a checkpoint.
 
         Args:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from staa.capture import STRIDE
 from staa.errors import LoadError
 from staa.video import Limits
 
@@ -22,7 +23,7 @@ class Settings:
     """Of torch; 0 leaves torch's choice."""
     decoders: int = 2
     """Videos of one batch that are decoded at the same time."""
-    stride: int = 1
+    stride: int = STRIDE
     """Where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact."""
     limits: Limits = field(default_factory=Limits)
     """What a video may cost."""

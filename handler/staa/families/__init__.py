@@ -1,6 +1,6 @@
 """The model families: modules with what `Family` names. A new one is a file and a line in FAMILIES."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -24,6 +24,8 @@ class Family(Protocol):
 
     PIXELS: str
     """The name of the model's input, pixels (B, T, 3, h, w)."""
+    SAVINGS: Mapping[str, Callable[[Any], None]]
+    """Name -> a change of this one instance after `route`: less work, the same numbers to 1e-5."""
 
     def grid(self, config: Any) -> Grid:
         """The token grid of a configuration; LoadError where the configuration is not supported."""
@@ -31,13 +33,14 @@ class Family(Protocol):
     def size(self, config: Any) -> tuple[int, int]:
         """(height, width) of the pixels that the model takes."""
 
-    def adapt(self, model: nn.Module) -> None:
+    def route(self, model: Any) -> None:
         """Let this one instance compute its attention by `capture.attend`; the numbers stay the same to 1e-5."""
 
     def taps(self, model: nn.Module, grid: Grid, rows: Tensor | None, stride: int, /) -> dict[str, Tap]:
         """What to keep of which attentions, for these rows (R,) of the batch or for all.
 
-        Where a mean over all queries is read, every `stride`-th of them counts; 1 is exact.
+        Where a mean over all queries is read, every `stride`-th of them counts, from another first one in every block,
+        so that together the blocks ask all of them; 1 is exact.
         """
 
     def read(self, kept: Kept) -> tuple[Tensor, Tensor | None]:

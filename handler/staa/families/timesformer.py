@@ -41,25 +41,41 @@ def size(config: Any) -> tuple[int, int]:
     return config.image_size, config.image_size
 
 
-def adapt(model: nn.Module) -> None:
-    """Fast attention for the eager one, two linear maps in a row as one, and in the last block CLS alone.
+def route(model: nn.Module) -> None:
+    """Fast attention for the eager one, which transformers' interface does not reach.
 
     Space only: transformers leaves out the mean over frames and gives B*T rows of logits. The tokens are averaged
     before the last norm, as in the authors' own code (facebookresearch/TimeSformer, models/vit.py).
     """
     config: Any = model.config
-    blocks: list[Any] = list(model.get_submodule("timesformer.encoder.layer").children())
-    if config.attention_type == "divided_space_time":
-        for block in blocks:
-            block.temporal_attention.output.dense = _merged(block.temporal_attention.output.dense, block.temporal_dense)
-            block.temporal_dense = nn.Identity()
-    blocks[-1].forward = MethodType(_last_block, blocks[-1])
     for module in model.modules():
         if isinstance(module, TimesformerSelfAttention):
             module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
     if config.attention_type == "space_only":
         norm = cast("nn.LayerNorm", model.get_submodule("timesformer.layernorm"))
         norm.forward = partial(_mean_norm, norm, config.num_frames)  # type: ignore[method-assign]
+
+
+def merge(model: nn.Module) -> None:
+    """The temporal attention's output map and temporal_dense, which follows it, as one map."""
+    config: Any = model.config
+    if config.attention_type == "divided_space_time":
+        for block in _blocks(model):
+            block.temporal_attention.output.dense = _merged(block.temporal_attention.output.dense, block.temporal_dense)
+            block.temporal_dense = nn.Identity()
+
+
+def shorten(model: nn.Module) -> None:
+    """In the last block CLS alone."""
+    last = _blocks(model)[-1]
+    last.forward = MethodType(_last_block, last)
+
+
+SAVINGS = {"merged maps": merge, "short last block": shorten}
+
+
+def _blocks(model: nn.Module) -> list[Any]:
+    return list(model.get_submodule("timesformer.encoder.layer").children())
 
 
 def _forward(self: TimesformerSelfAttention, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor]:
@@ -91,7 +107,7 @@ def _last_block(self: Any, hidden_states: Tensor, output_attentions: bool = Fals
     if self.attention_type == "divided_space_time":
         batch, _, width = hidden_states.shape
         patches = hidden_states[:, 1:].reshape(-1, self.config.num_frames, width)  # (B*P, T, width)
-        patches = patches + self.temporal_attention(self.temporal_layernorm(patches))[0]
+        patches = patches + self.temporal_dense(self.temporal_attention(self.temporal_layernorm(patches))[0])
         frames = patches.view(batch, -1, self.config.num_frames, width).transpose(1, 2)
         tokens = torch.cat([cls.unsqueeze(1).expand(-1, self.config.num_frames, -1, -1), frames], 2).flatten(0, 1)
     looked = _first(self.attention.attention, self.layernorm_before(tokens))
@@ -150,11 +166,10 @@ READS: dict[str, dict[str, tuple[str, Callable[..., Tensor]]]] = {
 """attention_type -> name of the tap -> which attention of a block, and what is kept of it."""
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int = 1) -> dict[str, Tap]:
+def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int) -> dict[str, Tap]:
     """The CLS rows of every block, and all of the temporal attention where it is divided."""
     config: Any = model.config
-    blocks = list(model.get_submodule("timesformer.encoder.layer").children())
     return {
-        name: Tap([block.get_submodule(part) for block in blocks], partial(keep, grid, rows))
+        name: [(block.get_submodule(part), partial(keep, grid, rows)) for block in _blocks(model)]
         for name, (part, keep) in READS[config.attention_type].items()
     }

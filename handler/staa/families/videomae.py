@@ -3,6 +3,7 @@
 Token order: step-major, row, column.
 """
 
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -10,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from staa.capture import Tap, carry, chosen, first_token, route, stack, weights
+from staa import capture
+from staa.capture import Tap, carry, chosen, first_token, weights
 from staa.families import pair
 from staa.types import Grid
 
 PIXELS = "pixel_values"
-read = stack
+route = capture.route
+read = capture.stack
 
 
 def grid(config: Any) -> Grid:
@@ -30,9 +33,8 @@ def size(config: Any) -> tuple[int, int]:
     return pair(config.image_size)
 
 
-def adapt(model: PreTrainedModel) -> None:
-    """Attention by our interface; in the last block the first token alone, where the checkpoint reads no other."""
-    route(model)
+def shorten(model: PreTrainedModel) -> None:
+    """In the last block the first token alone, where the checkpoint reads no other."""
     config: Any = model.config
     if not config.use_mean_pooling:
         last: Any = list(model.get_submodule("videomae.encoder.layer").children())[-1]
@@ -49,11 +51,14 @@ def _last_block(self: Any, hidden_states: Tensor, **_: Any) -> Tensor:
     return made
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None, stride: int = 1) -> dict[str, Tap]:
-    """Of every block the mean over every `stride`-th query; row 0 where the checkpoint does not pool."""
+SAVINGS = {"short last block": shorten}
 
-    def mean(query: Tensor, key: Tensor, scale: float) -> Tensor:
-        query = chosen(query[:, :, stride // 2 :: stride], rows)
+
+def taps(model: nn.Module, grid: Grid, rows: Tensor | None, stride: int) -> dict[str, Tap]:
+    """Of block l the mean over the queries l, l + stride, ... (l modulo stride); row 0 where nothing is pooled."""
+
+    def mean(start: int, query: Tensor, key: Tensor, scale: float) -> Tensor:
+        query = chosen(query[:, :, start::stride], rows)
         even = torch.full((len(query), query.shape[2]), 1 / query.shape[2], device=query.device)
         return carry(even, query, chosen(key, rows), scale).view(-1, grid.t, grid.h * grid.w)
 
@@ -64,4 +69,5 @@ def taps(model: nn.Module, grid: Grid, rows: Tensor | None, stride: int = 1) -> 
     config: Any = model.config
     blocks = model.get_submodule("videomae.encoder.layer")
     modules = [block.get_submodule("attention.attention") for block in blocks.children()]
-    return {"space": Tap(modules, mean if config.use_mean_pooling else first)}
+    pooled = config.use_mean_pooling
+    return {"space": [(part, partial(mean, block % stride) if pooled else first) for block, part in enumerate(modules)]}

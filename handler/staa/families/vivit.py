@@ -9,12 +9,14 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from staa.capture import Tap, chosen, first_token, route, stack, weights
+from staa import capture
+from staa.capture import Tap, chosen, first_token, weights
 from staa.families import pair
 from staa.types import Grid
 
 PIXELS = "pixel_values"
-read = stack
+route = capture.route
+read = capture.stack
 
 
 def grid(config: Any) -> Grid:
@@ -29,9 +31,8 @@ def size(config: Any) -> tuple[int, int]:
     return pair(config.image_size)
 
 
-def adapt(model: PreTrainedModel) -> None:
-    """Attention by our interface, and in the last block CLS alone."""
-    route(model)
+def shorten(model: PreTrainedModel) -> None:
+    """In the last block CLS alone."""
     last: Any = list(model.get_submodule("vivit.layers").children())[-1]
     last.forward = MethodType(_last_block, last)
 
@@ -45,7 +46,10 @@ def _last_block(self: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
     return made
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int = 1) -> dict[str, Tap]:
+SAVINGS = {"short last block": shorten}
+
+
+def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int) -> dict[str, Tap]:
     """The CLS row of every block."""
 
     def space(query: Tensor, key: Tensor, scale: float) -> Tensor:
@@ -53,4 +57,4 @@ def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int = 1) ->
         return row.view(-1, grid.t, grid.h * grid.w)
 
     blocks = model.get_submodule("vivit.layers")
-    return {"space": Tap([block.get_submodule("attention") for block in blocks.children()], space)}
+    return {"space": [(block.get_submodule("attention"), space) for block in blocks.children()]}
