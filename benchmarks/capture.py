@@ -101,7 +101,7 @@ def operations(name: str) -> int:
         model = auto.from_config(kind(**facts), attn_implementation="eager").eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(**{model.main_input_name: torch.empty(shape(name, 1), device="meta")})
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def child(name: str, way: str, batch: int, device: str, dtype: torch.dtype) -> None:
