@@ -1,8 +1,8 @@
 """What an explanation costs beside the prediction it comes with: `python benchmarks/capture.py`, one table.
 
 Every way runs in a process of its own (for its peak memory), and all of them take turns, forward by forward, so that
-what else the machine does falls on all alike; a ratio is the median of the ratios within a turn. Models have the
-configuration of their best-known checkpoint and random weights.
+what else the machine does falls on all alike; a ratio is the median of the ratios within a turn, in brackets the middle
+half of them. Models have the configuration of their best-known checkpoint and random weights.
 On a GPU: `--device cuda --dtype bfloat16 --batch 1 8 32 --peak 989` (the chip's dense bfloat16 TFLOP/s).
 """
 
@@ -178,9 +178,10 @@ def _line(process: "subprocess.Popen[str]") -> str:
     return line
 
 
-def _ratio(times: list[float], others: list[float]) -> float:
-    """Median over turns."""
-    return statistics.median(one / other for one, other in zip(times, others, strict=True))
+def _ratio(times: list[float], others: list[float]) -> str:
+    """Median over turns, and between which values the middle half of them lies."""
+    low, middle, high = statistics.quantiles([one / other for one, other in zip(times, others, strict=True)], n=4)
+    return f"{middle:.3f} ({low:.2f}-{high:.2f})"
 
 
 def main() -> None:
@@ -218,7 +219,7 @@ def main() -> None:
                 seconds, (peak, extra) = statistics.median(turns), peaks[way]
                 speed = wanted * batch / seconds / 1e12
                 cells = [name, batch, way, f"{seconds:.3f}"]
-                cells += [f"{_ratio(turns, times[PLAIN]):.3f}", f"{_ratio(turns, times[LABELS]):.3f}"]
+                cells += [_ratio(turns, times[PLAIN]), _ratio(turns, times[LABELS])]
                 cells += [f"{peak / 1e6:.0f}", f"{peak / peaks[LABELS][0]:.3f}", f"{extra / 1e6:.0f}", f"{speed:.2f}"]
                 cells += [f"{speed / options.peak:.3f}"] if options.peak else []
                 print("| " + " | ".join(map(str, cells)) + " |", flush=True)
