@@ -1,59 +1,107 @@
-"""The small TimeSformer that is trained, and how it starts."""
+"""The small models that are trained, one a family, and how they start."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import TimesformerConfig, TimesformerForVideoClassification
+from transformers import (
+    TimesformerConfig,
+    TimesformerForVideoClassification,
+    VideoMAEConfig,
+    VideoMAEForVideoClassification,
+    VivitConfig,
+    VivitForVideoClassification,
+)
 
 from training.clips import LABELS
 
+TUBELET = 2
+"""Frames of a token in ViViT and VideoMAE."""
+KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Any], dict[str, Any]]] = {
+    "timesformer": (TimesformerConfig, TimesformerForVideoClassification, {}),
+    "vivit": (VivitConfig, VivitForVideoClassification, {}),
+    "videomae": (VideoMAEConfig, VideoMAEForVideoClassification, {"tubelet_size": TUBELET, "use_mean_pooling": True}),
+}
+"""model_type -> its configuration, its classifier, and what it has beside the common facts."""
+NORMS = {"timesformer": "timesformer.layernorm", "vivit": "vivit.layernorm", "videomae": "videomae.encoder"}
+"""Where the tokens of the last block come out."""
 
-def build(size: int, patch: int, frames: int, width: int, blocks: int, heads: int) -> TimesformerForVideoClassification:
-    """A divided space-time TimeSformer with random weights."""
-    config = TimesformerConfig(
-        image_size=size,
-        patch_size=patch,
-        num_frames=frames,
-        hidden_size=width,
-        num_hidden_layers=blocks,
-        num_attention_heads=heads,
-        intermediate_size=2 * width,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        initializer_range=0.1,
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: index for index, label in enumerate(LABELS)},
+
+def build(family: str, size: int, patch: int, frames: int, width: int, blocks: int, heads: int) -> Any:
+    """A model with random weights; the TimeSformer is the divided space-time one."""
+    config, classifier, facts = KINDS[family]
+    model = classifier(
+        config(
+            image_size=size,
+            num_frames=frames,
+            **({"tubelet_size": [TUBELET, patch, patch]} if family == "vivit" else {"patch_size": patch}),
+            hidden_size=width,
+            num_hidden_layers=blocks,
+            num_attention_heads=heads,
+            intermediate_size=2 * width,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            initializer_range=0.1,
+            id2label=dict(enumerate(LABELS)),
+            label2id={label: index for index, label in enumerate(LABELS)},
+            **facts,
+        )
     )
-    model = TimesformerForVideoClassification(config)
     _start_positions(model, size // patch)
     return model
 
 
-@torch.no_grad()
-def _start_positions(model: TimesformerForVideoClassification, side: int) -> None:
-    """Start at half sines: transformers starts time at zero, from where motion is hardly ever found."""
-    embeddings = model.timesformer.embeddings
-    frames, width = embeddings.time_embeddings.shape[1:]
-    embeddings.time_embeddings.copy_(0.5 * _sines(frames, width))
-    half = width // 2
-    rows = _sines(side, half)[:, None].expand(side, side, half)
-    columns = _sines(side, width - half)[None].expand(side, side, width - half)
-    embeddings.position_embeddings[0, 1:] = 0.5 * torch.cat([rows, columns], -1).reshape(side * side, width)
-
-
-@torch.no_grad()
-def resize(model: TimesformerForVideoClassification, size: int) -> TimesformerForVideoClassification:
-    """The same model for frames of another size: the positions are interpolated, every other weight is kept."""
+def last_tokens(model: nn.Module) -> nn.Module:
+    """The module whose output holds the tokens of the last block."""
     config: Any = model.config
+    return model.get_submodule(NORMS[config.model_type])
+
+
+@torch.no_grad()
+def _start_positions(model: Any, side: int) -> None:
+    """Start at half sines: transformers starts at zero, from where motion is hardly ever found.
+
+    VideoMAE's are sines already, and stay.
+    """
+    if model.config.model_type == "timesformer":
+        embeddings = model.timesformer.embeddings
+        frames, width = embeddings.time_embeddings.shape[1:]
+        embeddings.time_embeddings.copy_(0.5 * _sines(frames, width))
+        half = width // 2
+        rows = _sines(side, half)[:, None].expand(side, side, half)
+        columns = _sines(side, width - half)[None].expand(side, side, width - half)
+        embeddings.position_embeddings[0, 1:] = 0.5 * torch.cat([rows, columns], -1).reshape(side * side, width)
+    elif model.config.model_type == "vivit":
+        table = model.vivit.embeddings.position_embeddings
+        width, steps = table.shape[-1], (table.shape[1] - 1) // side**2
+        half, quarter = width // 2, width // 4
+        shape = steps, side, side
+        parts = [
+            _sines(steps, half)[:, None, None].expand(*shape, half),
+            _sines(side, quarter)[None, :, None].expand(*shape, quarter),
+            _sines(side, width - half - quarter)[None, None].expand(*shape, width - half - quarter),
+        ]
+        table[0, 1:] = 0.5 * torch.cat(parts, -1).reshape(-1, width)
+
+
+@torch.no_grad()
+def resize(model: Any, size: int) -> Any:
+    """The same model for frames of another size: learned positions are interpolated, every other weight is kept."""
+    facts = model.config.to_dict()
+    family = facts["model_type"]
+    patch = facts["tubelet_size"][1] if family == "vivit" else facts["patch_size"]
+    config, classifier, _ = KINDS[family]
+    other = classifier(config(**{**facts, "image_size": size}))
     state = model.state_dict()
-    name = "timesformer.embeddings.position_embeddings"
-    side, new = config.image_size // config.patch_size, size // config.patch_size
-    grid = state[name][:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    grid = F.interpolate(grid, (new, new), mode="bilinear", align_corners=True)
-    state[name] = torch.cat([state[name][:, :1], grid.flatten(2).transpose(1, 2)], 1)
-    other = TimesformerForVideoClassification(TimesformerConfig(**{**config.to_dict(), "image_size": size}))
+    name = f"{family}.embeddings.position_embeddings"
+    if name in state:
+        side, new = facts["image_size"] // patch, size // patch
+        steps = (state[name].shape[1] - 1) // side**2
+        grid = state[name][0, 1:].reshape(steps, side, side, -1).permute(0, 3, 1, 2)
+        grid = F.interpolate(grid, (new, new), mode="bilinear", align_corners=True)
+        state[name] = torch.cat([state[name][:, :1], grid.permute(0, 2, 3, 1).reshape(1, -1, grid.shape[1])], 1)
     other.load_state_dict(state)
     return other
 

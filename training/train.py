@@ -1,4 +1,4 @@
-"""Train the default model: `python -m training.train`.
+"""Train the default model, or its like of another family: `python -m training.train [--family vivit]`.
 
 The recipe: clips never seen twice; small frames first, because they are cheap, larger ones later; a curriculum of three
 stages; AdamW with a cosine over the clock; and an auxiliary classifier over the last block's tokens (pooled by
@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import TimesformerForVideoClassification
 
 from training.clips import CURRICULUM, LABELS
-from training.model import build, resize
+from training.model import KINDS, build, last_tokens, resize
 from training.stream import MEAN, STD, Stream, augment, normalise
 
 READY = (0.8, 0.7)
@@ -50,20 +49,25 @@ PHASES = (
     Phase(size=96, minutes=42.0, rate=8e-4, begin=0.0, end=1.0),
 )
 """The phases of the model that is shipped; its last one was started as a run of its own, see its card."""
+SMALL = (Phase(size=48, minutes=40.0, rate=1.5e-3, begin=0.0, end=1.0),)
+"""The phases of the other families, which are trained to be measured."""
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line; the defaults are the recipe of the model that is shipped."""
-    total = sum(phase.minutes for phase in PHASES)
     parser = argparse.ArgumentParser(prog="python -m training.train", description="Train the default model.")
+    parser.add_argument("--family", choices=KINDS, default="timesformer")
     parser.add_argument("--output", type=Path, default=Path("model_store/motions"))
-    parser.add_argument("--minutes", type=float, default=total, help="time to train; the phases are scaled to it")
+    parser.add_argument("--minutes", type=float, help="time to train; the phases are scaled to it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--workers", type=int, default=1, help="processes that make clips")
     parser.add_argument("--float32", action="store_true", help="no bfloat16 in matrix products")
     options = parser.parse_args()
+    options.phases = PHASES if options.family == "timesformer" else SMALL
+    total = sum(phase.minutes for phase in options.phases)
+    options.minutes = options.minutes or total
     options.scale = options.minutes / total
     return options
 
@@ -78,14 +82,15 @@ class Trainer:
         self.step, self.stage = 0, 0
         self.recent: deque[float] = deque(maxlen=AGREED)
         self.last: Tensor = torch.empty(0)
-        self.take(build(PHASES[0].size, patch=8, frames=FRAMES, width=64, blocks=4, heads=4))
+        size = options.phases[0].size
+        self.take(build(options.family, size, patch=8, frames=FRAMES, width=64, blocks=4, heads=4))
 
-    def take(self, model: TimesformerForVideoClassification) -> None:
+    def take(self, model: Any) -> None:
         """Go on with this model, a fresh optimiser and a fresh auxiliary classifier."""
         self.model = model
         self.tokens = nn.Linear(model.config.hidden_size, len(LABELS)).to(self.device)
         nn.Module.to(model, self.device).train()
-        self.model.timesformer.layernorm.register_forward_hook(self._keep)
+        last_tokens(model).register_forward_hook(self._keep)
         self.since = 0
         decayed: list[nn.Parameter] = []
         free = list(self.tokens.parameters())
@@ -95,8 +100,9 @@ class Trainer:
         groups = [{"params": decayed, "weight_decay": 0.05}, {"params": free, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
-    def _keep(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        self.last = output
+    def _keep(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Any) -> None:
+        tokens: Tensor = output if torch.is_tensor(output) else output.last_hidden_state
+        self.last = tokens if self.options.family == "videomae" else tokens[:, 1:]
 
     def learn(self, clips: Tensor, labels: Tensor, top: float, progress: float) -> tuple[float, float]:
         """One step of a cosine from the rate `top`, at a progress of 0..1; its loss and accuracy."""
@@ -107,7 +113,7 @@ class Trainer:
             group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not self.options.float32):
             logits = self.model(pixel_values=normalise(clips)).logits.float()
-            votes = self.tokens(F.layer_norm(self.last, self.last.shape[-1:])[:, 1:]).float()
+            votes = self.tokens(F.layer_norm(self.last, self.last.shape[-1:])).float()
         pooled = votes.logsumexp(1) - math.log(votes.shape[1])
         loss = F.cross_entropy(logits, labels) + 0.5 * (1 - progress) * F.cross_entropy(pooled, labels)
         self.optimiser.zero_grad(set_to_none=True)
@@ -148,7 +154,7 @@ class Trainer:
                 print(f"-> stage {self.stage + 1} of {len(CURRICULUM)} at step {self.step}", flush=True)
 
 
-def export(model: TimesformerForVideoClassification, folder: Path, size: int) -> None:
+def export(model: Any, folder: Path, size: int) -> None:
     """Write config.json, model.safetensors and preprocessor_config.json."""
     model.save_pretrained(folder)
     processor: dict[str, Any] = {
@@ -175,13 +181,13 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     print(f"{parameters:,} parameters on {trainer.device}, {options.minutes:g} minutes", flush=True)
     began = time.monotonic()
-    for phase in PHASES:
-        if phase is not PHASES[0]:
+    for phase in options.phases:
+        if phase is not options.phases[0]:
             trainer.take(resize(trainer.model.cpu(), phase.size))
         trainer.run(phase, began)
-    export(trainer.model, options.output, PHASES[-1].size)
+    export(trainer.model, options.output, options.phases[-1].size)
     print(f"{trainer.step} steps, {trainer.step * options.batch:,} clips -> {options.output}")
-    print("measure it: python -m training.evaluate")
+    print(f"measure it: python -m training.evaluate {options.output}")
 
 
 if __name__ == "__main__":
