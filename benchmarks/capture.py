@@ -26,7 +26,7 @@ from transformers.models.videomae import VideoMAEConfig
 from transformers.models.vivit import VivitConfig
 from transformers.models.vjepa2 import VJEPA2Config
 
-from staa import Explainer, attribution, families
+from staa import Explainer, Options, families
 from staa.prepare import Recipe
 
 CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -82,7 +82,7 @@ def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[tor
     def explain(pixels: torch.Tensor) -> Any:
         rows = list(range(len(pixels))) if way in {STAA, EXACT, HALF} else []
         made = explainer.forward(pixels.to(dtype), rows)
-        return attribution.attribute(made, explainer.grid, ["staa"] * len(rows)) if rows else made
+        return explainer.attributions(made, [Options()] * len(pixels)) if rows else made
 
     return explain
 

@@ -72,7 +72,7 @@ def pack(name: str, weights: Path, store: Path, changes: list[str]) -> dict[str,
 
 def bare(explainer: Explainer, clip: bytes, batch: int, seconds: float, *, explain: bool) -> list[float]:
     """Seconds of each round of a batch, decoded two at a time as the handler does."""
-    model = wire.Model("bare", "0", explainer.family, len(explainer.labels))
+    model = wire.Model("bare", "0", explainer.family, explainer.labels)
     options = [Options(explain=explain)] * batch
     rounds: list[float] = []
     began = time.perf_counter()

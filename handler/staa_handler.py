@@ -38,8 +38,7 @@ class StaaHandler:
         self.explainer = Explainer.load(weights, device, settings.dtype, settings.stride)
         self.pool = ThreadPoolExecutor(settings.decoders, "decode")
         version = context.manifest["model"]["modelVersion"]
-        classes = len(self.explainer.labels)
-        self.model = wire.Model(context.model_name, version, self.explainer.family, classes)
+        self.model = wire.Model(context.model_name, version, self.explainer.family, self.explainer.labels)
         self.metrics = _metrics(context.metrics)
         self._warm(int(properties.get("batch_size") or 1))
 
@@ -82,7 +81,7 @@ class StaaHandler:
         """One forward pass for all rows; attention is read for those that want a map."""
         began = time.perf_counter()
         options = [row.request.options for row in rows if row.request]
-        explained = [index for index, option in enumerate(options) if option.explain]
+        explained = {index: option.method for index, option in enumerate(options) if option.explain}
         forward = self.explainer.forward(torch.cat([row.pixels for row in rows if row.pixels is not None]), explained)
         clips = [row.clip for row in rows if row.clip]
         results = self.explainer.results(forward, clips, [row.box for row in rows], options)

@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from staa import Explainer, Options
-from staa.capture import LISTENER, capture
+from staa.attribution import METHODS, Reading
+from staa.capture import LISTENER, Wanted, capture, reduce
 from staa.errors import LoadError, OptionError
 from tests import models
 
@@ -54,10 +55,9 @@ def test_capture_leaves_the_logits_alone(explainer: Explainer) -> None:
 
 def test_nothing_stays_hooked(explainer: Explainer) -> None:
     """After a pass, and after one that fails, no module is listened to."""
-    taps = explainer._family.taps(explainer.model, explainer.grid, None, 1)
 
     def fail() -> None:
-        with capture(taps):
+        with capture(explainer.sites, Wanted((0,)), 1):
             assert any(hasattr(module, LISTENER) for module in explainer.model.modules())
             raise ZeroDivisionError
 
@@ -70,19 +70,19 @@ def test_nothing_stays_hooked(explainer: Explainer) -> None:
 
 def test_nothing_read_is_an_error(model: TimesformerForVideoClassification, explainer: Explainer) -> None:
     """A model whose attention does not go through `attend` is an error and never a silent empty map."""
-    taps = explainer._family.taps(model, explainer.grid, None, 1)
-    with pytest.raises(RuntimeError, match="read 0 of 3"), capture(taps):
+    sites = explainer._family.sites(model, explainer.grid, 1)
+    with pytest.raises(RuntimeError, match="read 0 of 6"), capture(sites, Wanted((0,)), 1):
         model(pixel_values=explainer.pixels([models.clip(0)]))
 
 
 def test_no_matrix_is_kept(explainer: Explainer) -> None:
-    """What a pass keeps is rows: nothing of tokens x tokens, in float32."""
+    """What a pass keeps for `staa` is rows: nothing of tokens x tokens, no queries, keys or values, in float32."""
     forward = explainer.forward(explainer.pixels([models.clip(0), models.clip(1)]), [1])
-    assert forward.space is not None
-    assert forward.time is not None
-    assert forward.space.shape == (3, 1, 4, 16)
-    assert forward.time.shape == (3, 1, 16, 4, 4)
-    assert forward.space.dtype == torch.float32
+    times, spaces = forward.heard[::2], forward.heard[1::2]
+    assert [tuple(one.matrix.shape) for one in times] == [(1, 16, 4, 4)] * 3
+    assert [tuple(one.weights.shape) for one in spaces] == [(1, 4, 4, 17)] * 3
+    assert {part.dtype for part in (times[0].matrix, spaces[0].weights)} == {torch.float32}
+    assert all(one.chain is None and one.written is None for one in forward.heard)
 
 
 def test_a_batch_is_its_rows(explainer: Explainer) -> None:
@@ -139,11 +139,12 @@ def test_permuted_frames_permute_the_map() -> None:
 
 def test_a_planted_key_is_found(explainer: Explainer) -> None:
     """A patch that differs from its surroundings moves the map exactly there when it moves: no transposed grid."""
-    family, grid = explainer._family, explainer.grid
+    grid = explainer.grid
     query, key = torch.zeros(grid.t, 2, 17, 8), torch.zeros(grid.t, 2, 17, 8)
     query[:, :, 0, 0] = 1
     key[2, :, 1 + 1 * grid.w + 3, 0] = 50  # frame 2, row 1, column 3
-    kept = family.taps(explainer.model, grid, None, 1)["space"][0][1](query, key, 1.0)
+    heard = reduce(explainer.sites[1], Wanted((0,)), 1)(query, key, key, 1.0)
+    kept, _ = METHODS["paper"].run(Reading([heard], torch.zeros(1, 32)))
     assert kept.shape == (1, grid.t, 16)
     assert kept[0, 2].view(grid.h, grid.w)[1, 3] > 0.99
     assert kept[0, 1].max() < 0.1

@@ -16,10 +16,11 @@ from transformers import (
     VJEPA2Model,
 )
 
-from staa import Explainer, capture
-from staa.capture import LISTENER
+from staa import Explainer, Options, capture
+from staa.capture import LISTENER, Wanted
 from staa.errors import LoadError
 from staa.families import FAMILIES, family
+from staa.sites import READ
 from tests import families
 from tests.families import VARIANTS, Variant
 
@@ -46,10 +47,8 @@ def explainer(model: Any) -> Explainer:
 
 def joints(explainer: Explainer, pixels: torch.Tensor, rows: list[int]) -> np.ndarray:
     """(R, t, h, w) of one forward pass."""
-    from staa.attribution import attribute
-
     forward = explainer.forward(pixels, rows)
-    return np.stack([one.joint for one in attribute(forward, explainer.grid, ["staa"] * len(rows))])
+    return np.stack([one.joint for one in explainer.attributions(forward, [Options()] * len(pixels))])
 
 
 def test_every_family_is_tested() -> None:
@@ -184,13 +183,11 @@ def test_every_attention_is_ours(variant: Variant, explainer: Explainer) -> None
 def test_the_librarys_modules_are_where_they_were(variant: Variant, model: Any, explainer: Explainer) -> None:
     """Input name, module names and number of blocks are those of this transformers; an unread attention is an error."""
     assert type(model).main_input_name == family(variant.family).PIXELS
-    taps = explainer._family.taps(explainer.model, explainer.grid, None, 1)
-    assert len(taps["space"]) == (1 if variant.family == "vjepa2" else model.config.num_hidden_layers)
-    assert sum(len(tap) for tap in taps.values()) == len({module for tap in taps.values() for module, _ in tap})
-    with (
-        pytest.raises(RuntimeError, match="read 0 of"),
-        capture.capture(explainer._family.taps(model, explainer.grid, None, 1)),
-    ):
+    read = [site for site in explainer.sites if site.role in READ]
+    assert len(read) == (1 if variant.family == "vjepa2" else model.config.num_hidden_layers)
+    assert len(explainer.sites) == len({site.module for site in explainer.sites}) == variant.blocks
+    sites = explainer._family.sites(model, explainer.grid, 1)
+    with pytest.raises(RuntimeError, match="read 0 of"), capture.capture(sites, Wanted((0,)), 1):
         families.logits(model, families.pixels(explainer, 1))
 
 
@@ -208,10 +205,10 @@ def test_chunks_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     generator = torch.Generator().manual_seed(0)
     query, key = torch.randn(2, 3, 4, 17, 8, generator=generator)
     row = torch.rand(3, 17, generator=generator)
-    wanted = torch.einsum("rq,rhqn->rn", row, ((query @ key.transpose(-2, -1)) * 0.3).softmax(-1)) / 4
+    wanted = torch.einsum("rq,rhqn->rhn", row, ((query @ key.transpose(-2, -1)) * 0.3).softmax(-1))
     for chunk in (1, 3 * 4 * 17 * 5, 2**30):
         monkeypatch.setattr(capture, "CHUNK", chunk)
-        assert torch.allclose(capture.carry(row, query, key, 0.3), wanted, atol=1e-6)
+        assert torch.allclose(capture.carry(row[:, None], query[:, None], key[:, None], 0.3)[:, 0], wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("stride", [0, 2.5, 25])

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from staa import Clip, Explainer, Options, decode, focus, wire
+from staa.attribution import METHODS, Reading
+from staa.capture import Heard, Wanted, reduce
 from staa.types import Attribution, Grid
 from tests import models, videos
 
@@ -28,7 +30,8 @@ def joint(explainer: Explainer, clip: Clip) -> np.ndarray:
 def test_1_the_map_of_a_frame_is_of_that_frame(explainer: Explainer) -> None:
     """What is read for frame i is the CLS row of frame i, and not row i + 1 of frame 0."""
     query, key = torch.randn(2, 4, 2, 17, 8, generator=torch.Generator().manual_seed(0))
-    space = explainer._family.taps(explainer.model, explainer.grid, None, 1)["space"][0][1](query, key, 0.3)[0]
+    heard = reduce(explainer.sites[1], Wanted((0,)), 1)(query, key, key, 0.3)
+    space = METHODS["paper"].run(Reading([heard], torch.zeros(1, 32)))[0][0]
     matrices = ((query @ key.transpose(-2, -1)) * 0.3).softmax(-1).mean(1)
     for frame in range(4):
         assert torch.allclose(space[frame], matrices[frame, 0, 1:], atol=1e-6)
@@ -59,13 +62,15 @@ def test_2_rows_that_cannot_matter_are_not_read() -> None:
 
 def test_3_when_comes_from_temporal_attention(explainer: Explainer) -> None:
     """If all temporal attention goes to frame 2, half of the map moves there; a mean of softmax rows could not."""
-    from staa.attribution import METHODS
-    from staa.types import Forward
-
-    space = torch.full((3, 1, 4, 16), 1 / 64)
-    time = torch.zeros(3, 1, 16, 4, 4)
+    time = torch.zeros(1, 16, 4, 4)
     time[..., 2] = 1
-    made = METHODS["staa"](Forward(torch.zeros(1, 5), (0,), space, time))[0].sum(-1)
+    heard = [
+        Heard(site, Wanted((0,)), matrix=time)
+        if site.role == "time"
+        else Heard(site, Wanted((0,)), torch.full((1, 4, 2, 17), 1 / 17))
+        for site in explainer.sites
+    ]
+    made = METHODS["staa"].run(Reading(heard, torch.zeros(1, 32)))[0][0].sum(-1)
     assert torch.allclose(made / made.sum(), torch.tensor([0.125, 0.125, 0.625, 0.125]), atol=1e-6)
     assert np.ptp(joint(explainer, models.clip(0)).sum((1, 2))) > 1e-3
 
@@ -139,7 +144,7 @@ def test_9_what_is_measured_is_what_is_shown() -> None:
     clip = models.clip(0)
     result = explainer([clip], Options())[0]
     shown = type(result)(result.predictions, result.box, result.steps, Attribution(made, grid, "staa"), 0.01)
-    body, _ = wire.reply(wire.Model("m", "1", "timesformer", 5), clip, shown, "npz")
+    body, _ = wire.reply(wire.Model("m", "1", "timesformer", explainer.labels), clip, shown, "npz")
     with np.load(io.BytesIO(body)) as archive:
         assert np.array_equal(archive["joint"], made)
         assert json.loads(archive["reply"].tobytes())["explanation"]["method"] == "staa"

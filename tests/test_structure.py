@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     ["errors"],
     ["types"],
+    ["sites"],
     ["sampling", "video", "prepare", "capture", "attribution", "focus"],
     ["settings", "wire"],
     ["row"],

@@ -1,6 +1,7 @@
 """The contract without a server: every form of a request, every option, every encoding."""
 
 import base64
+import dataclasses
 import io
 import json
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from staa import wire
 from staa.errors import DecodeError, OptionError, RequestError, StaaError, TooLargeError
 from staa.types import Attribution, Clip, Grid, Options, Prediction, Result
+from staa_client._wire import explanation as read_reply
 
 GRID = Grid(8, 14, 14, 1)
-MODEL = wire.Model("motions", "1.0", "timesformer", 8)
+LABELS = ("left", "right", "up", "down", "grows", "shrinks", "blinks", "spins")
+MODEL = wire.Model("motions", "1.0", "timesformer", LABELS)
 VIDEO = bytes(range(256))
 
 
@@ -94,7 +97,7 @@ def test_options_are_read_everywhere(where: str) -> None:
         ("end", "0", "start before end"),
         ("maps", "xml", "json, base64, npz"),
         ("colour", "red", "top_k, method"),
-        ("target", "3", "top_k, method"),
+        ("targets", "3", "top_k, method"),
     ],
 )
 def test_a_bad_option_names_itself_and_what_is_allowed(name: str, value: str, named: str) -> None:
@@ -166,7 +169,7 @@ def test_the_reply_has_the_contracts_fields() -> None:
     assert reply["explanation"]["shape"] == [8, 14, 14]
     assert reply["explanation"]["target"] is None
     assert set(reply["explanation"]) == {
-        "method", "method_version", "target", "shape", "steps", "temporal", "spatial", "joint", "threshold",
+        "method", "method_version", "target", "contrast", "shape", "steps", "temporal", "spatial", "joint", "threshold",
     }  # fmt: skip
 
 
@@ -191,3 +194,23 @@ def test_a_failure_is_code_and_message(error: StaaError) -> None:
     assert json.loads(body) == {"error": {"code": error.code, "message": str(error)}}
     assert body.isascii()
     assert kind == "application/json"
+
+
+@pytest.mark.parametrize("maps", ["json", "base64", "npz"])
+def test_a_class_map_arrives_with_its_class_and_signs(maps: str) -> None:
+    """The client reads target, contrast and the signed map as they were made, in every encoding, and writes them."""
+    clip, answer = result()
+    assert answer.attribution is not None
+    signed = np.random.default_rng(1).normal(size=GRID.shape)
+    signed = (signed / np.abs(signed).sum()).astype(np.float32)
+    made = dataclasses.replace(answer.attribution, method="staa_class", signed=signed, target=2, contrast=0)
+    body, kind = wire.reply(MODEL, clip, dataclasses.replace(answer, attribution=made), maps)
+    got = read_reply(200, {"Content-Type": kind}, body)
+    assert got.signed is not None
+    assert np.abs(got.signed - signed).max() < 1e-5
+    assert (str(got.target), str(got.contrast)) == ("up", "left")
+    again = read_reply(200, {}, json.dumps(got.to_dict()).encode())
+    assert again.signed is not None
+    assert np.allclose(again.signed, got.signed, rtol=1e-6)
+    assert (again.target, again.contrast) == (got.target, got.contrast)
+    assert "signed" not in json.loads(wire.reply(MODEL, clip, answer, "json")[0])["explanation"]

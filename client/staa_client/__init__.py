@@ -16,13 +16,14 @@ from staa_client._errors import (
     UnavailableError,
     UnreachableError,
 )
-from staa_client._types import ClipInfo, Explanation, Model, Moment, Prediction, Result
+from staa_client._types import ClassName, ClipInfo, Explanation, Model, Moment, Prediction, Result
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
     "AuthError",
+    "ClassName",
     "Client",
     "ClipInfo",
     "DecodeError",

@@ -76,9 +76,9 @@ def _json(explanation: Explanation, _: Path | bytes | None) -> bytes:
 def _npz(explanation: Explanation, _: Path | bytes | None) -> bytes:
     reply = np.frombuffer(json.dumps(explanation.without_maps()).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, temporal=explanation.temporal, spatial=explanation.spatial, joint=explanation.joint, reply=reply
-    )
+    maps = {"temporal": explanation.temporal, "spatial": explanation.spatial, "joint": explanation.joint}
+    signed = {} if explanation.signed is None else {"signed": explanation.signed}
+    np.savez_compressed(buffer, reply=reply, **maps, **signed)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

@@ -1,7 +1,7 @@
 """What the client gives back: frozen, with numpy arrays; every field says its shape and unit, checked here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,17 @@ class Prediction:
     label: str
     score: float
     """Probability, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassName:
+    """A class of the model, as text its label."""
+
+    class_id: int
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,10 +146,12 @@ class Explanation:
     """(h, w) where: share of each cell over the whole clip, sums to 1."""
     joint: Floats = field(repr=False)
     """(t, h, w) where and when: share of each cell of each step, sums to 1."""
-    target: Any = None
-    """The class that the map speaks for, as the server names it; None for a method without one."""
-    contrast: Any = None
-    """The class that the target was held against, as the server names it; None without one."""
+    target: ClassName | None = None
+    """The class that the map speaks for; None for a method without one."""
+    contrast: ClassName | None = None
+    """The class that the target was held against; None without one."""
+    signed: Floats | None = field(default=None, repr=False)
+    """(t, h, w) for a class map: positive where a cell speaks for the target, negative against it; sizes sum to 1."""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Fields of the reply's `explanation` that this client does not know."""
     source: Path | bytes | None = field(default=None, repr=False)
@@ -153,8 +166,12 @@ class Explanation:
             if getattr(self, name).shape != wanted:
                 msg = f"{name} must be {wanted} as joint is {self.joint.shape}, got {getattr(self, name).shape}"
                 raise ValueError(msg)
-        if not all(np.isfinite(part).all() for part in (self.temporal, self.spatial, self.joint)):
-            raise ValueError("temporal, spatial and joint must be finite, got NaN or infinity")
+        if self.signed is not None and self.signed.shape != self.joint.shape:
+            msg = f"signed must be {self.joint.shape} as joint, got {self.signed.shape}"
+            raise ValueError(msg)
+        parts = [self.temporal, self.spatial, self.joint, *([] if self.signed is None else [self.signed])]
+        if not all(np.isfinite(part).all() for part in parts):
+            raise ValueError("temporal, spatial, joint and signed must be finite, got NaN or infinity")
 
     @property
     def box(self) -> Box:
@@ -219,18 +236,19 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as plain JSON data, in the form of the HTTP contract with `maps="json"`."""
-        maps = {name: getattr(self, name).tolist() for name in ("temporal", "spatial", "joint")}
+        names = ("temporal", "spatial", "joint", *(() if self.signed is None else ("signed",)))
+        maps = {name: getattr(self, name).tolist() for name in names}
         return self.without_maps() | {"explanation": self.without_maps()["explanation"] | maps}
 
     def without_maps(self) -> dict[str, Any]:
-        """`to_dict()` less `temporal`, `spatial` and `joint`."""
+        """`to_dict()` less `temporal`, `spatial`, `joint` and `signed`."""
         return Result(self.model, self.predictions, self.clip).to_dict() | {
             "explanation": {
                 **self.extra,
                 "method": self.method,
                 "method_version": self.method_version,
-                "target": self.target,
-                **({} if self.contrast is None else {"contrast": self.contrast}),
+                "target": None if self.target is None else asdict(self.target),
+                "contrast": None if self.contrast is None else asdict(self.contrast),
                 "shape": list(self.joint.shape),
                 "steps": self.seconds.tolist(),
                 "threshold": self.threshold,

@@ -17,17 +17,18 @@ import numpy as np
 
 from staa_client._errors import ReplyError, StatusError, error_of
 from staa_client._geometry import Floats
-from staa_client._types import ClipInfo, Explanation, Model, Prediction, Result
+from staa_client._types import ClassName, ClipInfo, Explanation, Model, Prediction, Result
 
 T = TypeVar("T")
 _MAPS = ("temporal", "spatial", "joint")
+_SIGNED = "signed"
 _DTYPES = {"<f2", "<f4", "<f8"}
 _TOO_MANY_BYTES = (
     "the video has more bytes than the server's max_request_size (96 MiB as shipped, see its config.properties); "
     "send a shorter or smaller clip, or cut start to end out into a re-encoded file, as the options start and end "
     "alone still send all of it"
 )
-_KNOWN = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", *_MAPS}
+_KNOWN = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", *_MAPS, _SIGNED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def _document(body: bytes) -> dict[str, Any]:
     if body[:2] == b"PK":
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
             document = json.loads(arrays["reply"].tobytes())
-            document["explanation"] |= {name: arrays[name] for name in _MAPS}
+            document["explanation"] |= {name: arrays[name] for name in (*_MAPS, _SIGNED) if name in arrays}
     else:
         document = json.loads(body)
     if not isinstance(document, dict):
@@ -213,10 +214,15 @@ def _explanation(document: dict[str, Any]) -> Explanation:
         temporal=temporal,
         spatial=spatial,
         joint=joint,
-        target=fields.get("target"),
-        contrast=fields.get("contrast"),
+        target=_class(fields["target"]),
+        contrast=_class(fields.get("contrast")),
+        signed=_map(fields[_SIGNED]) if _SIGNED in fields else None,
         extra={name: value for name, value in fields.items() if name not in _KNOWN},
     )
+
+
+def _class(named: Any) -> ClassName | None:  # whatever JSON holds
+    return None if named is None else ClassName(int(named["class_id"]), str(named["label"]))
 
 
 def _map(value: Any) -> Floats:  # whatever JSON or npz holds

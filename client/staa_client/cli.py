@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("predict", parents=[common], help="print the labels")
     explain = commands.add_parser("explain", parents=[common], help="print the labels, when and where; draw the map")
     explain.add_argument("--method", help="how the map is made; the server says which it has")
+    explain.add_argument("--target", metavar="CLASS", help="number or label of the class that a class map is for")
+    explain.add_argument("--contrast", metavar="CLASS", help="class to tell it from: why the target and not this one")
     explain.add_argument("--mass", type=float, help="share of the attention that the focus keeps, 0 to 1")
     explain.add_argument(
         "-o", "--output", type=Path, action="append", default=[], metavar="FILE", help="a .html, .png, .json or .npz"
@@ -71,7 +73,7 @@ def _ask(options: argparse.Namespace) -> Answer:
     with Client(options.server, options.token or None) as client:
         if options.command == "predict":
             return client.predict(video, options.model, **segment)
-        focus = {name: getattr(options, name) for name in ("method", "mass")}
+        focus = {name: getattr(options, name) for name in ("method", "target", "contrast", "mass")}
         return client.explain(video, options.model, **segment, **focus)
 
 

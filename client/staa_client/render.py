@@ -183,7 +183,8 @@ def _foot(page: Image.Image, explanation: Explanation, y: int) -> None:
         anchor="ra",
     )
     t, h, w = explanation.joint.shape
-    target = "" if explanation.target is None else f", target {explanation.target}"
+    target = "" if explanation.target is None else f", for {explanation.target}"
+    target += "" if explanation.contrast is None else f" against {explanation.contrast}"
     model = explanation.model
     method = f"method {explanation.method}, version {explanation.method_version}{target}"
     what = f"Where: {method} · {t} steps of {h} x {w} cells"

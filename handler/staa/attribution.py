@@ -1,52 +1,241 @@
-"""From what a forward pass left to a distribution over tokens. Every method is a function in METHODS.
+"""From what was kept of a forward pass to a distribution over tokens. Every method is a function in METHODS.
 
-Equations: Z. Wang, Y. Liu, "STAA", arXiv 2411.00630; which blocks are read is stated in docs/explain.md.
+Equations: Z. Wang, Y. Liu, "STAA", arXiv 2411.00630; which blocks are read, and why, is stated in docs/explain.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from staa.capture import Heard, Wanted, carry
 from staa.errors import OptionError
-from staa.types import Attribution, Forward, Grid
+from staa.sites import Layout, Site
+from staa.types import Attribution, Floats, Forward, Grid
 
 VERSION = "1"
 """Goes up with any change of a formula."""
 
 
-def staa(forward: Forward) -> Tensor:
-    """(R, t, h*w): the read rows S, carried through the temporal attention A where the model has one, over all blocks.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one row wants to be explained."""
+
+    method: str
+    target: int | None = None
+    """Class that a class map is for."""
+    contrast: int | None = None
+    """Class that it is against; None is no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a method reads: R rows, all by this method."""
+
+    heard: Sequence[Heard]
+    """The attentions in the order of the pass."""
+    toward: Tensor
+    """(R, width): direction of the class (or of its difference to the contrast) in the residual stream."""
+
+    @property
+    def read(self) -> list[Heard]:
+        """Those that write into the token that the classifier reads."""
+        return [one for one in self.heard if one.weights is not None]
+
+    @property
+    def grid(self) -> Grid:
+        """The token grid."""
+        return self.heard[0].site.layout.grid
+
+
+Maps = tuple[Tensor, Tensor | None]
+"""Weights (R, t, h*w) >= 0, not normalised; and the same with what speaks against the class, negative."""
+
+
+def staa(reading: Reading) -> Maps:
+    """Mean over blocks of the rows that are read, carried through the mean temporal attention, or through the pooler.
 
     With S, A the means over blocks: joint[t, p] = sum over q of S[q, p] * (0.5 * [q == t] + 0.5 * A[p, q, t]).
     """
-    if forward.space is None:
-        raise ValueError("no attention was read: name the rows to read before the forward pass")
-    space = forward.space.mean(0)
-    if forward.time is None:
-        return space
-    carried = (space.transpose(1, 2).unsqueeze(2) @ forward.time.mean(0)).squeeze(2).transpose(1, 2)
-    return 0.5 * space + 0.5 * carried
+    space = torch.stack([_tokens(one) for one in reading.read]).mean(0)
+    matrices = [one.matrix for one in reading.heard if one.matrix is not None]
+    if matrices:
+        mixed = torch.stack(matrices).mean(0)  # (R, h*w, t, t)
+        space = 0.5 * space + 0.5 * (space.transpose(1, 2).unsqueeze(2) @ mixed).squeeze(2).transpose(1, 2)
+    for one in reversed(reading.heard):
+        if one.site.role == "pool":
+            space = _back(one, None, space)[1]
+    return space, None
 
 
-METHODS: dict[str, Callable[[Forward], Tensor]] = {"staa": staa}
-"""name -> function: a Forward in, weights (R, t, h*w) out, one for each row that was read."""
+def staa_class(reading: Reading) -> Maps:
+    """What every token wrote for the class into the token that is read, summed over blocks.
+
+    d[p] = sum over heads of a[p] * <u, W_o v[p]>. Divided attention, and a pooler, carry it back to the input tokens,
+    last block first: r <- 0.5 r + 0.5 r a, then r <- r + max(d, 0); the signed map adds d itself.
+    """
+    grid = reading.grid
+    signed = torch.zeros(len(reading.toward), grid.t, grid.h * grid.w, device=reading.toward.device)
+    joint, carried = signed, False
+    for one in reversed(reading.heard):
+        if one.chain is not None:
+            joint, signed, carried = _back(one, None, joint)[1], _back(one, None, signed)[1], True
+        if one.written is not None:
+            push = one.site.layout.place(without_cls(one.site.layout, pushes(one, reading.toward)))
+            joint, signed = joint + push.clamp(min=0), signed + push
+    return (joint if carried else signed.clamp(min=0)), signed
 
 
-def check(method: str) -> None:
-    """OptionError where there is no such method."""
+def rollout(reading: Reading) -> Maps:
+    """Attention rollout: 0.5 I + 0.5 A of every attention, back from the token that is read (Abnar, Zuidema 2020)."""
+    last = reading.read[-1]
+    layout, rows, like = last.site.layout, len(reading.toward), reading.toward
+    cls = torch.zeros(rows, layout.sequences if layout.apart else 1, device=like.device)
+    tokens = torch.zeros(rows, reading.grid.t * reading.grid.h * reading.grid.w, device=like.device)
+    match last.site.role:
+        case "cls":
+            cls += 1 / cls.shape[1]
+        case "first":
+            tokens[:, 0] = 1
+        case "all":
+            tokens += 1 / tokens.shape[1]
+        case _:
+            tokens = _tokens(last).flatten(1)
+    tokens = tokens.view(rows, reading.grid.t, -1)
+    for one in reversed(reading.heard):
+        if one.site.role != "query":
+            cls, tokens = _back(one, cls, tokens)
+    return tokens, None
+
+
+def paper(reading: Reading) -> Maps:
+    """The public reference: the row that is read in the last block, and nothing else. For comparison."""
+    return _tokens(reading.read[-1]), None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to a map, and what it needs beside the rows that are read."""
+
+    run: Callable[[Reading], Maps]
+    classes: bool = False
+    """Whether it is for a class: it needs the values, and queries and keys where attention is divided."""
+    chain: bool = False
+    """Whether it needs queries and keys of every attention."""
+
+
+METHODS: dict[str, Method] = {
+    "staa": Method(staa),
+    "staa_class": Method(staa_class, classes=True),
+    "rollout": Method(rollout, chain=True),
+    "paper": Method(paper),
+}
+
+
+def check(method: str, target: object = None, contrast: object = None) -> None:
+    """OptionError where there is no such method, or it takes no target."""
     if method not in METHODS:
         msg = f"method is {method!r}: expected one of {', '.join(METHODS)}"
         raise OptionError(msg)
+    for name, value in (("target", target), ("contrast", contrast)):
+        if value is not None and not METHODS[method].classes:
+            takers = ", ".join(key for key, each in METHODS.items() if each.classes)
+            msg = f"{name} is {value!r}, but method {method} is not for a class: leave it out, or ask for {takers}"
+            raise OptionError(msg)
 
 
-def attribute(forward: Forward, grid: Grid, methods: list[str]) -> list[Attribution]:
-    """One attribution for each row that was read, by its own method."""
-    made = {method: METHODS[method](forward).double().cpu().numpy() for method in set(methods)}
-    return [_distribution(made[method][index], grid, method) for index, method in enumerate(methods)]
+def wanted(sites: Sequence[Site], methods: dict[int, str]) -> Wanted:
+    """What to keep for these rows (row -> method)."""
+    rows = tuple(sorted(methods))
+    divided = any(site.role == "time" for site in sites)
+    made = {row: METHODS[methods[row]] for row in rows}
+    push = tuple(row for row in rows if made[row].classes)
+    chain = tuple(row for row in rows if made[row].chain or (divided and made[row].classes))
+    return Wanted(rows, push, chain)
 
 
-def _distribution(weights: np.ndarray, grid: Grid, method: str) -> Attribution:
-    """Weights (t, h*w) >= 0, renormalised."""
-    joint = (weights / weights.sum()).reshape(grid.shape)
-    return Attribution(joint.astype(np.float32), grid, method)
+def attribute(forward: Forward, asks: Sequence[Ask], directions: Tensor) -> list[Attribution]:
+    """One attribution for each row that was read.
+
+    Args:
+        forward: what the pass kept.
+        asks: one for each of `forward.rows`.
+        directions: (K, width) direction of each class in the residual stream.
+    """
+    found: dict[int, Attribution] = {}
+    pairs = list(zip(forward.rows, asks, strict=True))
+    for method in {ask.method for ask in asks}:
+        own = [(row, ask) for row, ask in pairs if ask.method == method]
+        rows = tuple(row for row, _ in own)
+        toward = torch.stack([_toward(ask, directions) for _, ask in own])
+        reading = Reading([one.only(rows) for one in forward.heard], toward)
+        joint, signed = METHODS[method].run(reading)
+        for index, (row, ask) in enumerate(own):
+            found[row] = _attribution(joint[index], None if signed is None else signed[index], reading.grid, ask)
+    return [found[row] for row in forward.rows]
+
+
+def pushes(one: Heard, toward: Tensor) -> Tensor:
+    """What every token wrote along a direction: (R, sequences, n), CLS too.
+
+    Over all tokens and attentions, with the biases and what the MLPs write, it adds up to the token that is read.
+    """
+    if one.written is None:
+        raise ValueError("the values were not kept: ask for a class map before the forward pass")
+    heads, width = one.written.shape[-3], one.written.shape[-1]
+    back = toward if one.site.output is None else toward @ one.site.output.weight.float()
+    # the token that is read is the mean over sequences of what is written
+    return torch.einsum("rshnd,rhd->rsn", one.written, back.view(-1, heads, width)) / one.site.layout.sequences
+
+
+def without_cls(layout: Layout, tokens: Tensor) -> Tensor:
+    """(R, sequences, n) -> the same without the column of CLS."""
+    return tokens[..., 1:] if layout.cls else tokens
+
+
+def _toward(ask: Ask, directions: Tensor) -> Tensor:
+    if ask.target is None:
+        return torch.zeros_like(directions[0])
+    return directions[ask.target] - (0 if ask.contrast is None else directions[ask.contrast])
+
+
+def _tokens(one: Heard) -> Tensor:
+    """(R, t, h*w): the row that is read, mean over heads."""
+    if one.weights is None:
+        raise ValueError("no attention was read: name the rows to read before the forward pass")
+    return one.site.layout.place(without_cls(one.site.layout, one.weights.mean(2)))
+
+
+def _back(one: Heard, cls: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of a rollout, through 0.5 I + 0.5 A: (R, 1 or sequences) of CLS and (R, t, h*w) of the tokens."""
+    if one.chain is None:
+        raise ValueError("queries and keys were not kept: name the method before the forward pass")
+    layout = one.site.layout
+    row = layout.cut(tokens)
+    first = row.new_zeros(len(row), layout.sequences if layout.apart else 1) if cls is None else cls
+    if layout.cls:
+        each = first if layout.apart else first.expand(-1, layout.sequences) / layout.sequences
+        row = torch.cat([each.unsqueeze(-1), row], -1)
+    query, key, scale = one.chain
+    passed = carry(row[..., : query.shape[-2]], query, key, scale).mean(2)
+    if layout.cls:
+        came = passed[..., 0] if layout.apart else passed[..., 0].sum(1, keepdim=True)
+        first = 0.5 * first + 0.5 * came
+    return first, 0.5 * tokens + 0.5 * layout.place(without_cls(layout, passed))
+
+
+def _attribution(joint: Tensor, signed: Tensor | None, grid: Grid, ask: Ask) -> Attribution:
+    """Weights (t, h*w) >= 0, renormalised; all alike where there are none."""
+    made = _shares(joint, grid)
+    if not made.any():
+        made = np.full(grid.shape, 1 / made.size, np.float32)
+    parts = None if signed is None else _shares(signed, grid)
+    return Attribution(made, grid, ask.method, parts, ask.target, ask.contrast)
+
+
+def _shares(weights: Tensor, grid: Grid) -> Floats:
+    """(t, h, w), sizes sum to 1 unless all are 0."""
+    flat = weights.double().cpu().numpy()
+    return (flat / (np.abs(flat).sum() or 1)).reshape(grid.shape).astype(np.float32)

@@ -1,13 +1,14 @@
 """Reading attention out of a forward pass, without changing it.
 
 Every attention of an adapted model goes through `attend`: the fast kernel makes the output, and where somebody listens
-to the module, the queries and keys are handed to him as well. He reduces them at once to the few rows that are read; no
-matrix of tokens x tokens is ever kept, and where every query counts they are taken in chunks.
+to the module, the queries, keys and values are handed to him as well. He reduces them at once to the few rows that are
+read; no matrix of tokens x tokens is ever kept, and where every query counts they are taken in chunks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
 from staa.errors import LoadError
-
-Reduce = Callable[[Tensor, Tensor, float], Any]
-"""(queries, keys, scale) -> what is kept of them; both are (sequences, heads, tokens, head width)."""
-
-Tap = list[tuple[nn.Module, Reduce]]
-"""One attention of every block, first block first, and what is kept of it."""
-
-Kept = dict[str, list[Any]]
-"""Name of a tap -> what its reductions kept, in the order of the blocks."""
+from staa.sites import READ, Site
 
 LISTENER = "_staa_listener"
 ATTENTION = "staa"
@@ -33,12 +26,57 @@ STRIDE = 8
 CHUNK = 2**20
 """Attention weights that exist at once where every query counts: 4 MiB of float32."""
 
+Rows = tuple[int, ...]
+Chain = tuple[Tensor, Tensor, float]
+"""Queries (R, sequences, heads, q, d), keys (R, sequences, heads, n, d), scale; q is n, or 1 in a shortened block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows of a batch need what of every attention; ascending."""
+
+    read: Rows = ()
+    """The rows that are explained."""
+    push: Rows = ()
+    """Those that need the values too, to tell what was written for a class."""
+    chain: Rows = ()
+    """Those that are carried back, and need queries and keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is kept of one attention, float32 but for the chain."""
+
+    site: Site
+    wanted: Wanted
+    weights: Tensor | None = None
+    """(R, sequences, heads, n): attention of the query that is read, or the mean of those that are."""
+    matrix: Tensor | None = None
+    """(R, sequences, n, n), mean over heads; "time" only."""
+    written: Tensor | None = None
+    """(R, sequences, heads, n, d): weights times values."""
+    chain: Chain | None = None
+
+    def only(self, rows: Rows) -> Self:
+        """The same for some of its rows."""
+
+        def pick(part: Tensor | None, own: Rows) -> Tensor | None:
+            if part is None or not set(rows) <= set(own):
+                return None
+            return part if own == rows else part[[own.index(row) for row in rows]]
+
+        query, key = (pick(part, self.wanted.chain) for part in (self.chain or (None, None))[:2])
+        chain = None if self.chain is None or query is None or key is None else (query, key, self.chain[2])
+        read, push = self.wanted.read, self.wanted.push
+        parts = pick(self.weights, read), pick(self.matrix, read), pick(self.written, push)
+        return replace(self, weights=parts[0], matrix=parts[1], written=parts[2], chain=chain)
+
 
 def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """softmax(scale * query key^T) value, each (sequences, heads, tokens, head width), heard by the listener."""
     listener = getattr(module, LISTENER, None)
     if listener is not None:
-        listener(query, key, scale)
+        listener(query, key, value, scale)
     return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
 
@@ -78,62 +116,87 @@ def first_token(module: nn.Module, parts: tuple[Tensor, Tensor, Tensor], width: 
     return attend(module, query, key, value, scale).transpose(1, 2).flatten(2)
 
 
-def chosen(tokens: Tensor, rows: Tensor | None) -> Tensor:
-    """(B, ...) -> (R, ...): these rows (R,) of the batch, or all."""
-    return tokens if rows is None else tokens.index_select(0, rows)
-
-
 def weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """Attention of the given queries (..., heads, q, d) to all keys (..., heads, n, d), float32, mean over heads."""
-    logits = (query.float() * scale) @ key.float().transpose(-2, -1)
-    return logits.softmax(-1).mean(-3)
+    """Attention of the given queries (..., q, d) to all keys (..., n, d), float32: (..., q, n)."""
+    return ((query.float() * scale) @ key.float().transpose(-2, -1)).softmax(-1)
 
 
 def carry(row: Tensor, query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """Multiply row @ A: (R, q) -> (R, n).
+    """Multiply row @ A for each head: (R, sequences, q) -> (R, sequences, heads, n), float32.
 
-    A is the attention of queries (R, heads, q, d) to keys (R, heads, n, d), mean over heads, in float32. It is made in
-    chunks of queries: there are never more than CHUNK numbers of it.
+    A is the attention of queries (R, sequences, heads, q, d) to keys (R, sequences, heads, n, d). It is made in chunks
+    of queries: there are never more than CHUNK numbers of it, or those of one query.
     """
-    batch, heads, tokens, _ = key.shape
-    step = max(1, CHUNK // (batch * heads * tokens))
+    step = max(1, CHUNK // key[..., 0].numel())
     transposed = key.float().transpose(-2, -1)
-    total = torch.zeros(batch, tokens, device=key.device)
+    total = torch.zeros(key.shape[:-1], device=key.device)
     for start in range(0, query.shape[-2], step):
         part = slice(start, start + step)
-        attention = ((query[:, :, part].float() * scale) @ transposed).softmax(-1)
-        total += (row[:, None, None, part] @ attention).squeeze(2).mean(1)
+        attention = ((query[..., part, :].float() * scale) @ transposed).softmax(-1)
+        total += (row[:, :, None, None, part] @ attention).squeeze(-2)
     return total
 
 
-def stack(kept: Kept) -> tuple[Tensor, Tensor | None]:
-    """What was kept of every block at "space", and at "time" if that was tapped, as `Forward` wants it."""
-    return torch.stack(kept["space"]), torch.stack(kept["time"]) if "time" in kept else None
+def reduce(site: Site, wanted: Wanted, batch: int) -> Callable[[Tensor, Tensor, Tensor, float], Heard]:
+    """A listener's work: from queries, keys, values (B*sequences, heads, n, d) and scale to what is kept."""
+    if site.role == "pool":  # every map goes through the pooler
+        wanted = replace(wanted, chain=wanted.read)
+
+    def index(rows: Rows, like: Tensor) -> Tensor | None:
+        return None if len(rows) == batch else torch.tensor(rows, device=like.device)
+
+    def work(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Heard:
+        split = site.layout.split
+        made, matrix, written, chain = None, None, None, None
+        if wanted.read and site.role in (*READ, "time"):
+            rows = index(wanted.read, key)
+            keys = split(key, rows)
+            if site.role == "time":
+                matrix = weights(split(query, rows), keys, scale).mean(2)
+            else:
+                asked = split(query[:, :, site.queries], rows)
+                made = _read(asked, keys, scale)
+                if wanted.push:
+                    of = [wanted.read.index(row) for row in wanted.push]
+                    values = split(value, index(wanted.push, value)).float()
+                    written = (made if wanted.push == wanted.read else made[of]).unsqueeze(-1) * values
+        if wanted.chain:
+            rows = index(wanted.chain, key)
+            chain = split(query, rows), split(key, rows), scale
+        return Heard(site, wanted, made, matrix, written, chain)
+
+    return work
+
+
+def _read(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """Mean over the queries (R, sequences, heads, q, d) of their attention: (R, sequences, heads, n)."""
+    count = query.shape[-2]
+    if count == 1:
+        return weights(query, key, scale).squeeze(-2)
+    even = torch.full((*query.shape[:2], count), 1 / count, device=query.device)
+    return carry(even, query, key, scale)
 
 
 @contextmanager
-def capture(taps: dict[str, Tap]) -> Iterator[Kept]:
-    """Listen at the taps for the time of a forward pass; yields name -> what was kept, in the order of the blocks."""
-    kept: Kept = {name: [] for name in taps}
-    heard: list[nn.Module] = []
+def capture(sites: Sequence[Site], wanted: Wanted, batch: int) -> Iterator[list[Heard]]:
+    """Listen for the time of a forward pass of so many rows; yields what was kept, in the order of the pass."""
+    kept: list[Heard] = []
+    chosen = [site for site in sites if wanted.chain or (wanted.read and site.role != "deep")]
 
-    def listener(name: str, reduce: Reduce) -> Callable[[Tensor, Tensor, float], None]:
-        def listen(query: Tensor, key: Tensor, scale: float) -> None:
+    def listener(work: Callable[[Tensor, Tensor, Tensor, float], Heard]) -> Callable[..., None]:
+        def listen(query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
             with torch.no_grad():
-                kept[name].append(reduce(query, key, scale))
+                kept.append(work(query, key, value, scale))
 
         return listen
 
     try:
-        for name, tap in taps.items():
-            for module, reduce in tap:
-                setattr(module, LISTENER, listener(name, reduce))
-                heard.append(module)
+        for site in chosen:
+            setattr(site.module, LISTENER, listener(reduce(site, wanted, batch)))
         yield kept
     finally:
-        for module in heard:
-            delattr(module, LISTENER)
-    for name, tap in taps.items():
-        if len(kept[name]) != len(tap):
-            msg = f"read {len(kept[name])} of {len(tap)} attentions of {name!r}: the model did not use `attend`"
-            raise RuntimeError(msg)
+        for site in chosen:
+            delattr(site.module, LISTENER)
+    if [id(one.site) for one in kept] != [id(site) for site in chosen]:
+        msg = f"read {len(kept)} of {len(chosen)} attentions, or in another order: the model did not use `attend`"
+        raise RuntimeError(msg)

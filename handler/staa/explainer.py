@@ -3,7 +3,7 @@
 import json
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForVideoClassification
 from transformers.utils.hub import cached_file
 
 from staa import attribution, families, focus, sampling
+from staa.attribution import Ask
 from staa.capture import STRIDE, capture
 from staa.errors import LoadError, OptionError
 from staa.prepare import Recipe, prepare
@@ -51,12 +52,14 @@ class Explainer:
         self.recipe = recipe
         self.stride = stride
         self.model = model.eval().requires_grad_(requires_grad=False)
-        self._family.route(self.model)
-        for saving in self._family.SAVINGS.values():
-            saving(self.model)
         if not (isinstance(stride, int) and 1 <= stride <= math.prod(self.grid.shape)):
             msg = f"stride is {stride!r}: expected a whole number from 1 to {math.prod(self.grid.shape)}, the tokens"
             raise LoadError(msg)
+        self._family.route(self.model)
+        for saving in self._family.SAVINGS.values():
+            saving(self.model)
+        self.sites = self._family.sites(self.model, self.grid, stride)
+        self.directions = self._family.directions(self.model)
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self._lock = threading.Lock()
@@ -104,10 +107,32 @@ class Explainer:
 
     def check(self, options: Options) -> None:
         """OptionError where this model cannot answer the options; worth asking before decoding a video."""
-        attribution.check(options.method)
+        attribution.check(options.method, options.target, options.contrast)
+        target, contrast = self.class_id("target", options.target), self.class_id("contrast", options.contrast)
+        if target is not None and target == contrast:
+            msg = f"target and contrast are both {self.labels[target]!r}: name two classes, or leave contrast out"
+            raise OptionError(msg)
         if options.top_k is not None and options.top_k > len(self.labels):
             msg = f"top_k is {options.top_k}: expected 1 to {len(self.labels)}, the classes of this model"
             raise OptionError(msg)
+
+    def class_id(self, option: str, named: int | str | None) -> int | None:
+        """The number of a class that an option names by its label or by its number.
+
+        Raises:
+            OptionError: the model has no such class.
+        """
+        if named is None or named in self.labels:
+            return None if named is None else self.labels.index(str(named))
+        try:
+            number = int(named)
+        except ValueError:
+            number = -1
+        if not 0 <= number < len(self.labels):
+            some = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
+            msg = f"{option} is {named!r}: expected a number from 0 to {len(self.labels) - 1} or a label ({some})"
+            raise OptionError(msg)
+        return number
 
     def prepare(self, clips: Sequence[Clip]) -> tuple[Tensor, list[Box]]:
         """Normalised pixels (B, T, 3, h, w) on the model's device, and the box of the source that each clip shows it.
@@ -128,27 +153,43 @@ class Explainer:
         """Normalised pixels (B, T, 3, h, w) on the model's device."""
         return self.prepare(clips)[0]
 
-    def forward(self, pixels: Tensor, rows: Sequence[int]) -> Forward:
-        """One forward pass of pixels (B, T, 3, h, w); attention is read for these rows of the batch only."""
+    def forward(self, pixels: Tensor, rows: Sequence[int] | Mapping[int, str]) -> Forward:
+        """One forward pass of pixels (B, T, 3, h, w); attention is read for these rows of the batch only.
+
+        Args:
+            pixels: as `prepare` makes them.
+            rows: by `staa`, or each by the method that it is mapped to.
+        """
         if tuple(pixels.shape[1:]) != (self.grid.frames, 3, *self._family.size(self.model.config)):
             wanted = (self.grid.frames, 3, *self._family.size(self.model.config))
             msg = f"pixels must be (B, {', '.join(map(str, wanted))}), got {tuple(pixels.shape)}"
             raise ValueError(msg)
-        chosen = tuple(sorted(set(rows)))
-        index = None if len(chosen) == len(pixels) else torch.tensor(chosen, device=pixels.device)
-        taps = self._family.taps(self.model, self.grid, index, self.stride) if chosen else {}
-        with self._lock, torch.inference_mode():
-            with capture(taps) as kept:
-                logits = self.model(**{self._family.PIXELS: pixels}).logits.float()
-            space, time = self._family.read(kept) if chosen else (None, None)
-        return Forward(logits, chosen, space, time)
+        methods = dict(rows) if isinstance(rows, Mapping) else dict.fromkeys(rows, "staa")
+        needs = attribution.wanted(self.sites, methods)
+        with self._lock, torch.inference_mode(), capture(self.sites, needs, len(pixels)) as heard:
+            logits = self.model(**{self._family.PIXELS: pixels}).logits.float()
+        return Forward(logits, needs.read, heard)
+
+    @torch.inference_mode()
+    def attributions(self, forward: Forward, options: Sequence[Options]) -> list[Attribution]:
+        """The maps of the rows that were read, by the options of every row of the batch."""
+        asks = [self._ask(options[row], forward.logits[row]) for row in forward.rows]
+        return attribution.attribute(forward, asks, self.directions)
+
+    def _ask(self, options: Options, logits: Tensor) -> Ask:
+        """The target is the best class where none is named; with a contrast the best other one."""
+        if not attribution.METHODS[options.method].classes:
+            return Ask(options.method)
+        target, contrast = self.class_id("target", options.target), self.class_id("contrast", options.contrast)
+        if target is None:
+            target = next(best for best in logits.argsort(descending=True).tolist() if best != contrast)
+        return Ask(options.method, target, contrast)
 
     def results(
         self, forward: Forward, clips: Sequence[Clip], boxes: Sequence[Box], options: Sequence[Options]
     ) -> list[Result]:
         """What a forward pass says of each clip, by the clip's own options."""
-        methods = [options[row].method for row in forward.rows]
-        maps = dict(zip(forward.rows, attribution.attribute(forward, self.grid, methods), strict=True))
+        maps = dict(zip(forward.rows, self.attributions(forward, options), strict=True))
         scores = forward.logits.softmax(-1).cpu()
         return [
             self._result(
@@ -176,7 +217,7 @@ class Explainer:
         for option in each:
             self.check(option)
         pixels, boxes = self.prepare(clips)
-        forward = self.forward(pixels, [row for row, option in enumerate(each) if option.explain])
+        forward = self.forward(pixels, {row: option.method for row, option in enumerate(each) if option.explain})
         return self.results(forward, clips, boxes, each)
 
     def _result(self, scores: Tensor, clip: Clip, box: Box, options: Options, found: Attribution | None) -> Result:

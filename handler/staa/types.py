@@ -1,7 +1,9 @@
 """What flows from the bytes of a video to its explanation: every field with its shape and unit, checked here only."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,23 +83,13 @@ class Forward:
     """(B, K) float32."""
     rows: tuple[int, ...]
     """Rows of the batch whose attention was read, R of them, ascending."""
-    space: Tensor | None
-    """(L, R, t, h*w) float32: the row that is read in each of L blocks."""
-    time: Tensor | None
-    """(L, R, h*w, t, t) float32, divided attention only: for each patch, from step (query) to step (key)."""
+    heard: Sequence[Any]
+    """What `capture` kept of each attention (capture.Heard), in the order of the pass; empty where no row is read."""
 
     def __post_init__(self) -> None:
-        if bool(self.rows) != (self.space is not None):
-            msg = f"attention is read exactly for the rows named, got {self.rows = }, {self.space is None = }"
+        if bool(self.rows) != bool(self.heard):
+            msg = f"attention is read exactly for the rows named, got {self.rows = }, {len(self.heard) = }"
             raise ValueError(msg)
-        if self.space is not None and (self.space.ndim != 4 or self.space.shape[1] != len(self.rows)):
-            msg = f"space must be (L, {len(self.rows)}, t, h*w), got {tuple(self.space.shape)}"
-            raise ValueError(msg)
-        if self.space is not None and self.time is not None:
-            blocks, rows, steps, patches = self.space.shape
-            if self.time.shape != (blocks, rows, patches, steps, steps):
-                msg = f"time must be {(blocks, rows, patches, steps, steps)}, got {tuple(self.time.shape)}"
-                raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +100,12 @@ class Attribution:
     """(t, h, w), not negative, sum 1."""
     grid: Grid
     method: str
+    signed: Floats | None = None
+    """(t, h, w), a class map only: what speaks for the class is positive, against it negative; the sizes sum to 1."""
+    target: int | None = None
+    """The class, a class map only."""
+    contrast: int | None = None
+    """The class that it is told from, where one was named."""
 
     def __post_init__(self) -> None:
         if self.joint.shape != self.grid.shape:
@@ -137,6 +135,10 @@ class Options:
     top_k: int | None = None
     """How many labels, 1 to the number of classes; None is 5, or all where there are fewer."""
     method: str = "staa"
+    target: int | str | None = None
+    """Class id or label that a class map is for; None is the best one."""
+    contrast: int | str | None = None
+    """Class id or label that it is told from: why `target` and not this one; None is no other."""
     start: float | None = None
     """Seconds of the source; None is its begin."""
     end: float | None = None

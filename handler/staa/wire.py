@@ -4,7 +4,7 @@ import base64
 import binascii
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class Model:
     name: str
     version: str
     family: str
-    classes: int
+    labels: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,8 @@ def _encoding(name: str, value: object) -> str:
 READERS: dict[str, Callable[[str, object], Any]] = {
     "top_k": _integer,
     "method": _word,
+    "target": _word,
+    "contrast": _word,
     "start": _number,
     "end": _number,
     "mass": _number,
@@ -146,7 +148,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
 def reply(model: Model, clip: Clip, result: Result, maps: str) -> Reply:
     """The answer to one row."""
     body: dict[str, Any] = {
-        "model": {"name": model.name, "version": model.version, "family": model.family, "classes": model.classes},
+        "model": {"name": model.name, "version": model.version, "family": model.family, "classes": len(model.labels)},
         "predictions": [
             {"class_id": one.class_id, "label": one.label, "score": _digits(one.score)} for one in result.predictions
         ],
@@ -166,12 +168,19 @@ def reply(model: Model, clip: Clip, result: Result, maps: str) -> Reply:
     body["explanation"] = {
         "method": found.method,
         "method_version": VERSION,
-        "target": None,
+        "target": _class(model.labels, found.target),
+        "contrast": _class(model.labels, found.contrast),
         "shape": list(found.grid.shape),
         "steps": result.steps.round(6).tolist(),
     }
     arrays = {"temporal": found.temporal, "spatial": found.spatial, "joint": found.joint}
+    if found.signed is not None:
+        arrays["signed"] = found.signed
     return ENCODINGS[maps](body, arrays, result.threshold)
+
+
+def _class(labels: Sequence[str], number: int | None) -> dict[str, Any] | None:
+    return None if number is None else {"class_id": number, "label": labels[number]}
 
 
 def failure(error: StaaError) -> Reply:

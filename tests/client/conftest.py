@@ -89,6 +89,7 @@ def document(
             "method": "staa",
             "method_version": "1",
             "target": None,
+            "contrast": None,
             "shape": list(joint.shape),
             "steps": [[step / 2, (step + 1) / 2] for step in range(STEPS)],
             "temporal": short(joint.sum((1, 2))),

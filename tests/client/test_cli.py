@@ -86,12 +86,12 @@ def test_the_address_may_lack_its_scheme(url: str, path: Path, capsys: pytest.Ca
 
 
 def test_no_method_is_offered_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """The help leaves methods to the server: none is named, and no option is there that no method takes yet."""
+    """The help leaves methods to the server: none is named."""
     with pytest.raises(SystemExit):
         main(["explain", "--help"])
     words = " ".join(capsys.readouterr().out.split())
     assert "how the map is made; the server says which it has" in words
-    assert not any(name in words for name in ("staa_class", "rollout", "paper", "--target", "--contrast"))
+    assert not any(name in words for name in ("staa_class", "rollout", "paper"))
 
 
 def one_line(text: str) -> bool:

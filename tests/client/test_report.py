@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from staa_client import Client, Explanation
+from staa_client import ClassName, Client, Explanation
 from staa_client.report import _script, jpegs, report
 from staa_client.video import frames_at
 from tests.client.conftest import document, flat, server
@@ -88,7 +88,7 @@ def test_hostile_strings_stay_text(explanation: Explanation) -> None:
         predictions=(dataclasses.replace(explanation.predictions[0], label=HOSTILE), *explanation.predictions[1:]),
         model=dataclasses.replace(explanation.model, name=HOSTILE),
         source=Path("/tmp") / HOSTILE.replace("/", "|"),  # noqa: S108  # never opened
-        target=HOSTILE,
+        target=ClassName(0, HOSTILE),
     )
     plain, attacked = Page(report(explanation, None, "note")), Page(report(nasty, None, HOSTILE))
     names = [tag for tag, _ in plain.elements]

@@ -6,8 +6,8 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
-from staa.capture import Kept, Tap
 from staa.errors import LoadError
+from staa.sites import Site
 from staa.types import Grid
 
 FAMILIES = {
@@ -36,15 +36,15 @@ class Family(Protocol):
     def route(self, model: Any) -> None:
         """Let this one instance compute its attention by `capture.attend`; the numbers stay the same to 1e-5."""
 
-    def taps(self, model: nn.Module, grid: Grid, rows: Tensor | None, stride: int, /) -> dict[str, Tap]:
-        """What to keep of which attentions, for these rows (R,) of the batch or for all.
+    def sites(self, model: nn.Module, grid: Grid, stride: int, /) -> list[Site]:
+        """The attentions in the order of a pass.
 
         Where a mean over all queries is read, every `stride`-th of them counts, from another first one in every block,
         so that together the blocks ask all of them; 1 is exact.
         """
 
-    def read(self, kept: Kept) -> tuple[Tensor, Tensor | None]:
-        """From what the taps kept to `Forward`'s space (L, R, t, h*w), and time (L, R, h*w, t, t) if it is divided."""
+    def directions(self, model: nn.Module) -> Tensor:
+        """(K, width) float32: along which each class's logit grows, in the token that is read, up to 1 / its norm."""
 
 
 def family(name: str) -> Family:
@@ -59,3 +59,12 @@ def pair(edge: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) of a configuration's number or pair, pixels."""
     height, width = (edge, edge) if isinstance(edge, int) else edge
     return height, width
+
+
+def toward(classifier: nn.Module, norm: nn.Module | None) -> Tensor:
+    """(K, width): the classifier's rows times the weight of the layer norm before it, centred as the norm centres."""
+    rows = cast("nn.Linear", classifier).weight.float()
+    if norm is None:
+        return rows
+    scaled = rows * cast("nn.LayerNorm", norm).weight.float()
+    return scaled - scaled.mean(-1, keepdim=True)

@@ -4,7 +4,6 @@ Token order of transformers' implementation: CLS, then patch-major and frame-min
 (B*P, T) tokens, divided spatial attention and space only on (B*T, 1 + P).
 """
 
-from collections.abc import Callable
 from functools import partial
 from types import MethodType
 from typing import Any, cast
@@ -14,18 +13,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.timesformer.modeling_timesformer import TimesformerSelfAttention
 
-from staa.capture import Tap, attend, chosen, first_token, stack, weights
+from staa.capture import attend, first_token
 from staa.errors import LoadError
+from staa.families import toward
+from staa.sites import Layout, Site
 from staa.types import Grid
 
 PIXELS = "pixel_values"
-read = stack
+KINDS = ("divided_space_time", "joint_space_time", "space_only")
 
 
 def grid(config: Any) -> Grid:
     """One token a patch and frame."""
-    if config.attention_type not in READS:
-        msg = f"attention_type is {config.attention_type!r}: expected one of {', '.join(READS)}; use such a checkpoint"
+    if config.attention_type not in KINDS:
+        msg = f"attention_type is {config.attention_type!r}: expected one of {', '.join(KINDS)}; use such a checkpoint"
         raise LoadError(msg)
     if not (isinstance(config.image_size, int) and isinstance(config.patch_size, int)):
         msg = (
@@ -132,44 +133,24 @@ def _mean_norm(norm: nn.LayerNorm, frames: int, hidden_states: Tensor) -> Tensor
     return nn.LayerNorm.forward(norm, hidden_states.view(-1, frames, *hidden_states.shape[1:]).mean(1))
 
 
-def _frames(grid: Grid, rows: Tensor | None, query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """The CLS row of each frame: (B*t, heads, 1 + P, d) -> (R, t, P)."""
-    query, key = (_split(tokens, grid.t, rows) for tokens in (query[:, :, :1], key))
-    return weights(query, key, scale)[..., 0, 1:]
-
-
-def _clip(grid: Grid, rows: Tensor | None, query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """The CLS row over all frames: (B, heads, 1 + P*t, d) -> (R, t, P)."""
-    row = weights(chosen(query[:, :, :1], rows), chosen(key, rows), scale)[:, 0, 1:]
-    return row.view(-1, grid.h * grid.w, grid.t).transpose(1, 2)
-
-
-def _time(grid: Grid, rows: Tensor | None, query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """All of the small temporal attention: (B*P, heads, t, d) -> (R, P, t, t)."""
-    query, key = (_split(tokens, grid.h * grid.w, rows) for tokens in (query, key))
-    return weights(query, key, scale)
-
-
-def _split(tokens: Tensor, sequences: int, rows: Tensor | None) -> Tensor:
-    """(B*sequences, heads, tokens, d) -> (R, sequences, heads, tokens, d)."""
-    return chosen(tokens.view(-1, sequences, *tokens.shape[1:]), rows)
-
-
-READS: dict[str, dict[str, tuple[str, Callable[..., Tensor]]]] = {
-    "divided_space_time": {
-        "space": ("attention.attention", _frames),
-        "time": ("temporal_attention.attention", _time),
-    },
-    "joint_space_time": {"space": ("attention.attention", _clip)},
-    "space_only": {"space": ("attention.attention", _frames)},
-}
-"""attention_type -> name of the tap -> which attention of a block, and what is kept of it."""
-
-
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int) -> dict[str, Tap]:
-    """The CLS rows of every block, and all of the temporal attention where it is divided."""
+def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
+    """Of every block the temporal attention, where it is divided, and the one that CLS takes part in."""
     config: Any = model.config
-    return {
-        name: [(block.get_submodule(part), partial(keep, grid, rows)) for block in _blocks(model)]
-        for name, (part, keep) in READS[config.attention_type].items()
-    }
+    kind = config.attention_type
+    patches = grid.h * grid.w
+    found = []
+    for block in _blocks(model):
+        if kind == "divided_space_time":
+            layout = Layout(grid, patches, patch_major=True)
+            found.append(Site(block.temporal_attention.attention, layout, "time"))
+        if kind == "joint_space_time":
+            layout = Layout(grid, cls=True, patch_major=True)
+        else:
+            layout = Layout(grid, grid.t, cls=True, apart=kind == "space_only")
+        found.append(Site(block.attention.attention, layout, "cls", output=block.attention.output.dense))
+    return found
+
+
+def directions(model: nn.Module) -> Tensor:
+    """(K, width) of the classes, at CLS."""
+    return toward(model.get_submodule("classifier"), model.get_submodule("timesformer.layernorm"))

@@ -3,22 +3,20 @@
 Token order: step-major, row, column.
 """
 
-from functools import partial
 from types import MethodType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from staa import capture
-from staa.capture import Tap, carry, chosen, first_token, weights
-from staa.families import pair
+from staa.capture import first_token
+from staa.families import pair, toward
+from staa.sites import Layout, Site
 from staa.types import Grid
 
 PIXELS = "pixel_values"
 route = capture.route
-read = capture.stack
 
 
 def grid(config: Any) -> Grid:
@@ -54,20 +52,23 @@ def _last_block(self: Any, hidden_states: Tensor, **_: Any) -> Tensor:
 SAVINGS = {"short last block": shorten}
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None, stride: int) -> dict[str, Tap]:
-    """Of block l the mean over the queries l, l + stride, ... (l modulo stride); row 0 where nothing is pooled."""
-
-    def mean(start: int, query: Tensor, key: Tensor, scale: float) -> Tensor:
-        query = chosen(query[:, :, start::stride], rows)
-        even = torch.full((len(query), query.shape[2]), 1 / query.shape[2], device=query.device)
-        return carry(even, query, chosen(key, rows), scale).view(-1, grid.t, grid.h * grid.w)
-
-    def first(query: Tensor, key: Tensor, scale: float) -> Tensor:
-        row = weights(chosen(query[:, :, :1], rows), chosen(key, rows), scale)[:, 0]
-        return row.view(-1, grid.t, grid.h * grid.w)
-
+def sites(model: nn.Module, grid: Grid, stride: int) -> list[Site]:
+    """Every block's attention: of block l the queries l, l + stride, ... (l modulo stride), or token 0."""
     config: Any = model.config
-    blocks = model.get_submodule("videomae.encoder.layer")
-    modules = [block.get_submodule("attention.attention") for block in blocks.children()]
-    pooled = config.use_mean_pooling
-    return {"space": [(part, partial(mean, block % stride) if pooled else first) for block, part in enumerate(modules)]}
+    layout = Layout(grid)
+    found = []
+    for number, block in enumerate(model.get_submodule("videomae.encoder.layer").children()):
+        attention: Any = block.get_submodule("attention")
+        output = attention.output.dense
+        if config.use_mean_pooling:
+            found.append(Site(attention.attention, layout, "all", number % stride, stride, output))
+        else:
+            found.append(Site(attention.attention, layout, "first", output=output))
+    return found
+
+
+def directions(model: nn.Module) -> Tensor:
+    """(K, width) of the classes, at the mean of all tokens or at the first."""
+    config: Any = model.config
+    norm = "fc_norm" if config.use_mean_pooling else "videomae.layernorm"
+    return toward(model.get_submodule("classifier"), model.get_submodule(norm))

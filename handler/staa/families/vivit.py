@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from staa import capture
-from staa.capture import Tap, chosen, first_token, weights
-from staa.families import pair
+from staa.capture import first_token
+from staa.families import pair, toward
+from staa.sites import Layout, Site
 from staa.types import Grid
 
 PIXELS = "pixel_values"
 route = capture.route
-read = capture.stack
 
 
 def grid(config: Any) -> Grid:
@@ -49,12 +49,16 @@ def _last_block(self: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
 SAVINGS = {"short last block": shorten}
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int) -> dict[str, Tap]:
-    """The CLS row of every block."""
+def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
+    """Every block's attention."""
+    layout = Layout(grid, cls=True)
+    found = []
+    for block in model.get_submodule("vivit.layers").children():
+        inner: Any = block.get_submodule("attention")
+        found.append(Site(inner, layout, "cls", output=inner.o_proj))
+    return found
 
-    def space(query: Tensor, key: Tensor, scale: float) -> Tensor:
-        row = weights(chosen(query[:, :, :1], rows), chosen(key, rows), scale)[:, 0, 1:]
-        return row.view(-1, grid.t, grid.h * grid.w)
 
-    blocks = model.get_submodule("vivit.layers")
-    return {"space": [(block.get_submodule("attention"), space) for block in blocks.children()]}
+def directions(model: nn.Module) -> Tensor:
+    """(K, width) of the classes, at CLS."""
+    return toward(model.get_submodule("classifier"), model.get_submodule("vivit.layernorm"))

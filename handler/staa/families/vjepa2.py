@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2RopeAttention
 
 from staa import capture
-from staa.capture import Kept, Tap, carry, chosen, weights
+from staa.families import toward
+from staa.sites import Layout, Site
 from staa.types import Grid
 
 PIXELS = "pixel_values_videos"
@@ -77,27 +78,20 @@ def _rotate(heads: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
 SAVINGS = {"positions once": rotate_once}
 
 
-def taps(model: nn.Module, grid: Grid, rows: Tensor | None, _stride: int) -> dict[str, Tap]:
-    """The row of the learned query; queries and keys of the pooler's self-attentions, until that row is known."""
-
-    def space(query: Tensor, key: Tensor, scale: float) -> Tensor:
-        row = weights(chosen(query, rows), chosen(key, rows), scale)[:, 0]
-        return row.view(-1, grid.t, grid.h * grid.w)
-
-    def carrier(query: Tensor, key: Tensor, scale: float) -> tuple[Tensor, Tensor, float]:
-        return chosen(query, rows), chosen(key, rows), scale
-
-    layers = model.get_submodule("pooler.self_attention_layers")
-    return {
-        "carriers": [(layer.get_submodule("self_attn"), carrier) for layer in layers.children()],
-        "space": [(model.get_submodule("pooler.cross_attention_layer.cross_attn"), space)],
-    }
+def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
+    """The encoder's attentions, the pooler's self-attentions, and its one learned query."""
+    layout = Layout(grid)
+    encoder = [
+        module for module in model.get_submodule("vjepa2.encoder").modules() if isinstance(module, VJEPA2RopeAttention)
+    ]
+    pooler = model.get_submodule("pooler.self_attention_layers").children()
+    return [
+        *(Site(module, layout, "deep") for module in encoder),
+        *(Site(layer.get_submodule("self_attn"), layout, "pool") for layer in pooler),
+        Site(model.get_submodule("pooler.cross_attention_layer.cross_attn"), layout, "query"),
+    ]
 
 
-def read(kept: Kept) -> tuple[Tensor, None]:
-    """The row, carried back through the self-attentions a, last first: r <- 0.5 r + 0.5 r a."""
-    space: Tensor = kept["space"][0]
-    row = space.flatten(1)
-    while kept["carriers"]:
-        row = 0.5 * row + 0.5 * carry(row, *kept["carriers"].pop())
-    return row.view_as(space).unsqueeze(0), None
+def directions(model: nn.Module) -> Tensor:
+    """(K, width) of the classes, at the pooled query; no norm stands between."""
+    return toward(model.get_submodule("classifier"), None)
