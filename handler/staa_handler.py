@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +13,9 @@ import numpy as np
 import torch
 from ts.metrics.metric_type_enum import MetricTypes
 
-from staa import Clip, Explainer, Settings, StaaError, decode, wire
+from staa import Attribution, Clip, Explainer, Options, Settings, StaaError, decode, wire
 from staa.row import Row
+from staa.types import Forward
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,7 +62,7 @@ class StaaHandler:
         list(self.pool.map(read, rows))
         good = [row for row in rows if row.error is None]
         if good:
-            self._guarded(good, context, lambda: self._forward(good))
+            self._forward(good, context)
         replies = [self._reply(row, context) for row in rows]
         self._count(rows, forwards=int(bool(good)))
         return replies
@@ -77,17 +79,36 @@ class StaaHandler:
         with row.timed("prepare"):
             row.pixels, (row.box,) = self.explainer.prepare([row.clip])
 
-    def _forward(self, rows: list[Row]) -> None:
+    def _forward(self, rows: list[Row], context: Any) -> None:
         """One forward pass for all rows; attention is read for those that want a map."""
         began = time.perf_counter()
         options = [row.request.options for row in rows if row.request]
-        explained = {index: option.method for index, option in enumerate(options) if option.explain}
-        forward = self.explainer.forward(torch.cat([row.pixels for row in rows if row.pixels is not None]), explained)
-        clips = [row.clip for row in rows if row.clip]
-        results = self.explainer.results(forward, clips, [row.box for row in rows], options)
-        for row, result in zip(rows, results, strict=True):
-            row.result = result
+        asked = {index: option.method for index, option in enumerate(options) if option.explain}
+        pixels = [row.pixels for row in rows if row.pixels is not None]
+        forward = self._guarded(rows, context, lambda: self.explainer.forward(torch.cat(pixels), asked))
+        if forward is None:
+            return
+        maps = self._maps(forward, options)
+        for index, row in enumerate(rows):
+            self._guarded([row], context, partial(self._explain, row, index, forward, maps))
             row.seconds["forward"] = time.perf_counter() - began
+
+    def _maps(self, forward: Forward, options: list[Options]) -> dict[int, Attribution]:
+        """All maps at once; none where one of them fails, so that each is tried by itself."""
+        try:
+            return dict(zip(forward.rows, self.explainer.attributions(forward, options), strict=True))
+        except Exception:
+            logger.exception("the maps of a batch failed together; trying them one by one")
+            return {}
+
+    def _explain(self, row: Row, index: int, forward: Forward, maps: dict[int, Attribution]) -> None:
+        if row.request is None or row.clip is None:
+            raise RuntimeError("a row that was forwarded has a request and a clip")
+        options = row.request.options
+        found = maps.get(index)
+        if found is None and index in forward.rows:
+            found = self.explainer.attribution(forward, index, options)
+        row.result = self.explainer.result(forward.logits[index], row.clip, row.box, options, found)
 
     def _encode(self, row: Row) -> wire.Reply:
         if row.request is None or row.clip is None or row.result is None:

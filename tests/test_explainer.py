@@ -82,7 +82,7 @@ def test_no_matrix_is_kept(explainer: Explainer) -> None:
     assert [tuple(one.matrix.shape) for one in times] == [(1, 16, 4, 4)] * 3
     assert [tuple(one.weights.shape) for one in spaces] == [(1, 4, 4, 17)] * 3
     assert {part.dtype for part in (times[0].matrix, spaces[0].weights)} == {torch.float32}
-    assert all(one.chain is None and one.written is None for one in forward.heard)
+    assert all(one.chain is None and one.values is None for one in forward.heard)
 
 
 def test_a_batch_is_its_rows(explainer: Explainer) -> None:
@@ -143,7 +143,7 @@ def test_a_planted_key_is_found(explainer: Explainer) -> None:
     query, key = torch.zeros(grid.t, 2, 17, 8), torch.zeros(grid.t, 2, 17, 8)
     query[:, :, 0, 0] = 1
     key[2, :, 1 + 1 * grid.w + 3, 0] = 50  # frame 2, row 1, column 3
-    heard = reduce(explainer.sites[1], Wanted((0,)), 1)(query, key, key, 1.0)
+    heard = reduce(explainer.sites[1], Wanted((0,)), {(0,): None})(query, key, key, 1.0)
     kept, _ = METHODS["paper"].run(Reading([heard], torch.zeros(1, 32)))
     assert kept.shape == (1, grid.t, 16)
     assert kept[0, 2].view(grid.h, grid.w)[1, 3] > 0.99

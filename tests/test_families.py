@@ -207,17 +207,19 @@ def test_chunks_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     row = torch.rand(3, 17, generator=generator)
     wanted = torch.einsum("rq,rhqn->rhn", row, ((query @ key.transpose(-2, -1)) * 0.3).softmax(-1))
     for chunk in (1, 3 * 4 * 17 * 5, 2**30):
-        monkeypatch.setattr(capture, "CHUNK", chunk)
-        assert torch.allclose(capture.carry(row[:, None], query[:, None], key[:, None], 0.3)[:, 0], wanted, atol=1e-6)
+        monkeypatch.setitem(capture.CHUNK, "cpu", chunk)
+        found = capture.carry(row[:, None, None], query[:, None], key[:, None], 0.3)
+        assert torch.allclose(found[:, 0, :, 0], wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("stride", [0, 2.5, 25])
+@pytest.mark.parametrize("stride", [0, 2.5, 25, True])
 def test_a_stride_that_cannot_be_is_refused(stride: Any) -> None:
     """A stride is a whole number of tokens, and not more than there are."""
     model = VARIANTS["videomae-mean"].make()
     recipe = families.explainer(model).recipe
     with pytest.raises(LoadError, match="from 1 to 24"):
         Explainer(model, recipe, stride)
+    assert Explainer(model, recipe).stride == 8
 
 
 @pytest.mark.parametrize("name", ["vivit", "videomae-mean"])

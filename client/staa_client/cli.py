@@ -82,7 +82,8 @@ def _table(answer: Answer) -> str:
     wide = max((len(guess.label) for guess in answer.predictions), default=0)
     lines = [f"{guess.label:<{wide}}  {guess.score:6.1%}" for guess in answer.predictions]
     if isinstance(answer, Explanation):
-        lines.append("")
+        against = "" if answer.contrast is None else f", against {answer.contrast}"
+        lines.append("" if answer.target is None else f"\nwhat speaks for {answer.target}{against}:")
         for row, moment in enumerate(answer.top(3)):
             lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {moment.share:6.1%}")
         x0, y0, x1, y1 = answer.region()

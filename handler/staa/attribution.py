@@ -12,7 +12,7 @@ from torch import Tensor
 
 from staa.capture import Heard, Wanted, carry
 from staa.errors import OptionError
-from staa.sites import Layout, Site
+from staa.sites import READ, Layout, Site
 from staa.types import Attribution, Floats, Forward, Grid
 
 VERSION = "1"
@@ -37,7 +37,7 @@ class Reading:
     heard: Sequence[Heard]
     """The attentions in the order of the pass."""
     toward: Tensor
-    """(R, width): direction of the class (or of its difference to the contrast) in the residual stream."""
+    """(R, width): direction of the class (or of its difference to the contrast) in the residual stream, else 0."""
 
     @property
     def read(self) -> list[Heard]:
@@ -66,7 +66,7 @@ def staa(reading: Reading) -> Maps:
         space = 0.5 * space + 0.5 * (space.transpose(1, 2).unsqueeze(2) @ mixed).squeeze(2).transpose(1, 2)
     for one in reversed(reading.heard):
         if one.site.role == "pool":
-            space = _back(one, None, space)[1]
+            space = _back(one, None, space[:, None])[1][:, 0]
     return space, None
 
 
@@ -76,38 +76,38 @@ def staa_class(reading: Reading) -> Maps:
     d[p] = sum over heads of a[p] * <u, W_o v[p]>. Divided attention, and a pooler, carry it back to the input tokens,
     last block first: r <- 0.5 r + 0.5 r a, then r <- r + max(d, 0); the signed map adds d itself.
     """
-    grid = reading.grid
-    signed = torch.zeros(len(reading.toward), grid.t, grid.h * grid.w, device=reading.toward.device)
-    joint, carried = signed, False
+    grid, like = reading.grid, reading.toward
+    both = torch.zeros(len(like), 2, grid.t, grid.h * grid.w, device=like.device)  # joint, signed
+    carried = any(one.site.carried for one in reading.heard)
     for one in reversed(reading.heard):
-        if one.chain is not None:
-            joint, signed, carried = _back(one, None, joint)[1], _back(one, None, signed)[1], True
-        if one.written is not None:
-            push = one.site.layout.place(without_cls(one.site.layout, pushes(one, reading.toward)))
-            joint, signed = joint + push.clamp(min=0), signed + push
-    return (joint if carried else signed.clamp(min=0)), signed
+        if one.site.carried:
+            both = _back(one, None, both)[1]
+        if one.site.role in READ:
+            push = one.site.layout.place(without_cls(one.site.layout, pushes(one, like)))
+            both = both + torch.stack([push.clamp(min=0) if carried else push, push], 1)
+    return both[:, 0].clamp(min=0), both[:, 1]
 
 
 def rollout(reading: Reading) -> Maps:
     """Attention rollout: 0.5 I + 0.5 A of every attention, back from the token that is read (Abnar, Zuidema 2020)."""
-    last = reading.read[-1]
-    layout, rows, like = last.site.layout, len(reading.toward), reading.toward
-    cls = torch.zeros(rows, layout.sequences if layout.apart else 1, device=like.device)
-    tokens = torch.zeros(rows, reading.grid.t * reading.grid.h * reading.grid.w, device=like.device)
+    last, like, grid = reading.read[-1], reading.toward, reading.grid
+    layout = last.site.layout
+    cls = torch.zeros(len(like), 1, layout.sequences if layout.apart else 1, device=like.device)
+    tokens = torch.zeros(len(like), 1, grid.t * grid.h * grid.w, device=like.device)
     match last.site.role:
         case "cls":
-            cls += 1 / cls.shape[1]
+            cls += 1 / cls.shape[-1]
         case "first":
-            tokens[:, 0] = 1
+            tokens[..., 0] = 1
         case "all":
-            tokens += 1 / tokens.shape[1]
+            tokens += 1 / tokens.shape[-1]
         case _:
-            tokens = _tokens(last).flatten(1)
-    tokens = tokens.view(rows, reading.grid.t, -1)
+            tokens = _tokens(last).flatten(1)[:, None]
+    tokens = tokens.view(len(like), 1, grid.t, -1)
     for one in reversed(reading.heard):
         if one.site.role != "query":
             cls, tokens = _back(one, cls, tokens)
-    return tokens, None
+    return tokens[:, 0], None
 
 
 def paper(reading: Reading) -> Maps:
@@ -149,10 +149,10 @@ def check(method: str, target: object = None, contrast: object = None) -> None:
 def wanted(sites: Sequence[Site], methods: dict[int, str]) -> Wanted:
     """What to keep for these rows (row -> method)."""
     rows = tuple(sorted(methods))
-    divided = any(site.role == "time" for site in sites)
+    carried = any(site.carried and site.role != "pool" for site in sites)  # what a pooler needs is kept anyway
     made = {row: METHODS[methods[row]] for row in rows}
     push = tuple(row for row in rows if made[row].classes)
-    chain = tuple(row for row in rows if made[row].chain or (divided and made[row].classes))
+    chain = tuple(row for row in rows if made[row].chain or (carried and made[row].classes))
     return Wanted(rows, push, chain)
 
 
@@ -166,7 +166,7 @@ def attribute(forward: Forward, asks: Sequence[Ask], directions: Tensor) -> list
     """
     found: dict[int, Attribution] = {}
     pairs = list(zip(forward.rows, asks, strict=True))
-    for method in {ask.method for ask in asks}:
+    for method in dict.fromkeys(ask.method for ask in asks):
         own = [(row, ask) for row, ask in pairs if ask.method == method]
         rows = tuple(row for row, _ in own)
         toward = torch.stack([_toward(ask, directions) for _, ask in own])
@@ -182,12 +182,13 @@ def pushes(one: Heard, toward: Tensor) -> Tensor:
 
     Over all tokens and attentions, with the biases and what the MLPs write, it adds up to the token that is read.
     """
-    if one.written is None:
-        raise ValueError("the values were not kept: ask for a class map before the forward pass")
-    heads, width = one.written.shape[-3], one.written.shape[-1]
+    if one.values is None or one.weights is None:
+        raise ValueError("the values were not kept: name the method before the forward pass")
+    heads, width = one.values.shape[-3], one.values.shape[-1]
     back = toward if one.site.output is None else toward @ one.site.output.weight.float()
+    each = torch.einsum("rshnd,rhd->rshn", one.values.float(), back.view(-1, heads, width))
     # the token that is read is the mean over sequences of what is written
-    return torch.einsum("rshnd,rhd->rsn", one.written, back.view(-1, heads, width)) / one.site.layout.sequences
+    return (one.weights * each).sum(2) / one.site.layout.sequences
 
 
 def without_cls(layout: Layout, tokens: Tensor) -> Tensor:
@@ -209,21 +210,22 @@ def _tokens(one: Heard) -> Tensor:
 
 
 def _back(one: Heard, cls: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of a rollout, through 0.5 I + 0.5 A: (R, 1 or sequences) of CLS and (R, t, h*w) of the tokens."""
+    """One step of k rollouts, through 0.5 I + 0.5 A: of CLS (R, k, 1 or sequences), of the tokens (R, k, t, h*w)."""
     if one.chain is None:
         raise ValueError("queries and keys were not kept: name the method before the forward pass")
-    layout = one.site.layout
-    row = layout.cut(tokens)
-    first = row.new_zeros(len(row), layout.sequences if layout.apart else 1) if cls is None else cls
-    if layout.cls:
-        each = first if layout.apart else first.expand(-1, layout.sequences) / layout.sequences
-        row = torch.cat([each.unsqueeze(-1), row], -1)
     query, key, scale = one.chain
-    passed = carry(row[..., : query.shape[-2]], query, key, scale).mean(2)
+    layout, many = one.site.layout, tokens.shape[:2]
+    row = layout.cut(tokens.flatten(0, 1)).view(*many, layout.sequences, -1)
+    first = row.new_zeros(*many, layout.sequences if layout.apart else 1) if cls is None else cls
     if layout.cls:
-        came = passed[..., 0] if layout.apart else passed[..., 0].sum(1, keepdim=True)
+        each = first if layout.apart else first.expand(*many, layout.sequences) / layout.sequences
+        row = torch.cat([each.unsqueeze(-1), row], -1)
+    passed = carry(row.transpose(1, 2)[..., : query.shape[-2]], query, key, scale).mean(2).transpose(1, 2)
+    if layout.cls:
+        came = passed[..., 0] if layout.apart else passed[..., 0].sum(-1, keepdim=True)
         first = 0.5 * first + 0.5 * came
-    return first, 0.5 * tokens + 0.5 * layout.place(without_cls(layout, passed))
+    placed = layout.place(without_cls(layout, passed.flatten(0, 1)))
+    return first, 0.5 * tokens + 0.5 * placed.view_as(tokens)
 
 
 def _attribution(joint: Tensor, signed: Tensor | None, grid: Grid, ask: Ask) -> Attribution:

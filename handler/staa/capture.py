@@ -1,13 +1,14 @@
 """Reading attention out of a forward pass, without changing it.
 
 Every attention of an adapted model goes through `attend`: the fast kernel makes the output, and where somebody listens
-to the module, the queries, keys and values are handed to him as well. He reduces them at once to the few rows that are
-read; no matrix of tokens x tokens is ever kept, and where every query counts they are taken in chunks.
+to the module, the queries, keys and values are handed to the listener as well. It keeps the few rows that are read, and
+for the rows of the batch whose method needs them the values, or queries and keys: tokens x width a block. No matrix of
+tokens x tokens is ever kept; where every query counts they are taken in chunks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -23,8 +24,8 @@ ATTENTION = "staa"
 """Our name in transformers' AttentionInterface."""
 STRIDE = 8
 """Every how many queries count in a mean over all, unless told: docs/explain.md has its cost and its error."""
-CHUNK = 2**20
-"""Attention weights that exist at once where every query counts: 4 MiB of float32."""
+CHUNK = {"cpu": 2**20, "cuda": 2**26}
+"""Device -> attention weights that exist at once where every query counts: a cache holds them, or they fill a GPU."""
 
 Rows = tuple[int, ...]
 Chain = tuple[Tensor, Tensor, float]
@@ -45,31 +46,39 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What is kept of one attention, float32 but for the chain."""
+    """What is kept of one attention."""
 
     site: Site
     wanted: Wanted
     weights: Tensor | None = None
-    """(R, sequences, heads, n): attention of the query that is read, or the mean of those that are."""
+    """(R, sequences, heads, n) float32: attention of the query that is read, or the mean of those that are."""
     matrix: Tensor | None = None
-    """(R, sequences, n, n), mean over heads; "time" only."""
-    written: Tensor | None = None
-    """(R, sequences, heads, n, d): weights times values."""
+    """(R, sequences, n, n) float32, mean over heads; "time" only."""
+    values: Tensor | None = None
+    """(R, sequences, heads, n, d), in the model's dtype."""
     chain: Chain | None = None
 
     def only(self, rows: Rows) -> Self:
         """The same for some of its rows."""
+        wanted = Wanted(*(rows if set(rows) <= set(own) else () for own in astuple(self.wanted)))
+        if wanted == self.wanted:
+            return self
 
-        def pick(part: Tensor | None, own: Rows) -> Tensor | None:
-            if part is None or not set(rows) <= set(own):
+        def pick(part: Tensor, own: Rows) -> Tensor | None:
+            if not set(rows) <= set(own):
                 return None
-            return part if own == rows else part[[own.index(row) for row in rows]]
+            places = [own.index(row) for row in rows]
+            if places == list(range(places[0], places[-1] + 1)):  # a view, no copy
+                return part[places[0] : places[-1] + 1]
+            return part.index_select(0, torch.tensor(places, device=part.device))
 
-        query, key = (pick(part, self.wanted.chain) for part in (self.chain or (None, None))[:2])
-        chain = None if self.chain is None or query is None or key is None else (query, key, self.chain[2])
-        read, push = self.wanted.read, self.wanted.push
-        parts = pick(self.weights, read), pick(self.matrix, read), pick(self.written, push)
-        return replace(self, weights=parts[0], matrix=parts[1], written=parts[2], chain=chain)
+        made, matrix = (None if part is None else pick(part, self.wanted.read) for part in (self.weights, self.matrix))
+        values = None if self.values is None else pick(self.values, self.wanted.push)
+        chain = None
+        if self.chain is not None:
+            query, key = (pick(part, self.wanted.chain) for part in self.chain[:2])
+            chain = None if query is None or key is None else (query, key, self.chain[2])
+        return replace(self, wanted=wanted, weights=made, matrix=matrix, values=values, chain=chain)
 
 
 def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -121,49 +130,64 @@ def weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
     return ((query.float() * scale) @ key.float().transpose(-2, -1)).softmax(-1)
 
 
+def matrices(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """All attention of short sequences (R, sequences, heads, n, d), mean over heads: (R, sequences, n, n) float32.
+
+    Keys come before queries until the end: a softmax over the last dimension, when it is short, takes twice the time.
+    """
+    shape, tokens = query.shape[:3], query.shape[3]
+    query, key = (part.float().reshape(-1, tokens, part.shape[-1]) for part in (query, key))
+    unused = query.new_empty(1, 1, 1).expand(len(query), tokens, tokens)
+    logits = torch.baddbmm(unused, key, query.transpose(1, 2), beta=0, alpha=scale)
+    return logits.view(*shape, tokens, tokens).softmax(-2).mean(2).transpose(-2, -1)
+
+
 def carry(row: Tensor, query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """Multiply row @ A for each head: (R, sequences, q) -> (R, sequences, heads, n), float32.
+    """Multiply row @ A for each head: (R, sequences, k, q) -> (R, sequences, heads, k, n), float32.
 
     A is the attention of queries (R, sequences, heads, q, d) to keys (R, sequences, heads, n, d). It is made in chunks
     of queries: there are never more than CHUNK numbers of it, or those of one query.
     """
-    step = max(1, CHUNK // key[..., 0].numel())
+    step = max(1, CHUNK.get(key.device.type, 2**20) // key[..., 0].numel())
     transposed = key.float().transpose(-2, -1)
-    total = torch.zeros(key.shape[:-1], device=key.device)
+    total = torch.zeros(*key.shape[:3], row.shape[2], key.shape[3], device=key.device)
     for start in range(0, query.shape[-2], step):
         part = slice(start, start + step)
         attention = ((query[..., part, :].float() * scale) @ transposed).softmax(-1)
-        total += (row[:, :, None, None, part] @ attention).squeeze(-2)
+        total += row[:, :, None, :, part] @ attention
     return total
 
 
-def reduce(site: Site, wanted: Wanted, batch: int) -> Callable[[Tensor, Tensor, Tensor, float], Heard]:
-    """A listener's work: from queries, keys, values (B*sequences, heads, n, d) and scale to what is kept."""
-    if site.role == "pool":  # every map goes through the pooler
-        wanted = replace(wanted, chain=wanted.read)
+Work = Callable[[Tensor, Tensor, Tensor, float], Heard]
+"""From queries, keys, values (B*sequences, heads, n, d) and scale to what is kept."""
 
-    def index(rows: Rows, like: Tensor) -> Tensor | None:
-        return None if len(rows) == batch else torch.tensor(rows, device=like.device)
+
+def reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None]) -> Work:
+    """A listener's work; `indices` has the rows of each kind as a tensor, None where they are the whole batch."""
+    if site.role == "pool":  # all maps but `paper` go through the pooler
+        wanted = replace(wanted, chain=wanted.read)
+    if site.role == "query":  # it is no token: nothing is carried through it
+        wanted = replace(wanted, chain=())
+
+    def own(tokens: Tensor, rows: Rows) -> Tensor:
+        """These rows, without the rest of a tensor that they are a part of (queries, keys and values in one)."""
+        part = site.layout.split(tokens, indices[rows])
+        return part.clone() if part.untyped_storage().nbytes() > part.nbytes else part
 
     def work(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Heard:
         split = site.layout.split
-        made, matrix, written, chain = None, None, None, None
+        made, matrix, values, chain = None, None, None, None
         if wanted.read and site.role in (*READ, "time"):
-            rows = index(wanted.read, key)
+            rows = indices[wanted.read]
             keys = split(key, rows)
             if site.role == "time":
-                matrix = weights(split(query, rows), keys, scale).mean(2)
+                matrix = matrices(split(query, rows), keys, scale)
             else:
-                asked = split(query[:, :, site.queries], rows)
-                made = _read(asked, keys, scale)
-                if wanted.push:
-                    of = [wanted.read.index(row) for row in wanted.push]
-                    values = split(value, index(wanted.push, value)).float()
-                    written = (made if wanted.push == wanted.read else made[of]).unsqueeze(-1) * values
+                made = _read(split(query[:, :, site.queries], rows), keys, scale)
+                values = own(value, wanted.push) if wanted.push else None
         if wanted.chain:
-            rows = index(wanted.chain, key)
-            chain = split(query, rows), split(key, rows), scale
-        return Heard(site, wanted, made, matrix, written, chain)
+            chain = own(query, wanted.chain), own(key, wanted.chain), scale
+        return Heard(site, wanted, made, matrix, values, chain)
 
     return work
 
@@ -173,17 +197,25 @@ def _read(query: Tensor, key: Tensor, scale: float) -> Tensor:
     count = query.shape[-2]
     if count == 1:
         return weights(query, key, scale).squeeze(-2)
-    even = torch.full((*query.shape[:2], count), 1 / count, device=query.device)
-    return carry(even, query, key, scale)
+    even = torch.full((*query.shape[:2], 1, count), 1 / count, device=query.device)
+    return carry(even, query, key, scale).squeeze(-2)
 
 
 @contextmanager
-def capture(sites: Sequence[Site], wanted: Wanted, batch: int) -> Iterator[list[Heard]]:
-    """Listen for the time of a forward pass of so many rows; yields what was kept, in the order of the pass."""
-    kept: list[Heard] = []
-    chosen = [site for site in sites if wanted.chain or (wanted.read and site.role != "deep")]
+def capture(
+    sites: Sequence[Site], wanted: Wanted, batch: int, device: torch.device | None = None
+) -> Iterator[list[Heard]]:
+    """Listen for the time of a forward pass of so many rows on a device (None is the CPU).
 
-    def listener(work: Callable[[Tensor, Tensor, Tensor, float], Heard]) -> Callable[..., None]:
+    Yields what was kept, in the order of the pass.
+    """
+    kept: list[Heard] = []
+    indices = {
+        rows: None if len(rows) == batch else torch.tensor(rows, device=device) for rows in astuple(wanted) if rows
+    }
+    chosen = sites if wanted.read else ()
+
+    def listener(work: Work) -> Callable[..., None]:
         def listen(query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
             with torch.no_grad():
                 kept.append(work(query, key, value, scale))
@@ -192,7 +224,7 @@ def capture(sites: Sequence[Site], wanted: Wanted, batch: int) -> Iterator[list[
 
     try:
         for site in chosen:
-            setattr(site.module, LISTENER, listener(reduce(site, wanted, batch)))
+            setattr(site.module, LISTENER, listener(reduce(site, wanted, indices)))
         yield kept
     finally:
         for site in chosen:

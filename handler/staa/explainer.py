@@ -35,10 +35,10 @@ class Explainer:
     Calls from several threads are answered one after the other.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, stride: int = STRIDE) -> None:
+    def __init__(self, model: nn.Module, recipe: Recipe, stride: int | None = None) -> None:
         """Take a model of a known family; its attention is computed by `capture.attend` from now on.
 
-        Where the family reads a mean over all queries, every `stride`-th of them counts; 1 is exact.
+        Where the family reads a mean over all queries, every `stride`-th of them counts; 1 is exact, None is STRIDE.
         """
         config: Any = model.config
         self.family = config.model_type
@@ -50,29 +50,30 @@ class Explainer:
             raise LoadError(msg)
         self.labels: tuple[str, ...] = tuple(str(config.id2label[index]) for index in range(config.num_labels))
         self.recipe = recipe
-        self.stride = stride
         self.model = model.eval().requires_grad_(requires_grad=False)
-        if not (isinstance(stride, int) and 1 <= stride <= math.prod(self.grid.shape)):
-            msg = f"stride is {stride!r}: expected a whole number from 1 to {math.prod(self.grid.shape)}, the tokens"
+        tokens = math.prod(self.grid.shape)
+        if stride is not None and (type(stride) is not int or not 1 <= stride <= tokens):
+            msg = f"stride is {stride!r}: expected a whole number from 1 to {tokens}, the tokens"
             raise LoadError(msg)
+        self.stride = min(STRIDE, tokens) if stride is None else stride
         self._family.route(self.model)
         for saving in self._family.SAVINGS.values():
             saving(self.model)
-        self.sites = self._family.sites(self.model, self.grid, stride)
+        self.sites = self._family.sites(self.model, self.grid, self.stride)
         self.directions = self._family.directions(self.model)
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, weights: str | Path, device: str = "auto", dtype: str = "auto", stride: int = STRIDE) -> Self:
+    def load(cls, weights: str | Path, device: str = "auto", dtype: str = "auto", stride: int | None = None) -> Self:
         """Load a checkpoint from a folder or a hub id: safetensors only, and never code from a checkpoint.
 
         Args:
             weights: folder, or hub id such as "facebook/timesformer-base-finetuned-k400".
             device: "auto" (cuda where there is one, else cpu) or a torch device.
             dtype: "auto" (bfloat16 on cuda, float32 elsewhere), "float32", "bfloat16" or "float16".
-            stride: where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact.
+            stride: where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact, None 8.
 
         Raises:
             LoadError: the checkpoint cannot be read, has no classification head, or its family is not known.
@@ -112,6 +113,8 @@ class Explainer:
         if target is not None and target == contrast:
             msg = f"target and contrast are both {self.labels[target]!r}: name two classes, or leave contrast out"
             raise OptionError(msg)
+        if contrast is not None and len(self.labels) == 1:
+            raise OptionError("contrast needs a second class, and this model has one: leave it out")
         if options.top_k is not None and options.top_k > len(self.labels):
             msg = f"top_k is {options.top_k}: expected 1 to {len(self.labels)}, the classes of this model"
             raise OptionError(msg)
@@ -122,12 +125,13 @@ class Explainer:
         Raises:
             OptionError: the model has no such class.
         """
-        if named is None or named in self.labels:
-            return None if named is None else self.labels.index(str(named))
-        try:
-            number = int(named)
-        except ValueError:
-            number = -1
+        if named is None:
+            return None
+        text, number = str(named), -1
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            number = int(text)
+        elif named in self.labels:
+            return self.labels.index(text)
         if not 0 <= number < len(self.labels):
             some = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
             msg = f"{option} is {named!r}: expected a number from 0 to {len(self.labels) - 1} or a label ({some})"
@@ -165,16 +169,26 @@ class Explainer:
             msg = f"pixels must be (B, {', '.join(map(str, wanted))}), got {tuple(pixels.shape)}"
             raise ValueError(msg)
         methods = dict(rows) if isinstance(rows, Mapping) else dict.fromkeys(rows, "staa")
+        if not all(0 <= row < len(pixels) for row in methods):
+            msg = f"rows must be of a batch of {len(pixels)}, got {sorted(methods)}"
+            raise ValueError(msg)
+        for method in methods.values():
+            attribution.check(method)
         needs = attribution.wanted(self.sites, methods)
-        with self._lock, torch.inference_mode(), capture(self.sites, needs, len(pixels)) as heard:
+        with self._lock, torch.inference_mode(), capture(self.sites, needs, len(pixels), pixels.device) as heard:
             logits = self.model(**{self._family.PIXELS: pixels}).logits.float()
         return Forward(logits, needs.read, heard)
 
     @torch.inference_mode()
-    def attributions(self, forward: Forward, options: Sequence[Options]) -> list[Attribution]:
+    def attributions(self, forward: Forward, options: Sequence[Options] | Mapping[int, Options]) -> list[Attribution]:
         """The maps of the rows that were read, by the options of every row of the batch."""
         asks = [self._ask(options[row], forward.logits[row]) for row in forward.rows]
         return attribution.attribute(forward, asks, self.directions)
+
+    def attribution(self, forward: Forward, row: int, options: Options) -> Attribution:
+        """The map of one row alone: slower for many, but what fails is this row and no other."""
+        only = Forward(forward.logits, (row,), [one.only((row,)) for one in forward.heard])
+        return self.attributions(only, {row: options})[0]
 
     def _ask(self, options: Options, logits: Tensor) -> Ask:
         """The target is the best class where none is named; with a contrast the best other one."""
@@ -182,21 +196,17 @@ class Explainer:
             return Ask(options.method)
         target, contrast = self.class_id("target", options.target), self.class_id("contrast", options.contrast)
         if target is None:
-            target = next(best for best in logits.argsort(descending=True).tolist() if best != contrast)
+            target = next(best for best in _best(logits) if best != contrast)
         return Ask(options.method, target, contrast)
 
-    def results(
-        self, forward: Forward, clips: Sequence[Clip], boxes: Sequence[Box], options: Sequence[Options]
-    ) -> list[Result]:
-        """What a forward pass says of each clip, by the clip's own options."""
-        maps = dict(zip(forward.rows, self.attributions(forward, options), strict=True))
-        scores = forward.logits.softmax(-1).cpu()
-        return [
-            self._result(
-                scores[row], clips[row], boxes[row], options[row], maps.get(row) if options[row].explain else None
-            )
-            for row in range(len(clips))
-        ]
+    def result(self, logits: Tensor, clip: Clip, box: Box, options: Options, found: Attribution | None) -> Result:
+        """What a forward pass says of one clip: its logits (K,) and its map, by its own options."""
+        count = options.top_k or min(TOP, len(self.labels))
+        scores = logits.softmax(-1).tolist()
+        best = [Prediction(number, self.labels[number], scores[number]) for number in _best(logits)[:count]]
+        steps = sampling.steps(clip.seconds, clip.fps, clip.duration, self.grid.t)
+        threshold = None if found is None else focus.threshold(found.joint, options.mass)
+        return Result(tuple(best), box, steps, found, threshold)
 
     def __call__(self, clips: Sequence[Clip], options: Options | Sequence[Options] | None = None) -> list[Result]:
         """Labels and, where asked for, the map of every clip, from one forward pass.
@@ -218,17 +228,15 @@ class Explainer:
             self.check(option)
         pixels, boxes = self.prepare(clips)
         forward = self.forward(pixels, {row: option.method for row, option in enumerate(each) if option.explain})
-        return self.results(forward, clips, boxes, each)
+        maps = dict(zip(forward.rows, self.attributions(forward, each), strict=True))
+        parts = zip(forward.logits, clips, boxes, each, strict=True)
+        return [self.result(*part, maps.get(row)) for row, part in enumerate(parts)]
 
-    def _result(self, scores: Tensor, clip: Clip, box: Box, options: Options, found: Attribution | None) -> Result:
-        best = scores.topk(options.top_k or min(TOP, len(self.labels)))
-        predictions = tuple(
-            Prediction(class_id, self.labels[class_id], score)
-            for score, class_id in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        )
-        steps = sampling.steps(clip.seconds, clip.fps, clip.duration, self.grid.t)
-        threshold = None if found is None else focus.threshold(found.joint, options.mass)
-        return Result(predictions, box, steps, found, threshold)
+
+def _best(logits: Tensor) -> list[int]:
+    """Classes, best first; of equal ones the first."""
+    order: list[int] = logits.argsort(descending=True, stable=True).tolist()
+    return order
 
 
 def _device(name: str) -> torch.device:

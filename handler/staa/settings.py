@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from staa.capture import STRIDE
 from staa.errors import LoadError
 from staa.video import Limits
 
@@ -23,8 +22,8 @@ class Settings:
     """Of torch; 0 leaves torch's choice."""
     decoders: int = 2
     """Videos of one batch that are decoded at the same time."""
-    stride: int = STRIDE
-    """Where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact."""
+    stride: int | None = None
+    """Where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact, None is 8."""
     limits: Limits = field(default_factory=Limits)
     """What a video may cost."""
 

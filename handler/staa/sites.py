@@ -61,6 +61,8 @@ class Site:
     """Every how many from there count too, all alike; 0 is none."""
     output: nn.Linear | None = None
     """Where it is read: the map after it; None where there is none."""
+    carried: bool = False
+    """Whether a class map is carried back through it to the input tokens."""
 
     @property
     def queries(self) -> slice:

@@ -97,20 +97,26 @@ class Attribution:
     """Where and when the model looked: a distribution over its tokens."""
 
     joint: Floats
-    """(t, h, w), not negative, sum 1."""
+    """(t, h, w), not negative, sum 1; all alike where nothing speaks for the class."""
     grid: Grid
     method: str
     signed: Floats | None = None
-    """(t, h, w), a class map only: what speaks for the class is positive, against it negative; the sizes sum to 1."""
+    """(t, h, w), a class map only: for the class positive, against it negative; sizes sum to 1, or all are 0."""
     target: int | None = None
     """The class, a class map only."""
     contrast: int | None = None
     """The class that it is told from, where one was named."""
 
     def __post_init__(self) -> None:
-        if self.joint.shape != self.grid.shape:
-            msg = f"joint must be {self.grid.shape}, got {self.joint.shape}"
-            raise ValueError(msg)
+        for name, part in (("joint", self.joint), ("signed", self.signed)):
+            if part is not None and part.shape != self.grid.shape:
+                msg = f"{name} must be {self.grid.shape}, got {part.shape}"
+                raise ValueError(msg)
+        if self.signed is not None:
+            sizes = float(np.abs(self.signed).sum(dtype=np.float64))
+            if not (sizes == 0 or math.isclose(sizes, 1, abs_tol=1e-5)):
+                msg = f"the sizes of signed must add up to 1, or all be 0, got {sizes}"
+                raise ValueError(msg)
         if not (self.joint.min() >= 0 and math.isclose(float(self.joint.sum(dtype=np.float64)), 1, abs_tol=1e-5)):
             msg = f"joint must be a distribution, got {self.joint.min() = }, {self.joint.sum() = }"
             raise ValueError(msg)

@@ -1,5 +1,6 @@
 """The command, against a server on loopback."""
 
+import dataclasses
 import json
 import socket
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from staa_client.cli import main
+from staa_client import ClassName, Explanation
+from staa_client.cli import _table, main
 from tests.client.conftest import document, server
 
 
@@ -66,6 +68,13 @@ def test_explain_says_what_when_and_where(url: str, path: Path, capsys: pytest.C
     assert "\x1b" not in printed.out
     assert all(output.stat().st_size > 10_000 for output in outputs)
     assert printed.err.count("wrote ") == 2
+
+
+def test_a_class_map_says_its_class(explanation: Explanation) -> None:
+    """What a map for one class shows is named, and what it was told from."""
+    named = dataclasses.replace(explanation, target=ClassName(3, "moves up"), contrast=ClassName(4, "spins"))
+    assert "what speaks for moves up, against spins:" in _table(named)
+    assert "speaks for" not in _table(explanation)
 
 
 def test_json_is_the_reply(

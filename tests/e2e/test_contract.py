@@ -133,6 +133,8 @@ def test_a_mixed_batch(server: Server) -> None:
     for number in range(24):
         kind, which = number % 6, number // 6
         headers = {2: {"X-Staa-Maps": "npz"}, 3: {"X-Staa-Top-K": "1"}, 4: {"X-Staa-Mass": "7"}}.get(kind, {})
+        if kind == 1 and which > 1:
+            headers = {"X-Staa-Method": "rollout" if which == 2 else "staa_class"}
         jobs.append((PREDICT if kind in {0, 3} else EXPLAIN, b"noise" if kind == 5 else clips[which], headers, which))
     before, rows = server.metric("staa_forwards_total"), server.metric("staa_rows_total")
     with ThreadPoolExecutor(len(jobs)) as pool:
@@ -153,8 +155,27 @@ def test_a_mixed_batch(server: Server) -> None:
             assert len(body["predictions"]) == (1 if kind == 3 else 5)
             assert body["predictions"][0]["class_id"] == alone["predictions"][0]["class_id"]
             assert body["predictions"][0]["score"] == pytest.approx(alone["predictions"][0]["score"], rel=1e-3)
+        elif "X-Staa-Method" in job[2]:
+            alone = server.call(EXPLAIN, job[1], job[2])
+            assert np.abs(maps(reply)["joint"] - maps(alone)["joint"]).max() < EXACT
+            assert np.abs(maps(reply)["joint"] - maps(maps_alone)["joint"]).max() > EXACT
         else:
             assert np.abs(maps(reply)["joint"] - maps(maps_alone)["joint"]).max() < EXACT
+
+
+@pytest.mark.parametrize("named", [{"X-Staa-Target": "moves up", "X-Staa-Contrast": "3"}, {"X-Staa-Target": "2"}])
+def test_a_class_map(server: Server, clip: bytes, named: dict[str, str]) -> None:
+    """A class by label or number comes back by name, with what speaks against it, as the description has it."""
+    reply = server.call(EXPLAIN, clip, {"X-Staa-Method": "staa_class", **named})
+    assert reply.status == 200, reply.body
+    body = json.loads(reply.body)
+    check(body, "Explained")
+    explanation = body["explanation"]
+    assert explanation["target"] == {"class_id": 2, "label": "moves up"}
+    contrast = {"class_id": 3, "label": "moves down"} if "X-Staa-Contrast" in named else None
+    assert explanation["contrast"] == contrast
+    assert np.shape(explanation["signed"]) == tuple(explanation["shape"])
+    assert np.min(explanation["signed"]) < 0 < np.max(explanation["signed"])
 
 
 def png() -> bytes:
@@ -208,7 +229,16 @@ def test_a_body_that_is_not_what_its_type_says(server: Server, clip: bytes, name
         assert (reply.status, json.loads(reply.body)["error"]["code"]) == (400, "request_invalid")
 
 
-@pytest.mark.parametrize(("header", "value"), [("X-Staa-Top-K", "99"), ("X-Staa-Method", "magic"), ("X-Staa-Wut", "1")])
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("X-Staa-Top-K", "99"),
+        ("X-Staa-Method", "magic"),
+        ("X-Staa-Wut", "1"),
+        ("X-Staa-Target", "moves up"),
+        ("X-Staa-Contrast", "1"),
+    ],
+)
 def test_bad_options(server: Server, clip: bytes, header: str, value: str) -> None:
     """A bad option is 400 and names itself."""
     reply = server.call(EXPLAIN, clip, {header: value})

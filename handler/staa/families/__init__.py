@@ -39,8 +39,8 @@ class Family(Protocol):
     def sites(self, model: nn.Module, grid: Grid, stride: int, /) -> list[Site]:
         """The attentions in the order of a pass.
 
-        Where a mean over all queries is read, every `stride`-th of them counts, from another first one in every block,
-        so that together the blocks ask all of them; 1 is exact.
+        Where a mean over all queries is read, every `stride`-th of them counts, from another first one in every block:
+        as many blocks together ask all of them. 1 is exact.
         """
 
     def directions(self, model: nn.Module) -> Tensor:

@@ -142,12 +142,15 @@ def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
     for block in _blocks(model):
         if kind == "divided_space_time":
             layout = Layout(grid, patches, patch_major=True)
-            found.append(Site(block.temporal_attention.attention, layout, "time"))
+            found.append(Site(block.temporal_attention.attention, layout, "time", carried=True))
         if kind == "joint_space_time":
             layout = Layout(grid, cls=True, patch_major=True)
         else:
             layout = Layout(grid, grid.t, cls=True, apart=kind == "space_only")
-        found.append(Site(block.attention.attention, layout, "cls", output=block.attention.output.dense))
+        divided = kind == "divided_space_time"
+        found.append(
+            Site(block.attention.attention, layout, "cls", output=block.attention.output.dense, carried=divided)
+        )
     return found
 
 

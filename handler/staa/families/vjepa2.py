@@ -87,7 +87,7 @@ def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
     pooler = model.get_submodule("pooler.self_attention_layers").children()
     return [
         *(Site(module, layout, "deep") for module in encoder),
-        *(Site(layer.get_submodule("self_attn"), layout, "pool") for layer in pooler),
+        *(Site(layer.get_submodule("self_attn"), layout, "pool", carried=True) for layer in pooler),
         Site(model.get_submodule("pooler.cross_attention_layer.cross_attn"), layout, "query"),
     ]
 

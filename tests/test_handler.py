@@ -1,0 +1,87 @@
+"""The handler without a server: what fails in one row's map is that row's error alone."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from staa import attribution
+from staa.attribution import Method, Reading
+from tests import families, videos
+from tests.families import VARIANTS
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""TorchServe leaves files open, when it is imported too."""
+
+
+class Context:
+    """TorchServe's context, as far as the handler asks it: headers of each row in, statuses out."""
+
+    def __init__(self, weights: str, rows: list[dict[str, str]]) -> None:
+        self.model_name = "tiny"
+        self.manifest = {"model": {"modelVersion": "1.0"}}
+        self.model_yaml_config = {"handler": {"weights": weights, "device": "cpu"}}
+        self.system_properties = {"model_dir": weights, "batch_size": "1"}
+        from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+
+        self.metrics = MetricsCacheYamlImpl("metrics.yaml")
+        self.metrics.initialize_cache()
+        self.rows = rows
+        self.statuses: dict[int, int] = {}
+
+    def get_request_header(self, row: int, name: str) -> str | None:
+        """One header of a row."""
+        return self.rows[row].get(name)
+
+    def get_all_request_header(self, row: int) -> dict[str, str]:
+        """All headers of a row."""
+        return self.rows[row]
+
+    def get_request_id(self, row: int) -> str:
+        """What TorchServe calls the row."""
+        return f"request-{row}"
+
+    def set_response_status(self, code: int, _phrase: str, row: int) -> None:
+        """Keep the status of a row."""
+        self.statuses[row] = code
+
+    def set_response_content_type(self, *_: Any) -> None:
+        """Not looked at."""
+
+    def set_response_header(self, *_: Any) -> None:
+        """Not looked at."""
+
+
+def fail(_reading: Reading) -> Any:
+    """A method that cannot."""
+    raise ZeroDivisionError
+
+
+def not_a_number(reading: Reading) -> Any:
+    """A method whose numbers overflowed."""
+    joint, _ = attribution.staa(reading)
+    return joint * float("nan"), None
+
+
+@pytest.mark.parametrize("method", [fail, not_a_number])
+def test_a_map_that_fails_is_its_rows_error_alone(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, method: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A method that raises, or gives NaN, is 500 for its row; labels and maps of the other rows are as ever."""
+    from staa_handler import StaaHandler
+
+    folder = families.save(VARIANTS["vivit"].make(), tmp_path)
+    monkeypatch.setitem(attribution.METHODS, "broken", Method(method))
+    wants = [{"explain": "True"}, {"explain": "True", "X-Staa-Method": "broken"}, {"explain": "False"}]
+    context = Context(str(folder), wants)
+    handler = StaaHandler()
+    handler.initialize(context)
+    clip = videos.encode(videos.images(12))
+    replies = [json.loads(reply) for reply in handler.handle([{"body": clip}] * 3, context)]
+    assert context.statuses == {0: 200, 1: 500, 2: 200}
+    assert replies[1]["error"]["code"] == "internal"
+    assert np.sum(replies[0]["explanation"]["joint"]) == pytest.approx(1, abs=1e-3)
+    assert replies[0]["predictions"] == replies[2]["predictions"]
+    assert "explanation" not in replies[2]
+    capfd.readouterr()
