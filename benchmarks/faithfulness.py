@@ -168,7 +168,7 @@ def table(found: dict[str, dict[str, list[float]]]) -> None:
             for column in columns:
                 mean, low, high = bootstrap(figures[column])
                 if columns == COSTS:
-                    cells.append(f"{float(np.median(figures[column])):.3g}")
+                    cells.append(f"{float(np.median(figures[column])):.4g}")
                 else:
                     cells.append(f"{mean:.3f} ({low:.3f}-{high:.3f})")
             print(f"| {way} | {len(figures[columns[0]])} |", " | ".join(cells), "|")

@@ -103,7 +103,7 @@ def gradcam(subject: Subject, pixels: Tensor, target: int) -> Map:
 
 
 def relevance(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """Chefer relevance: r <- r + r mean(max(gradient x attention, 0)) back through every attention."""
+    """Chefer relevance: r <- r + r mean(max(gradient x attention, 0)) back through every attention, less its start."""
     sites = subject.explainer.sites
     names = {module: name for name, module in subject.explainer.model.named_modules()}
     held: list[Tensor] = []
@@ -118,9 +118,10 @@ def relevance(subject: Subject, pixels: Tensor, target: int) -> Map:
         hook.remove()
     gradients = subject.gradients(logit, held)
     tokens = torch.zeros(1, *subject.grid.shape).flatten(2)
-    cls = torch.ones(1, 1)
+    cls, start = torch.ones(1, 1), 0.0
     if sites[-1].role == "all":
-        tokens += 1 / tokens.numel()
+        start = 1 / tokens.numel()
+        tokens += start
     for site, matrix, gradient in reversed(list(zip(sites, held, gradients, strict=True))):
         layout = site.layout
         pulled = (matrix * gradient).clamp(min=0).mean(1).detach()  # (sequences, n, n)
@@ -132,7 +133,7 @@ def relevance(subject: Subject, pixels: Tensor, target: int) -> Map:
             cls = cls + passed[..., 0].sum(1, keepdim=True)
             passed = passed[..., 1:]
         tokens = tokens + layout.place(passed)
-    return np.asarray(tokens.view(subject.grid.shape).double())
+    return np.asarray((tokens - start).view(subject.grid.shape).double())
 
 
 def gradient_input(subject: Subject, pixels: Tensor, target: int) -> Map:

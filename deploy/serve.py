@@ -234,7 +234,10 @@ def _check_alive(frontend: "subprocess.Popen[bytes]", server: Log) -> None:
 def _ready(names: list[str], management: str, worker: Log, server: Log) -> bool:
     """Return whether every worker of every model is READY; raises StartError once one cannot become so."""
     if failed := LOAD_FAILED.search(server.text()):
-        time.sleep(0.5)  # the worker's last words are on their way into its log
+        for _ in range(10):  # the worker's last words are on their way into its log
+            time.sleep(0.5)
+            if worker.exceptions():
+                break
         silent = (
             f"  | {failed[0]}\n  | The system may have ended it, e.g. for want of memory. To keep its log: --logs DIR"
         )
