@@ -40,7 +40,7 @@ CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
 """facebook/timesformer-base-finetuned-k400, google/vivit-b-16x2-kinetics400, MCG-NJU/videomae-base-finetuned-kinetics,
 facebook/vjepa2-vitl-fpc16-256-ssv2, facebook/timesformer-hr-finetuned-k400."""
 PLAIN, ATTENTIONS = "transformers' default forward", "output_attentions=True"
-LABELS, STAA = "ours, labels", "ours, labels and staa"
+LABELS, STAA, CLASS = "ours, labels", "ours, labels and staa", "ours, labels and staa_class"
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """Numbers of these settings in glibc's mallopt."""
 EXACT, HALF, WITHOUT = "the same, every query", "the same, bfloat16", "labels, without: "
@@ -55,6 +55,7 @@ def ways(name: str, batch: int, options: argparse.Namespace) -> list[str]:
         found.insert(1, ATTENTIONS)
         config = CONFIGS[name][0]()
         pooled = getattr(config, "use_mean_pooling", False)
+        found.append(CLASS)
         found += [WITHOUT + saving for saving in families.family(config.model_type).SAVINGS if not pooled]
         if options.dtype == "float32":
             found.append(HALF)
@@ -83,9 +84,9 @@ def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[tor
     explainer = Explainer(model, recipe, stride=1) if way == EXACT else Explainer(model, recipe)
 
     def explain(pixels: torch.Tensor) -> Any:
-        rows = list(range(len(pixels))) if way in {STAA, EXACT, HALF} else []
-        made = explainer.forward(pixels.to(dtype), rows)
-        return explainer.attributions(made, [Options()] * len(pixels)) if rows else made
+        asked = Options(explain=way in {STAA, EXACT, HALF, CLASS}, method="staa_class" if way == CLASS else "staa")
+        made = explainer.forward(pixels.to(dtype), dict.fromkeys(range(len(pixels) * asked.explain), asked.method))
+        return explainer.attributions(made, [asked] * len(pixels)) if asked.explain else made
 
     return explain
 
