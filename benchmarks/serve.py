@@ -147,7 +147,7 @@ def row(
     """Print one line of the table."""
     p50, p95, p99 = np.percentile(np.array(latencies) * 1000, [50, 95, 99])
     ratio = f"{rate / best:.2f}" if best else "-"
-    print(f"| {way} | {clients} | {mix} | {rate:.1f} | {ratio} | {p50:.0f} | {p95:.0f} | {p99:.0f} |", end="")
+    print(f"| {way} | {clients} | {mix} | {rate:.2f} | {ratio} | {p50:.0f} | {p95:.0f} | {p99:.0f} |", end="")
     print("".join(f" {stages[stage]:.1f} |" if stages else " - |" for stage in STAGES), flush=True)
 
 
