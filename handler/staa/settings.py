@@ -20,7 +20,7 @@ class Settings:
     """"auto": bfloat16 on cuda, float32 elsewhere; or "float32", "bfloat16", "float16"."""
     threads: int = 0
     """Of torch; 0 leaves torch's choice."""
-    decoders: int = 2
+    decoders: int = 4
     """Videos of one batch that are decoded at the same time."""
     stride: int | None = None
     """Where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact, None is 8."""
