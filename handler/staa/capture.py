@@ -27,6 +27,9 @@ STRIDE = 8
 CHUNK = {"cpu": 2**20, "cuda": 2**26}
 """Device -> attention weights that exist at once where every query counts: a cache holds them, or they fill a GPU."""
 
+SHORT = 64
+"""Queries: shorter chunks are not made while clips can be taken one by one."""
+
 Rows = tuple[int, ...]
 Chain = tuple[Tensor, Tensor, float]
 """Queries (R, sequences, heads, q, d), keys (R, sequences, heads, n, d), scale; q is n, or 1 in a shortened block."""
@@ -149,6 +152,9 @@ def carry(row: Tensor, query: Tensor, key: Tensor, scale: float) -> Tensor:
     of queries: there are never more than CHUNK numbers of it, or those of one query.
     """
     step = max(1, CHUNK.get(key.device.type, 2**20) // key[..., 0].numel())
+    if len(key) > 1 and step < min(SHORT, query.shape[-2]):  # clip by clip: short chunks read all keys for little work
+        clips = [slice(index, index + 1) for index in range(len(key))]
+        return torch.cat([carry(row[clip], query[clip], key[clip], scale) for clip in clips])
     transposed = key.float().transpose(-2, -1)
     total = torch.zeros(*key.shape[:3], row.shape[2], key.shape[3], device=key.device)
     for start in range(0, query.shape[-2], step):
