@@ -23,7 +23,7 @@ LISTENER = "_staa_listener"
 ATTENTION = "staa"
 """Our name in transformers' AttentionInterface."""
 STRIDE = 8
-"""Every how many queries count in a mean over all, unless told: docs/explain.md has its cost and its error."""
+"""Every how many queries count in a mean over all, unless told: benchmarks/RESULTS.md has its cost and error."""
 CHUNK = {"cpu": 2**20, "cuda": 2**26}
 """Device -> attention weights that exist at once where every query counts: a cache holds them, or they fill a GPU."""
 
