@@ -200,18 +200,6 @@ def test_the_untouched_model_stays_untouched(model: Any, explainer: Explainer) -
     assert torch.equal(families.logits(other, pixels), families.logits(model, pixels))
 
 
-def test_chunks_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Carrying a row through attention in chunks gives what the whole matrix gives."""
-    generator = torch.Generator().manual_seed(0)
-    query, key = torch.randn(2, 3, 4, 17, 8, generator=generator)
-    row = torch.rand(3, 17, generator=generator)
-    wanted = torch.einsum("rq,rhqn->rhn", row, ((query @ key.transpose(-2, -1)) * 0.3).softmax(-1))
-    for chunk in (1, 3 * 4 * 17 * 5, 2**30):
-        monkeypatch.setitem(capture.CHUNK, "cpu", chunk)
-        found = capture.carry(row[:, None, None], query[:, None], key[:, None], 0.3)
-        assert torch.allclose(found[:, 0, :, 0], wanted, atol=1e-6)
-
-
 @pytest.mark.parametrize("stride", [0, 2.5, 25, True])
 def test_a_stride_that_cannot_be_is_refused(stride: Any) -> None:
     """A stride is a whole number of tokens, and not more than there are."""

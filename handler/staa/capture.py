@@ -29,6 +29,12 @@ CHUNK = {"cpu": 2**20, "cuda": 2**26}
 
 SHORT = 64
 """Queries: shorter chunks are not made while clips can be taken one by one."""
+LONG = 2**16
+"""Numbers of the keys of a sequence: on a CPU, so long ones are taken one by one where only one query is read."""
+FEW = 32
+"""Tokens: on a CPU, attention of sequences up to this long is made at least as fast with its matrix as without."""
+CACHE = {"cpu": 2**18, "cuda": 2**26}
+"""Device -> numbers of the keys of such sequences that are taken at once: a cache holds all that belongs to them."""
 
 Rows = tuple[int, ...]
 Chain = tuple[Tensor, Tensor, float]
@@ -92,6 +98,23 @@ def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: 
     return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
 
+def attend_few(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """As `attend`, to 1e-5: for sequences of a few tokens, whose matrix is then there to be read."""
+    if query.device.type != "cpu" or query.dtype != torch.float32 or key.shape[-2] > FEW:
+        return attend(module, query, key, value, scale)
+    listener = getattr(module, LISTENER, None)
+    sequences, heads, tokens, width = value.shape
+    output = value.new_empty(sequences, tokens, heads, width).transpose(1, 2)  # as its reader wants it in memory
+    matrix = None if listener is None else value.new_empty(sequences, tokens, tokens)
+    for part, made in _few(query, key, scale):
+        output[part] = (made.transpose(1, 2) @ value[part].reshape(-1, tokens, width)).view_as(output[part])
+        if matrix is not None:
+            matrix[part] = _mean(made, heads)
+    if listener is not None:
+        listener(query, key, value, scale, matrix)
+    return output
+
+
 def route(model: PreTrainedModel) -> None:
     """Let every attention of this one instance go through `attend`, by transformers' own interface.
 
@@ -129,20 +152,41 @@ def first_token(module: nn.Module, parts: tuple[Tensor, Tensor, Tensor], width: 
 
 
 def weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """Attention of the given queries (..., q, d) to all keys (..., n, d), float32: (..., q, n)."""
-    return ((query.float() * scale) @ key.float().transpose(-2, -1)).softmax(-1)
+    """Attention of queries (R, sequences, heads, q, d) to all keys (R, sequences, heads, n, d): (..., q, n) float32."""
+    queries = query.float() * scale
+    if key.device.type != "cpu" or key[0, 0].numel() < LONG:
+        return (key.float() @ queries.transpose(-2, -1)).transpose(-2, -1).softmax(-1)
+    pairs = zip(queries.flatten(0, 1), key.flatten(0, 1), strict=True)  # all at once the keys would be copied first
+    logits = torch.stack([each @ keys.float().transpose(1, 2) for each, keys in pairs])
+    return logits.softmax(-1).view(*key.shape[:2], *logits.shape[1:])
 
 
 def matrices(query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """All attention of short sequences (R, sequences, heads, n, d), mean over heads: (R, sequences, n, n) float32.
+    """All attention of short sequences (sequences, heads, n, d), mean over heads: (sequences, n, n) float32."""
+    sequences, heads, tokens, _ = key.shape
+    matrix = torch.empty(sequences, tokens, tokens, device=key.device)
+    for part, made in _few(query, key, scale):
+        matrix[part] = _mean(made, heads)
+    return matrix
 
-    Keys come before queries until the end: a softmax over the last dimension, when it is short, takes twice the time.
+
+def _few(query: Tensor, key: Tensor, scale: float) -> Iterator[tuple[slice, Tensor]]:
+    """Attention of sequences (sequences, heads, n, d), part by part: (part*heads, keys, queries) float32.
+
+    Keys come before queries: a softmax over the last dimension, when it is short, takes twice the time.
     """
-    shape, tokens = query.shape[:3], query.shape[3]
-    query, key = (part.float().reshape(-1, tokens, part.shape[-1]) for part in (query, key))
-    unused = query.new_empty(1, 1, 1).expand(len(query), tokens, tokens)
-    logits = torch.baddbmm(unused, key, query.transpose(1, 2), beta=0, alpha=scale)
-    return logits.view(*shape, tokens, tokens).softmax(-2).mean(2).transpose(-2, -1)
+    sequences, _, tokens, width = key.shape
+    step = max(1, CACHE.get(key.device.type, 2**18) // key[0].numel())
+    for start in range(0, sequences, step):
+        part = slice(start, start + step)
+        queries, keys = (each[part].float().reshape(-1, tokens, width) for each in (query, key))
+        unused = keys.new_empty(1, 1, 1).expand(len(keys), tokens, tokens)
+        yield part, torch.baddbmm(unused, keys, queries.transpose(1, 2), beta=0, alpha=scale).softmax(1)
+
+
+def _mean(made: Tensor, heads: int) -> Tensor:
+    """(sequences*heads, keys, queries) -> (sequences, queries, keys), the mean over heads."""
+    return made.view(-1, heads, *made.shape[1:]).mean(1).transpose(1, 2)
 
 
 def carry(row: Tensor, query: Tensor, key: Tensor, scale: float) -> Tensor:
@@ -155,17 +199,20 @@ def carry(row: Tensor, query: Tensor, key: Tensor, scale: float) -> Tensor:
     if len(key) > 1 and step < min(SHORT, query.shape[-2]):  # clip by clip: short chunks read all keys for little work
         clips = [slice(index, index + 1) for index in range(len(key))]
         return torch.cat([carry(row[clip], query[clip], key[clip], scale) for clip in clips])
-    transposed = key.float().transpose(-2, -1)
-    total = torch.zeros(*key.shape[:3], row.shape[2], key.shape[3], device=key.device)
+    batch, (tokens, width) = key.shape[:3], key.shape[-2:]
+    transposed = key.float().reshape(-1, tokens, width).transpose(1, 2)  # copied once, not by every chunk
+    total = torch.zeros(*batch, row.shape[2], tokens, device=key.device)
     for start in range(0, query.shape[-2], step):
         part = slice(start, start + step)
-        attention = ((query[..., part, :].float() * scale) @ transposed).softmax(-1)
+        queries = (query[..., part, :].float() * scale).reshape(-1, query[..., part, :].shape[-2], width)
+        attention = (queries @ transposed).softmax(-1).view(*batch, -1, tokens)
         total += row[:, :, None, :, part] @ attention
     return total
 
 
-Work = Callable[[Tensor, Tensor, Tensor, float], Heard]
-"""From queries, keys, values (B*sequences, heads, n, d) and scale to what is kept."""
+Work = Callable[..., Heard]
+"""From queries, keys, values (B*sequences, heads, n, d), scale, and the mean over heads of the attention
+(B*sequences, n, n) where it was made, to what is kept."""
 
 
 def reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None]) -> Work:
@@ -180,14 +227,17 @@ def reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None]) ->
         part = site.layout.split(tokens, indices[rows])
         return part.clone() if part.untyped_storage().nbytes() > part.nbytes else part
 
-    def work(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Heard:
+    def work(query: Tensor, key: Tensor, value: Tensor, scale: float, mean: Tensor | None = None) -> Heard:
         split = site.layout.split
         made, matrix, values, chain = None, None, None, None
         if wanted.read and site.role in (*READ, "time"):
             rows = indices[wanted.read]
             keys = split(key, rows)
-            if site.role == "time":
-                matrix = matrices(split(query, rows), keys, scale)
+            if site.role == "time" and mean is None:
+                few = matrices(split(query, rows).flatten(0, 1), keys.flatten(0, 1), scale)
+                matrix = few.view(*keys.shape[:2], *few.shape[1:])
+            elif mean is not None:
+                matrix = split(mean, rows)
             else:
                 made = _read(split(query[:, :, site.queries], rows), keys, scale)
                 values = own(value, wanted.push) if wanted.push else None
@@ -222,9 +272,9 @@ def capture(
     chosen = sites if wanted.read else ()
 
     def listener(work: Work) -> Callable[..., None]:
-        def listen(query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
+        def listen(*heard: Any) -> None:
             with torch.no_grad():
-                kept.append(work(query, key, value, scale))
+                kept.append(work(*heard))
 
         return listen
 

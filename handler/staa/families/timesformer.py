@@ -4,6 +4,7 @@ Token order of transformers' implementation: CLS, then patch-major and frame-min
 (B*P, T) tokens, divided spatial attention and space only on (B*T, 1 + P).
 """
 
+from collections.abc import Callable
 from functools import partial
 from types import MethodType
 from typing import Any, cast
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.timesformer.modeling_timesformer import TimesformerSelfAttention
 
-from staa.capture import attend, first_token
+from staa.capture import FEW, attend, attend_few, first_token
 from staa.errors import LoadError
 from staa.families import toward
 from staa.sites import Layout, Site
@@ -66,20 +67,34 @@ def merge(model: nn.Module) -> None:
             block.temporal_dense = nn.Identity()
 
 
+def few(model: nn.Module) -> None:
+    """Temporal attention over a few frames with its matrix: faster than the kernel, and read for nothing."""
+    config: Any = model.config
+    if config.attention_type == "divided_space_time" and config.num_frames <= FEW:
+        for block in _blocks(model):
+            module = block.temporal_attention.attention
+            module.forward = partial(_forward, module, attend=attend_few)
+
+
 def shorten(model: nn.Module) -> None:
     """In the last block CLS alone."""
     last = _blocks(model)[-1]
     last.forward = MethodType(_last_block, last)
 
 
-SAVINGS = {"merged maps": merge, "short last block": shorten}
+SAVINGS = {"merged maps": merge, "short last block": shorten, "temporal matrix": few}
 
 
 def _blocks(model: nn.Module) -> list[Any]:
     return list(model.get_submodule("timesformer.encoder.layer").children())
 
 
-def _forward(self: TimesformerSelfAttention, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor]:
+def _forward(
+    self: TimesformerSelfAttention,
+    hidden_states: Tensor,
+    output_attentions: bool = False,
+    attend: Callable[..., Tensor] = attend,
+) -> tuple[Tensor]:
     """(sequences, tokens, width) -> the same, as the original forward."""
     if output_attentions:
         raise ValueError("the matrices of fast attention do not exist: read the rows with staa.capture")
