@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.metrics import FILLS, Map, Truth, agreement, area, bootstrap, by_segment, curves, kept
+from benchmarks.metrics import FILLS, FRACTIONS, Map, Truth, agreement, bootstrap, by_segment, kept
 from benchmarks.others import OTHERS, SLOW, Subject
 from staa import Options, focus
 from staa.attribution import METHODS, Reading, staa_class, without_cls
 from staa.capture import Wanted, capture
+from staa.verify import area, curves
 from training.evaluate import fresh
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,7 +144,8 @@ def against_the_model(
     """Add deletion, insertion, comprehensiveness and sufficiency of one clip."""
     for name, fill in FILLS.items():
         other = fill(pixels)
-        deleted, inserted = area(curves(subject.answer, pixels, other, list(maps.values()), subject.grid, target))
+        found_curves = curves(subject.answer, pixels, other, list(maps.values()), subject.grid, target, FRACTIONS, 32)
+        deleted, inserted = area(found_curves, FRACTIONS)
         for index, way in enumerate(maps):
             found[way][f"deletion, {name}"].append(deleted[index])
             found[way][f"insertion, {name}"].append(inserted[index])

@@ -12,15 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from staa.types import Grid
+from staa.verify import Answer, blurred, cells
 from training.clips import Sample
 from training.evaluate import COVERED
 
 Map = NDArray[np.float64]
-Answer = Callable[[Tensor], Tensor]
-"""Pixels (B, T, 3, H, W) -> probabilities (B, K)."""
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 """Shares of the tokens that are taken away or put in; finer where the evidence is."""
 
@@ -87,19 +85,6 @@ def agreement(found: Map, truth: Truth) -> dict[str, float]:
     return scores
 
 
-def blurred(pixels: Tensor) -> Tensor:
-    """(B, T, 3, H, W), every frame blurred until no object of the clip is left: a Gaussian of a quarter of its size."""
-    size = pixels.shape[-1]
-    sigma = size / 4
-    reach = min(int(3 * sigma), size - 1)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=pixels.device) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(pixels)
-    flat = pixels.reshape(-1, 1, *pixels.shape[-2:])
-    for shape, pad in (((1, 1, -1, 1), (0, 0, reach, reach)), ((1, 1, 1, -1), (reach, reach, 0, 0))):
-        flat = F.conv2d(F.pad(flat, pad, "reflect"), kernel.view(shape))
-    return flat.view_as(pixels)
-
-
 def averaged(pixels: Tensor) -> Tensor:
     """(B, T, 3, H, W), every frame the mean of the clip: nothing moves."""
     return pixels.mean(1, keepdim=True).expand_as(pixels)
@@ -107,47 +92,6 @@ def averaged(pixels: Tensor) -> Tensor:
 
 FILLS: dict[str, Callable[[Tensor], Tensor]] = {"blur": blurred, "mean": averaged}
 """What stands where a token is taken away."""
-
-
-def cells(chosen: Tensor, grid: Grid, pixels: Tensor) -> Tensor:
-    """Tokens (B, t*h*w) -> pixels (B, T, 1, H, W): every pixel has the value of its token."""
-    high, wide = pixels.shape[-2] // grid.h, pixels.shape[-1] // grid.w
-    whole = chosen.view(-1, grid.t, 1, grid.h, grid.w).repeat_interleave(grid.tubelet, 1)
-    return whole.repeat_interleave(high, 3).repeat_interleave(wide, 4)
-
-
-@torch.inference_mode()
-def curves(
-    answer: Answer, pixels: Tensor, fill: Tensor, maps: Sequence[Map], grid: Grid, target: int, batch: int = 32
-) -> NDArray[np.float64]:
-    """(2, maps, fractions): the target's probability while tokens are deleted, or inserted, best first.
-
-    `pixels` and `fill` are (1, T, 3, H, W). Cells of the same value are taken in a random order, the same for all maps.
-    """
-    tokens = grid.t * grid.h * grid.w
-    shuffled = np.random.default_rng(0).permutation(tokens)
-    inner = FRACTIONS[1:-1]
-    chosen = torch.zeros(len(maps), len(inner), tokens, dtype=torch.bool)
-    for one, found in enumerate(maps):
-        order = shuffled[np.argsort(-found.ravel()[shuffled], kind="stable")]
-        for index, fraction in enumerate(inner):
-            chosen[one, index, order[: max(1, round(fraction * tokens))]] = True
-    flat = chosen.flatten(0, 1).to(pixels.device)
-    ends = answer(torch.cat([pixels, fill]))[:, target].double().cpu().numpy()
-    made = np.empty((2, len(maps), len(FRACTIONS)))
-    made[0, :, 0], made[0, :, -1], made[1, :, 0], made[1, :, -1] = ends[0], ends[1], ends[1], ends[0]
-    for kind, (base, other) in enumerate(((pixels, fill), (fill, pixels))):
-        parts = [
-            answer(torch.where(cells(flat[first : first + batch], grid, pixels), other, base))[:, target].cpu()
-            for first in range(0, len(flat), batch)
-        ]
-        made[kind, :, 1:-1] = torch.cat(parts).double().view(len(maps), len(inner)).numpy()
-    return made
-
-
-def area(curve: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Under a curve over FRACTIONS: low is good for deletion, high for insertion."""
-    return np.asarray(np.trapezoid(curve, FRACTIONS))
 
 
 @torch.inference_mode()

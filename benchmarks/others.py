@@ -15,9 +15,11 @@ from captum.attr import InputXGradient, IntegratedGradients, KernelShap, Lime
 from torch import Tensor, nn
 from transformers import AutoModelForVideoClassification
 
-from benchmarks.metrics import Map, averaged, blurred, cells, segments
+from benchmarks.metrics import Map, averaged, segments
 from staa import Explainer
 from staa.sites import Layout
+from staa.verify import blurred, cells
+from staa.verify import centre as middle
 
 BLOCKS = {"timesformer": "timesformer.encoder.layer", "vivit": "vivit.layers", "videomae": "videomae.encoder.layer"}
 LIME_SAMPLES, SHAP_SAMPLES, STEPS = 1000, 512, 32
@@ -71,8 +73,7 @@ def random(subject: Subject, pixels: Tensor, _target: int) -> Map:
 
 def centre(subject: Subject, _pixels: Tensor, _target: int) -> Map:
     """A bell over the middle of frame and clip."""
-    axes = [np.exp(-(((np.arange(n) - (n - 1) / 2) / (n / 4)) ** 2) / 2) for n in subject.grid.shape]
-    return np.asarray(np.einsum("t,h,w->thw", *axes))
+    return middle(subject.grid)
 
 
 def difference(subject: Subject, pixels: Tensor, _target: int) -> Map:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from ts.metrics.metric_type_enum import MetricTypes
 
 from staa import Attribution, Clip, Explainer, Options, Settings, StaaError, decode, wire
@@ -19,7 +21,7 @@ from staa.types import Forward
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-STAGES = ("decode", "prepare", "forward", "encode")
+STAGES = ("decode", "prepare", "forward", "verify", "encode")
 
 
 class StaaHandler:
@@ -72,6 +74,7 @@ class StaaHandler:
         explain = context.get_request_header(row.number, "explain") == "True"
         request = row.request = wire.parse(data, context.get_all_request_header(row.number), explain=explain)
         options = request.options
+        self.settings.check(options)
         self.explainer.check(options)
         with row.timed("decode"):
             wanted, limits = self.explainer.grid.frames, self.settings.limits
@@ -80,7 +83,7 @@ class StaaHandler:
             row.pixels, (row.box,) = self.explainer.prepare([row.clip])
 
     def _forward(self, rows: list[Row], context: Any) -> None:
-        """One forward pass for all rows; attention is read for those that want a map."""
+        """One forward pass for all rows; attention is read for those that want a map. Then what is to be verified."""
         began = time.perf_counter()
         options = [row.request.options for row in rows if row.request]
         asked = {index: option.method for index, option in enumerate(options) if option.explain}
@@ -92,6 +95,9 @@ class StaaHandler:
         for index, row in enumerate(rows):
             self._guarded([row], context, partial(self._explain, row, index, forward, maps))
             row.seconds["forward"] = time.perf_counter() - began
+        for index, row in enumerate(rows):
+            if options[index].explain and options[index].verify:
+                self._guarded([row], context, partial(self._verify, row, forward.logits[index]))
 
     def _maps(self, forward: Forward, options: list[Options]) -> dict[int, Attribution]:
         """All maps at once; none where one of them fails, so that each is tried by itself."""
@@ -110,11 +116,18 @@ class StaaHandler:
             found = self.explainer.attribution(forward, index, options)
         row.result = self.explainer.result(forward.logits[index], row.clip, row.box, options, found)
 
+    def _verify(self, row: Row, logits: Tensor) -> None:
+        if row.request is None or row.result is None or row.pixels is None or row.result.attribution is None:
+            return  # its map failed
+        with row.timed("verify"):
+            checked = self.explainer.verify(row.pixels, logits, row.result.attribution, row.request.options.verify)
+        row.result = replace(row.result, faithfulness=checked)
+
     def _encode(self, row: Row) -> wire.Reply:
         if row.request is None or row.clip is None or row.result is None:
             raise RuntimeError("a row without an error has a result")
         with row.timed("encode"):
-            return wire.reply(self.model, row.clip, row.result, row.request.maps)
+            return wire.reply(self.model, row.clip, row.result, row.request.maps, row.seconds.get("verify", 0))
 
     def _reply(self, row: Row, context: Any) -> bytes:
         """Encode, or say why not, and set what TorchServe sends beside the body."""

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import auc, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from benchmarks import metrics
 from staa.types import Grid
+from tests.test_verify import bright_token
 from training.clips import Sample
 
 GRID = Grid(2, 2, 3, 2)
@@ -54,56 +55,22 @@ def test_auroc_is_that_of_scikit_learn() -> None:
         assert metrics.auroc(scores, truth) == pytest.approx(roc_auc_score(truth, scores))
 
 
-def answer(pixels: torch.Tensor) -> torch.Tensor:
-    """A model that sees how bright one token (step 1, row 0, column 2) is, and nothing else."""
-    bright = pixels[:, 2:4, :, 0:2, 4:6].mean((1, 2, 3, 4))
-    return torch.stack([1 - bright, bright], 1)
-
-
-def test_deletion_and_insertion_of_a_known_model() -> None:
-    """The map of the one token that counts falls and rises at once; the opposite map at the end."""
+def test_segments_and_kept_cells_of_a_known_model() -> None:
+    """The token that counts, alone, keeps the probability; its segment is the one whose loss counts."""
     pixels, fill = torch.ones(1, 4, 3, 4, 6), torch.zeros(1, 4, 3, 4, 6)
     good = np.zeros(GRID.shape)
     good[1, 0, 2] = 1
-    made = metrics.curves(answer, pixels, fill, [good, -good], GRID, 1, batch=5)
-    assert made.shape == (2, 2, len(metrics.FRACTIONS))
-    assert made[0, 0].tolist() == [1] + [0] * (len(metrics.FRACTIONS) - 1)
-    assert made[1, 0].tolist() == [0] + [1] * (len(metrics.FRACTIONS) - 1)
-    assert made[0, 1].tolist() == [1] * (len(metrics.FRACTIONS) - 1) + [0]
-    assert metrics.area(made[0, 0]) == pytest.approx(auc(metrics.FRACTIONS, made[0, 0])) == pytest.approx(0.005)
-    comprehensive, sufficient = metrics.kept(answer, pixels, fill, good, GRID, 1, 0.7)
-    assert (comprehensive, sufficient) == (1, 0)
-    (right, wrong) = metrics.by_segment(answer, pixels, fill, [good, -good], GRID, 1)
+    assert metrics.kept(bright_token, pixels, fill, good, GRID, 1, 0.7) == [1, 0]
+    (right, wrong) = metrics.by_segment(bright_token, pixels, fill, [good, -good], GRID, 1)
     assert right[0] == pytest.approx(1)
-    assert wrong[0] == pytest.approx(-1)
     assert right[1] == 1
+    assert wrong[0] == pytest.approx(-1)
 
 
-def test_ties_are_broken_alike_for_all_maps() -> None:
-    """A flat map takes cells in a fixed random order: twice the same, and not from the first corner."""
-    pixels, fill = torch.ones(1, 4, 3, 4, 6), torch.zeros(1, 4, 3, 4, 6)
-    seen: list[torch.Tensor] = []
-
-    def watch(some: torch.Tensor) -> torch.Tensor:
-        seen.append(some)
-        return answer(some)
-
-    flat = np.ones(GRID.shape)
-    one, other = metrics.curves(watch, pixels, fill, [flat, flat], GRID, 1)[0]
-    assert one.tolist() == other.tolist()
-    first = seen[1][0]
-    assert (first == 0).any()
-    assert (first[:2, :, :2, :2] == 1).all()
-
-
-def test_fills_leave_nothing_that_moves() -> None:
-    """Blurred frames keep their mean and lose their contrast; averaged frames are all alike."""
-    pixels = torch.zeros(1, 4, 3, 48, 48)
-    for frame in range(4):
-        pixels[:, frame, :, 20:28, 8 * frame : 8 * frame + 8] = 1
-    blurred, averaged = metrics.blurred(pixels), metrics.averaged(pixels)
-    assert blurred.shape == averaged.shape == pixels.shape
-    assert blurred.max() < 0.25
+def test_a_frozen_clip_is_the_mean_of_its_frames() -> None:
+    """All alike."""
+    pixels = torch.rand(1, 4, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    averaged = metrics.averaged(pixels)
     assert torch.equal(averaged[:, 0], averaged[:, 3])
     assert averaged.mean() == pytest.approx(pixels.mean().item())
 

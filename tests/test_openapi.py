@@ -12,6 +12,7 @@ from staa import wire
 from staa.attribution import METHODS
 from staa.errors import LoadError, StaaError, TooLargeError
 from staa.families import FAMILIES
+from staa.verify import VERDICTS
 
 SPEC = Path(__file__).parents[1] / "docs" / "openapi.yaml"
 
@@ -43,6 +44,7 @@ def test_the_same_names(spec: dict[str, Any]) -> None:
     schemas = spec["components"]["schemas"]
     assert schemas["Maps"]["enum"] == list(wire.ENCODINGS)
     assert schemas["Method"]["enum"] == list(METHODS)
+    assert schemas["Faithfulness"]["properties"]["verdict"]["enum"] == list(VERDICTS)
     assert schemas["Model"]["properties"]["family"]["enum"] == list(FAMILIES)
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from staa import Limits, Settings
-from staa.errors import LoadError
+from staa import Limits, Options, Settings
+from staa.errors import LoadError, OptionError
 
 
 def test_a_block_becomes_settings() -> None:
@@ -14,6 +14,19 @@ def test_a_block_becomes_settings() -> None:
     assert settings.weights == "weights"
     assert settings.device == "cpu"
     assert settings.limits == Limits(duration=20)
+
+
+def test_what_the_operator_does_not_allow_is_refused() -> None:
+    """Methods and checks that cost much can be switched off; a method that nobody knows is the model's to refuse."""
+    settings = Settings.read({"weights": "w", "methods": ["staa", "paper"], "verify": 4})
+    settings.check(Options(method="paper", verify=4))
+    settings.check(Options(method="magic"))
+    with pytest.raises(OptionError, match="allows staa, paper"):
+        settings.check(Options(method="rollout"))
+    with pytest.raises(OptionError, match="at most 4"):
+        settings.check(Options(verify=5))
+    with pytest.raises(OptionError, match="leave it out"):
+        Settings.read({"weights": "w", "verify": 0}).check(Options(verify=2))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +39,10 @@ def test_a_block_becomes_settings() -> None:
         ({"weights": "w", "threads": -1}, "threads"),
         ({"weights": "w", "decoders": True}, "decoders"),
         ({"weights": "w", "stride": 0}, "stride"),
+        ({"weights": "w", "verify": -1}, "verify"),
+        ({"weights": "w", "methods": ["staa", "magic"]}, "magic"),
+        ({"weights": "w", "methods": ["paper"]}, "staa among them"),
+        ({"weights": "w", "methods": "staa"}, "a list"),
         ({}, "weights"),
     ],
 )

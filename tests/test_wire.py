@@ -71,7 +71,8 @@ def test_every_form_gives_the_same_bytes(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("where", ["header", "field", "json"])
 def test_options_are_read_everywhere(where: str) -> None:
     """Every option can be a header, a multipart field or a JSON key."""
-    given: dict[str, Any] = {"top_k": 3, "method": "staa", "start": 0.5, "end": 2.5, "mass": 0.9, "maps": "base64"}
+    given: dict[str, Any] = {"top_k": 3, "method": "staa", "start": 0.5, "end": 2.5, "mass": 0.9, "verify": 4}
+    given["maps"] = "base64"
     if where == "header":
         request = wire.parse(
             {"body": VIDEO}, {f"X-Staa-{k.replace('_', '-').title()}": str(v) for k, v in given.items()}, explain=True
@@ -80,7 +81,7 @@ def test_options_are_read_everywhere(where: str) -> None:
         request = parse({"video": VIDEO} | {name: str(value).encode() for name, value in given.items()})
     else:
         request = parse({"body": {"video": base64.b64encode(VIDEO).decode()} | given})
-    assert request.options == Options(top_k=3, start=0.5, end=2.5, mass=0.9)
+    assert request.options == Options(top_k=3, start=0.5, end=2.5, mass=0.9, verify=4)
     assert request.maps == "base64"
 
 
@@ -96,6 +97,8 @@ def test_options_are_read_everywhere(where: str) -> None:
         ("start", "inf", "0 or more"),
         ("end", "0", "start before end"),
         ("maps", "xml", "json, base64, npz"),
+        ("verify", "1", "2 to 16"),
+        ("verify", "some", "whole number"),
         ("colour", "red", "top_k, method"),
         ("targets", "3", "top_k, method"),
     ],

@@ -16,11 +16,14 @@ from staa_client._errors import (
     UnavailableError,
     UnreachableError,
 )
-from staa_client._types import ClassName, ClipInfo, Explanation, Model, Moment, Prediction, Result
+from staa_client._faithfulness import Areas, Faithfulness
+from staa_client._labels import ClassName, Prediction
+from staa_client._types import ClipInfo, Explanation, Model, Moment, Result
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Areas",
     "AsyncClient",
     "AuthError",
     "ClassName",
@@ -28,6 +31,7 @@ __all__ = [
     "ClipInfo",
     "DecodeError",
     "Explanation",
+    "Faithfulness",
     "Model",
     "Moment",
     "NotFoundError",

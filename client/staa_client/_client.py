@@ -91,6 +91,7 @@ class Client:
         start: float | None = None,
         end: float | None = None,
         mass: float | None = None,
+        verify: int | None = None,
         maps: Maps = "base64",
     ) -> Explanation:
         """The labels of a video, with where and when the model looked, from one forward pass.
@@ -106,10 +107,12 @@ class Client:
             start: Seconds of the source where the clip starts.
             end: Seconds of the source where it ends.
             mass: Share of the attention that the dynamic threshold keeps, 0 to 1; the server's default is 0.7.
+            verify: Further forward passes, 2 to 16, by which the server checks the map: `faithfulness` of the result.
             maps: How the maps travel: "base64" (float16, small), "npz" (float32) or "json" (5 digits).
         """
-        options = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
-        call = _wire.call("explanations", model, options | {"start": start, "end": end, "mass": mass, "maps": maps})
+        options: dict[str, object] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
+        options |= {"start": start, "end": end, "mass": mass, "verify": verify, "maps": maps}
+        call = _wire.call("explanations", model, options)
         source = source_of(video)
         return replace(_wire.explanation(*self._post(call, source)), source=source)
 
@@ -187,11 +190,13 @@ class AsyncClient:
         start: float | None = None,
         end: float | None = None,
         mass: float | None = None,
+        verify: int | None = None,
         maps: Maps = "base64",
     ) -> Explanation:
         """See `Client.explain`."""
-        options = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
-        call = _wire.call("explanations", model, options | {"start": start, "end": end, "mass": mass, "maps": maps})
+        options: dict[str, object] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
+        options |= {"start": start, "end": end, "mass": mass, "verify": verify, "maps": maps}
+        call = _wire.call("explanations", model, options)
         source = source_of(video)
         return replace(_wire.explanation(*await self._post(call, source)), source=source)
 

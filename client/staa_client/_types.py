@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from staa_client._faithfulness import Faithfulness
 from staa_client._geometry import Box, Floats, place, region_box, strongest_cells
+from staa_client._labels import ClassName, Prediction
 
 FLAT = 3.0
 """Multiples of the even share that the colour scale reaches at least."""
@@ -25,27 +27,6 @@ class Model:
     family: str
     """The architecture, such as "timesformer"."""
     classes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One label with its score."""
-
-    class_id: int
-    label: str
-    score: float
-    """Probability, 0 to 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClassName:
-    """A class of the model, as text its label."""
-
-    class_id: int
-    label: str
-
-    def __str__(self) -> str:
-        return self.label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +133,8 @@ class Explanation:
     """The class that the target was held against; None without one."""
     signed: Floats | None = field(default=None, repr=False)
     """(t, h, w) for a class map: positive where a cell speaks for the target, negative against it; sizes sum to 1."""
+    faithfulness: Faithfulness | None = None
+    """Whether the label rests on the map, where that was asked for (`verify`)."""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Fields of the reply's `explanation` that this client does not know."""
     source: Path | bytes | None = field(default=None, repr=False)
@@ -242,9 +225,11 @@ class Explanation:
 
     def without_maps(self) -> dict[str, Any]:
         """`to_dict()` less `temporal`, `spatial`, `joint` and `signed`."""
+        checked = {} if self.faithfulness is None else {"faithfulness": self.faithfulness.to_dict()}
         return Result(self.model, self.predictions, self.clip).to_dict() | {
             "explanation": {
                 **self.extra,
+                **checked,
                 "method": self.method,
                 "method_version": self.method_version,
                 "target": None if self.target is None else asdict(self.target),

@@ -16,8 +16,10 @@ from urllib.parse import quote
 import numpy as np
 
 from staa_client._errors import ReplyError, StatusError, error_of
+from staa_client._faithfulness import Areas, Faithfulness
 from staa_client._geometry import Floats
-from staa_client._types import ClassName, ClipInfo, Explanation, Model, Prediction, Result
+from staa_client._labels import ClassName, Prediction
+from staa_client._types import ClipInfo, Explanation, Model, Result
 
 T = TypeVar("T")
 _MAPS = ("temporal", "spatial", "joint")
@@ -28,7 +30,8 @@ _TOO_MANY_BYTES = (
     "send a shorter or smaller clip, or cut start to end out into a re-encoded file, as the options start and end "
     "alone still send all of it"
 )
-_KNOWN = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", *_MAPS, _SIGNED}
+_ABOUT = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", "faithfulness"}
+_KNOWN = {*_ABOUT, *_MAPS, _SIGNED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +220,33 @@ def _explanation(document: dict[str, Any]) -> Explanation:
         target=_class(fields["target"]),
         contrast=_class(fields.get("contrast")),
         signed=_map(fields[_SIGNED]) if _SIGNED in fields else None,
+        faithfulness=_faithfulness(fields["faithfulness"]) if "faithfulness" in fields else None,
         extra={name: value for name, value in fields.items() if name not in _KNOWN},
     )
 
 
 def _class(named: Any) -> ClassName | None:  # whatever JSON holds
     return None if named is None else ClassName(int(named["class_id"]), str(named["label"]))
+
+
+def _faithfulness(fields: dict[str, Any]) -> Faithfulness:
+    target, cost = fields["target"], fields["cost"]
+    orders = ("map", "random", "centre")
+    deletion, insertion = (
+        Areas(*(float(fields[name][order]) for order in orders)) for name in ("deletion", "insertion")
+    )
+    return Faithfulness(
+        str(fields["verdict"]),
+        str(fields["message"]),
+        ClassName(int(target["class_id"]), str(target["label"])),
+        float(fields["probability"]),
+        float(fields["blurred"]),
+        deletion,
+        insertion,
+        int(cost["forwards"]),
+        int(cost["clips"]),
+        float(cost["seconds"]),
+    )
 
 
 def _map(value: Any) -> Floats:  # whatever JSON or npz holds

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--target", metavar="CLASS", help="number or label of the class that a class map is for")
     explain.add_argument("--contrast", metavar="CLASS", help="class to tell it from: why the target and not this one")
     explain.add_argument("--mass", type=float, help="share of the attention that the focus keeps, 0 to 1")
+    explain.add_argument("--verify", type=int, metavar="N", help="check the map by N more forward passes, 2 to 16")
     explain.add_argument(
         "-o", "--output", type=Path, action="append", default=[], metavar="FILE", help="a .html, .png, .json or .npz"
     )
@@ -73,7 +74,7 @@ def _ask(options: argparse.Namespace) -> Answer:
     with Client(options.server, options.token or None) as client:
         if options.command == "predict":
             return client.predict(video, options.model, **segment)
-        focus = {name: getattr(options, name) for name in ("method", "target", "contrast", "mass")}
+        focus = {name: getattr(options, name) for name in ("method", "target", "contrast", "mass", "verify")}
         return client.explain(video, options.model, **segment, **focus)
 
 
@@ -89,6 +90,10 @@ def _table(answer: Answer) -> str:
         x0, y0, x1, y1 = answer.region()
         clip = answer.clip
         lines.append(f"where  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
+        if (checked := answer.faithfulness) is not None:
+            lines.append(
+                f"check  {checked.message} ({checked.verdict}; {checked.clips} clips, {checked.seconds:.2f} s)"
+            )
     return "\n".join(lines)
 
 

@@ -41,6 +41,7 @@ def report(explanation: Explanation, frames: Sequence[Frame] | None, note: str =
         "Model": f"{model.name} {model.version} ({model.family}, {model.classes} classes)",
         "Method": f"{explanation.method}, version {explanation.method_version}{target}{contrast}",
         "Map": f"{t} steps of {h} x {w} cells over pixels {_corners(explanation)}",
+        **({} if explanation.faithfulness is None else {"Check": explanation.faithfulness.message}),
         "Frames": f"{len(clip.frames)} of the video, from {clip.times[0]:.2f} to {clip.times[-1]:.2f} s",
     }
     return _filled(

@@ -17,7 +17,8 @@ from staa.attribution import Ask
 from staa.capture import STRIDE, capture
 from staa.errors import LoadError, OptionError
 from staa.prepare import Recipe, prepare
-from staa.types import Attribution, Box, Clip, Forward, Grid, Options, Prediction, Result
+from staa.types import Attribution, Box, Clip, Faithfulness, Forward, Grid, Options, Prediction, Result
+from staa.verify import verify
 
 RECIPES = ("preprocessor_config.json", "video_preprocessor_config.json")
 TOP = 5
@@ -199,14 +200,38 @@ class Explainer:
             target = next(best for best in _best(logits) if best != contrast)
         return Ask(options.method, target, contrast)
 
-    def result(self, logits: Tensor, clip: Clip, box: Box, options: Options, found: Attribution | None) -> Result:
+    def verify(self, pixels: Tensor, logits: Tensor, found: Attribution, forwards: int) -> Faithfulness:
+        """Whether the label, or the map's own target, rests on what it shows: so many further passes of 8 clips.
+
+        Args:
+            pixels: (1, T, 3, h, w) of the clip.
+            logits: (K,) of the clip.
+            found: its map.
+            forwards: points of the curves of deletion and insertion.
+        """
+        target = _best(logits)[0] if found.target is None else found.target
+
+        def answer(changed: Tensor) -> Tensor:
+            return self.forward(changed, []).logits.softmax(-1)
+
+        return verify(answer, pixels, found.joint, self.grid, target, forwards)
+
+    def result(
+        self,
+        logits: Tensor,
+        clip: Clip,
+        box: Box,
+        options: Options,
+        found: Attribution | None,
+        checked: Faithfulness | None = None,
+    ) -> Result:
         """What a forward pass says of one clip: its logits (K,) and its map, by its own options."""
         count = options.top_k or min(TOP, len(self.labels))
         scores = logits.softmax(-1).tolist()
         best = [Prediction(number, self.labels[number], scores[number]) for number in _best(logits)[:count]]
         steps = sampling.steps(clip.seconds, clip.fps, clip.duration, self.grid.t)
         threshold = None if found is None else focus.threshold(found.joint, options.mass)
-        return Result(tuple(best), box, steps, found, threshold)
+        return Result(tuple(best), box, steps, found, threshold, checked)
 
     def __call__(self, clips: Sequence[Clip], options: Options | Sequence[Options] | None = None) -> list[Result]:
         """Labels and, where asked for, the map of every clip, from one forward pass.
@@ -229,8 +254,13 @@ class Explainer:
         pixels, boxes = self.prepare(clips)
         forward = self.forward(pixels, {row: option.method for row, option in enumerate(each) if option.explain})
         maps = dict(zip(forward.rows, self.attributions(forward, each), strict=True))
+        checked = {
+            row: self.verify(pixels[row : row + 1], forward.logits[row], found, each[row].verify)
+            for row, found in maps.items()
+            if each[row].verify
+        }
         parts = zip(forward.logits, clips, boxes, each, strict=True)
-        return [self.result(*part, maps.get(row)) for row, part in enumerate(parts)]
+        return [self.result(*part, maps.get(row), checked.get(row)) for row, part in enumerate(parts)]
 
 
 def _best(logits: Tensor) -> list[int]:

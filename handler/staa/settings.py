@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from staa.errors import LoadError
+from staa.attribution import METHODS
+from staa.errors import LoadError, OptionError
+from staa.types import Options
 from staa.video import Limits
 
 
@@ -24,6 +26,10 @@ class Settings:
     """Videos of one batch that are decoded at the same time."""
     stride: int | None = None
     """Where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact, None is 8."""
+    methods: tuple[str, ...] = tuple(METHODS)
+    """Methods that requests may name, staa among them: rollout keeps queries and keys of every attention."""
+    verify: int = 16
+    """The most that a request's option verify may be: such passes keep others waiting; 0 allows none."""
     limits: Limits = field(default_factory=Limits)
     """What a video may cost."""
 
@@ -44,10 +50,24 @@ class Settings:
             raise LoadError(msg)
         _known("handler.limits", limits, [item.name for item in fields(Limits)])
         _numbers("handler.limits", limits)
-        _numbers("handler", {key: values[key] for key in ("threads", "decoders", "stride") if key in values})
+        _numbers("handler", {key: values[key] for key in ("threads", "decoders", "stride", "verify") if key in values})
         if not min(values.get("decoders", 1), values.get("stride", 1)) >= 1:
             raise LoadError("handler.decoders and handler.stride are 1 or more")
-        return cls(**values, limits=Limits(**limits))
+        methods = values.pop("methods", tuple(METHODS))
+        if not isinstance(methods, list | tuple) or "staa" not in methods or not set(methods) <= set(METHODS):
+            msg = f"handler.methods is {methods!r}: expected a list of some of {', '.join(METHODS)}, staa among them"
+            raise LoadError(msg)
+        return cls(**values, methods=tuple(methods), limits=Limits(**limits))
+
+    def check(self, options: Options) -> None:
+        """OptionError where the operator does not allow what a request asks for."""
+        if options.method in METHODS and options.method not in self.methods:
+            msg = f"method is {options.method!r}: this server allows {', '.join(self.methods)}"
+            raise OptionError(msg)
+        if options.verify > self.verify:
+            allowed = f"at most {self.verify}" if self.verify >= 2 else "none: leave it out"
+            msg = f"verify is {options.verify}: this server allows {allowed}"
+            raise OptionError(msg)
 
 
 def _known(where: str, block: Mapping[str, Any], keys: list[str]) -> None:

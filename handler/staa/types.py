@@ -151,6 +151,8 @@ class Options:
     """Seconds of the source; None is its end."""
     mass: float = 0.7
     """Share of the distribution that the dynamic threshold keeps, 0..1."""
+    verify: int = 0
+    """Further forward passes that check the map, 2 to 16, each of 8 clips; 0 checks nothing."""
 
     def __post_init__(self) -> None:
         if self.top_k is not None and self.top_k < 1:
@@ -159,6 +161,9 @@ class Options:
         if not 0 <= self.mass <= 1:
             msg = f"mass is {self.mass}: expected a number from 0 to 1"
             raise OptionError(msg)
+        if self.verify and not 2 <= self.verify <= 16:
+            msg = f"verify is {self.verify}: expected 2 to 16 further forward passes, or 0"
+            raise OptionError(msg)
         for name, value in (("start", self.start), ("end", self.end)):
             if value is not None and not (math.isfinite(value) and value >= 0):
                 msg = f"{name} is {value}: expected seconds of the video, 0 or more"
@@ -166,6 +171,44 @@ class Options:
         if self.end is not None and self.end <= (self.start or 0):
             msg = f"end is {self.end}, start is {self.start or 0}: expected start before end"
             raise OptionError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Areas:
+    """Under the curves of the target's probability over the share of tokens taken, the best ones first."""
+
+    deletion: float
+    """While they are taken away: low is good."""
+    insertion: float
+    """While they are put in: high is good."""
+
+    @property
+    def gain(self) -> float:
+        """Both in one: about 0 for a random order, high is good."""
+        return self.insertion - self.deletion
+
+
+@dataclass(frozen=True, slots=True)
+class Faithfulness:
+    """Whether the label rests on what a map shows."""
+
+    target: int
+    """The class whose probability was followed."""
+    forwards: int
+    """Further forward passes, each of 8 clips; one more had the clip and its blur."""
+    probability: float
+    """Of the target, for the whole clip."""
+    blurred: float
+    """Of the target, with all tokens taken away."""
+    map: Areas
+    random: Areas
+    """Of the better one of two random orders."""
+    centre: Areas
+
+    @property
+    def clips(self) -> int:
+        """Clips in those passes."""
+        return 8 * self.forwards + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +235,5 @@ class Result:
     """None where no map was asked for."""
     threshold: float | None
     """The focused map is `joint >= threshold`; None where no map was asked for."""
+    faithfulness: Faithfulness | None = None
+    """None where it was not asked for."""

@@ -12,7 +12,8 @@ import numpy as np
 
 from staa.attribution import VERSION
 from staa.errors import OptionError, RequestError, StaaError
-from staa.types import Clip, Floats, Options, Result
+from staa.types import Clip, Faithfulness, Floats, Options, Result
+from staa.verify import VERDICTS, verdict
 
 HEADER = "x-staa-"
 FORMS = 'send the video as the raw body, as the multipart field "video", or as JSON {"video": "<base64>"}'
@@ -141,12 +142,13 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "start": _number,
     "end": _number,
     "mass": _number,
+    "verify": _integer,
     "maps": _encoding,
 }
 
 
-def reply(model: Model, clip: Clip, result: Result, maps: str) -> Reply:
-    """The answer to one row."""
+def reply(model: Model, clip: Clip, result: Result, maps: str, verified: float = 0) -> Reply:
+    """The answer to one row; `verified` are the seconds that checking its map took."""
     body: dict[str, Any] = {
         "model": {"name": model.name, "version": model.version, "family": model.family, "classes": len(model.labels)},
         "predictions": [
@@ -173,6 +175,8 @@ def reply(model: Model, clip: Clip, result: Result, maps: str) -> Reply:
         "shape": list(found.grid.shape),
         "steps": result.steps.round(6).tolist(),
     }
+    if result.faithfulness is not None:
+        body["explanation"]["faithfulness"] = _faithfulness(model.labels, result.faithfulness, verified)
     arrays = {"temporal": found.temporal, "spatial": found.spatial, "joint": found.joint}
     if found.signed is not None:
         arrays["signed"] = found.signed
@@ -181,6 +185,21 @@ def reply(model: Model, clip: Clip, result: Result, maps: str) -> Reply:
 
 def _class(labels: Sequence[str], number: int | None) -> dict[str, Any] | None:
     return None if number is None else {"class_id": number, "label": labels[number]}
+
+
+def _faithfulness(labels: Sequence[str], found: Faithfulness, seconds: float) -> dict[str, Any]:
+    orders = {"map": found.map, "random": found.random, "centre": found.centre}
+    code = verdict(found)
+    return {
+        "verdict": code,
+        "message": VERDICTS[code],
+        "target": _class(labels, found.target),
+        "probability": _digits(found.probability),
+        "blurred": _digits(found.blurred),
+        "deletion": {name: _digits(one.deletion) for name, one in orders.items()},
+        "insertion": {name: _digits(one.insertion) for name, one in orders.items()},
+        "cost": {"forwards": found.forwards + 1, "clips": found.clips, "seconds": _digits(seconds)},
+    }
 
 
 def failure(error: StaaError) -> Reply:

@@ -100,6 +100,21 @@ def document(
     }
 
 
+def checked(reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply of a server that was asked to verify its map."""
+    found = {
+        "verdict": "faithful",
+        "message": "the label rests on it",
+        "target": {"class_id": 0, "label": "moves down"},
+        "probability": 0.9312,
+        "blurred": 0.125,
+        "deletion": {"map": 0.2, "random": 0.5, "centre": 0.4},
+        "insertion": {"map": 0.9, "random": 0.45, "centre": 0.6},
+        "cost": {"forwards": 5, "clips": 26, "seconds": 0.75},
+    }
+    return reply | {"explanation": reply["explanation"] | {"faithfulness": found}}
+
+
 def flat(explanation: Explanation) -> Explanation:
     """The same with an even share in every cell, as of a model that looks everywhere alike."""
     joint = np.full_like(explanation.joint, 1 / explanation.joint.size)

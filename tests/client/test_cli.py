@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from staa_client import ClassName, Explanation
+from staa_client import ClassName, Explanation, _wire
 from staa_client.cli import _table, main
-from tests.client.conftest import document, server
+from staa_client.report import report
+from tests.client.conftest import checked, document, encoded, server
 
 
 class Door(BaseHTTPRequestHandler):
@@ -75,6 +76,13 @@ def test_a_class_map_says_its_class(explanation: Explanation) -> None:
     named = dataclasses.replace(explanation, target=ClassName(3, "moves up"), contrast=ClassName(4, "spins"))
     assert "what speaks for moves up, against spins:" in _table(named)
     assert "speaks for" not in _table(explanation)
+
+
+def test_a_check_is_told_with_its_cost() -> None:
+    """What the server found when it checked the map, in a line."""
+    found = _wire.explanation(200, {}, encoded(checked(document()), "json"))
+    assert "check  the label rests on it (faithful; 26 clips, 0.75 s)" in _table(found)
+    assert "the label rests on it" in report(found, None)
 
 
 def test_json_is_the_reply(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from staa_client import (
+    Areas,
     AuthError,
     DecodeError,
     NotFoundError,
@@ -21,7 +22,7 @@ from staa_client import (
     UnavailableError,
     _wire,
 )
-from tests.client.conftest import document, encoded
+from tests.client.conftest import checked, document, encoded
 
 
 def test_options_become_headers() -> None:
@@ -52,6 +53,21 @@ def test_an_option_cannot_forge_a_header(value: str) -> None:
     """A value that no header can hold is refused, and the message names the option."""
     with pytest.raises(ValueError, match="option target"):
         _wire.call("explanations", "motions", {"target": value})
+
+
+def test_what_a_check_found_is_read_and_written() -> None:
+    """The verdict, its areas and its cost; without a check there is none."""
+    reply = checked(document())
+    found = _wire.explanation(200, {}, encoded(reply, "base64"))
+    assert found.faithfulness is not None
+    assert found.faithfulness.verdict == "faithful"
+    assert found.faithfulness.deletion == Areas(0.2, 0.5, 0.4)
+    assert (found.faithfulness.forwards, found.faithfulness.clips, found.faithfulness.seconds) == (5, 26, 0.75)
+    assert found.to_dict()["explanation"]["faithfulness"] == reply["explanation"]["faithfulness"]
+    assert not found.extra
+    plain = _wire.explanation(200, {}, encoded(document(), "json"))
+    assert plain.faithfulness is None
+    assert "faithfulness" not in plain.to_dict()["explanation"]
 
 
 @pytest.mark.parametrize(("encoding", "relative"), [("json", 1e-6), ("npz", 1e-6), ("base64", 1e-3)])
@@ -95,11 +111,11 @@ def test_no_encoding_moves_a_cell_below_the_threshold(encoding: str) -> None:
 def test_what_to_dict_writes_is_the_contract() -> None:
     """`to_dict()` read as a reply gives the same explanation, fields of a newer server included."""
     reply = document()
-    reply["explanation"]["faithfulness"] = {"deletion": 0.2}
+    reply["explanation"]["confidence"] = {"deletion": 0.2}
     first = _wire.explanation(200, {}, json.dumps(reply).encode())
     second = _wire.explanation(200, {}, json.dumps(first.to_dict()).encode())
     assert second.to_dict() == first.to_dict()
-    assert second.extra == {"faithfulness": {"deletion": 0.2}}
+    assert second.extra == {"confidence": {"deletion": 0.2}}
 
 
 @pytest.mark.parametrize(

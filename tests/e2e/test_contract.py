@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests import videos
 from tests.e2e.conftest import Reply, Server
+from training import movie
 
 SPEC = yaml.safe_load((Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text())
 PREDICT, EXPLAIN = "/predictions/motions", "/explanations/motions"
@@ -176,6 +177,24 @@ def test_a_class_map(server: Server, clip: bytes, named: dict[str, str]) -> None
     assert explanation["contrast"] == contrast
     assert np.shape(explanation["signed"]) == tuple(explanation["shape"])
     assert np.min(explanation["signed"]) < 0 < np.max(explanation["signed"])
+
+
+def test_a_map_is_verified_where_that_is_asked_for(server: Server, tmp_path: Path) -> None:
+    """A clip of the kind that the model knows: its map is faithful, and the reply says what that took."""
+    movie.write(tmp_path / "known.mp4", 37, None, (160, 120), 4.0, 16)
+    known = (tmp_path / "known.mp4").read_bytes()
+    reply = server.call(EXPLAIN, known, {"X-Staa-Verify": "4", "X-Staa-Maps": "base64"})
+    assert reply.status == 200, reply.body
+    body = json.loads(reply.body)
+    check(body, "Explained")
+    found = body["explanation"]["faithfulness"]
+    assert found["verdict"] == "faithful"
+    assert found["target"]["class_id"] == body["predictions"][0]["class_id"]
+    assert found["deletion"]["map"] < found["deletion"]["random"]
+    assert (found["cost"]["forwards"], found["cost"]["clips"]) == (5, 34)
+    assert "verify;dur=" in reply.headers["server-timing"]
+    assert "faithfulness" not in json.loads(server.call(EXPLAIN, known).body)["explanation"]
+    assert "explanation" not in json.loads(server.call(PREDICT, known, {"X-Staa-Verify": "4"}).body)
 
 
 def png() -> bytes:

@@ -1,0 +1,131 @@
+"""Is a map worth looking at? What becomes of the label while the tokens it names are taken away, or put in.
+
+Deletion and insertion: Petsiuk, Das, Saenko 2018 (RISE), over tokens in place of pixels, beside random orders and the
+middle of the clip. What is taken away becomes a blur of the clip.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from staa.types import Areas, Faithfulness, Grid
+
+Map = NDArray[np.floating]
+"""(t, h, w): only the order of its cells counts."""
+Answer = Callable[[Tensor], Tensor]
+"""Pixels (B, T, 3, H, W) -> probabilities (B, K)."""
+SPAN = 0.1
+"""What the probability must lose with all tokens: else there is nothing to tell maps apart by."""
+MARGIN = 0.05
+"""By how much of that loss a map must do better than another order. How often chance does: benchmarks/verdicts.py."""
+
+VERDICTS = {
+    "faithful": "the label rests on the cells of this map more than on random ones and on the middle of the clip",
+    "no_better_than_centre": "the middle of the clip would have said as much as this map: do not rely on it",
+    "no_better_than_random": "the label rests on the cells of this map no more than on random ones: distrust it",
+    "untestable": "the label hardly loses with the whole clip blurred: taking cells away cannot show what it rests on",
+}
+"""Stable code -> what it means."""
+
+
+def blurred(pixels: Tensor) -> Tensor:
+    """(B, T, 3, H, W), every frame blurred until no object of the clip is left: a Gaussian of a quarter of its size."""
+    size = pixels.shape[-1]
+    sigma = size / 4
+    reach = min(int(3 * sigma), min(pixels.shape[-2:]) - 1)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=pixels.device) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(pixels)
+    flat = pixels.reshape(-1, 1, *pixels.shape[-2:])
+    for shape, pad in (((1, 1, -1, 1), (0, 0, reach, reach)), ((1, 1, 1, -1), (reach, reach, 0, 0))):
+        flat = F.conv2d(F.pad(flat, pad, "reflect"), kernel.view(shape))
+    return flat.view_as(pixels)
+
+
+def centre(grid: Grid) -> NDArray[np.float64]:
+    """A bell over the middle of frame and clip: what one would say without looking."""
+    axes = [np.exp(-(((np.arange(n) - (n - 1) / 2) / (n / 4)) ** 2) / 2) for n in grid.shape]
+    return np.asarray(np.einsum("t,h,w->thw", *axes))
+
+
+def cells(chosen: Tensor, grid: Grid, pixels: Tensor) -> Tensor:
+    """Tokens (B, t*h*w) -> pixels (B, T, 1, H, W): every pixel has the value of its token."""
+    high, wide = pixels.shape[-2] // grid.h, pixels.shape[-1] // grid.w
+    whole = chosen.view(-1, grid.t, 1, grid.h, grid.w).repeat_interleave(grid.tubelet, 1)
+    return whole.repeat_interleave(high, 3).repeat_interleave(wide, 4)
+
+
+@torch.inference_mode()
+def curves(
+    answer: Answer,
+    pixels: Tensor,
+    fill: Tensor,
+    maps: Sequence[Map],
+    grid: Grid,
+    target: int,
+    fractions: Sequence[float],
+    batch: int,
+) -> NDArray[np.float64]:
+    """(2, maps, fractions): the target's probability while tokens are deleted, or inserted, best first.
+
+    `pixels` and `fill` are (1, T, 3, H, W); `fractions` of the tokens ascend from 0 to 1; `batch` clips are answered at
+    once. Cells of the same value are taken in a random order, the same for all maps.
+    """
+    tokens = grid.t * grid.h * grid.w
+    shuffled = np.random.default_rng(0).permutation(tokens)
+    inner = fractions[1:-1]
+    chosen = torch.zeros(len(inner), 2, len(maps), tokens, dtype=torch.bool)
+    for one, found in enumerate(maps):
+        order = shuffled[np.argsort(-found.ravel()[shuffled], kind="stable")]
+        for index, fraction in enumerate(inner):
+            taken = order[: max(1, round(fraction * tokens))].copy()
+            chosen[index, 0, one] = True  # what stays of the clip: all but those deleted, those inserted
+            chosen[index, 0, one, taken] = False
+            chosen[index, 1, one, taken] = True
+    flat = chosen.flatten(0, 2).to(pixels.device)
+    ends = answer(torch.cat([pixels, fill]))[:, target].double().cpu().numpy()
+    parts = [
+        answer(torch.where(cells(flat[first : first + batch], grid, pixels), pixels, fill))[:, target].double().cpu()
+        for first in range(0, len(flat), batch)
+    ]
+    made = np.empty((2, len(maps), len(fractions)))
+    made[0, :, 0], made[0, :, -1], made[1, :, 0], made[1, :, -1] = ends[0], ends[1], ends[1], ends[0]
+    made[:, :, 1:-1] = torch.cat(parts).view(len(inner), 2, len(maps)).permute(1, 2, 0).numpy()
+    return made
+
+
+def area(curve: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
+    """Under a curve: low is good for deletion, high for insertion."""
+    return np.asarray(np.trapezoid(curve, fractions))
+
+
+def points(forwards: int) -> tuple[float, ...]:
+    """Shares of the tokens, 0 and 1 and so many between them, closer where the evidence is."""
+    return tuple(float((step / (forwards + 1)) ** 2) for step in range(forwards + 2))
+
+
+def verify(answer: Answer, pixels: Tensor, joint: Map, grid: Grid, target: int, forwards: int) -> Faithfulness:
+    """Deletion and insertion of a map by so many forward passes, each of 8 clips; and one of the clip and its blur."""
+    generator = np.random.default_rng(0)
+    orders = [joint, centre(grid), generator.random(grid.shape), generator.random(grid.shape)]
+    fractions = points(forwards)
+    made = curves(answer, pixels, blurred(pixels), orders, grid, target, fractions, batch=8)
+    deletion, insertion = area(made, fractions)
+    found, middle, *chance = (Areas(*map(float, each)) for each in zip(deletion, insertion, strict=True))
+    ends = float(made[0, 0, 0]), float(made[0, 0, -1])
+    return Faithfulness(target, forwards, *ends, found, max(chance, key=lambda one: one.gain), middle)
+
+
+def verdict(found: Faithfulness) -> str:
+    """A key of VERDICTS."""
+    span = found.probability - found.blurred
+    if span < SPAN:
+        return "untestable"
+    if found.map.gain - found.random.gain < MARGIN * span:
+        return "no_better_than_random"
+    if found.map.gain - found.centre.gain < MARGIN * span:
+        return "no_better_than_centre"
+    return "faithful"

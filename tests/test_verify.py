@@ -1,0 +1,140 @@
+"""Checking a map: curves and verdicts of models that are known, and what a request is told."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import auc
+
+from staa import Explainer, Options
+from staa.errors import OptionError
+from staa.types import Areas, Faithfulness, Grid
+from staa.verify import VERDICTS, area, blurred, curves, points, verdict, verify
+from tests import families, models
+from tests.families import VARIANTS
+
+GRID = Grid(2, 2, 3, 2)
+FRACTIONS = (0.0, 0.01, 0.1, 0.4, 1.0)
+
+
+def bright_token(pixels: torch.Tensor) -> torch.Tensor:
+    """A model that sees how bright one token (step 1, row 0, column 2) is, and nothing else."""
+    bright = pixels[:, 2:4, :, 0:2, 4:6].mean((1, 2, 3, 4))
+    return torch.stack([1 - bright, bright], 1)
+
+
+def lit() -> np.ndarray[Any, Any]:
+    """The map of what that model sees."""
+    good = np.zeros(GRID.shape)
+    good[1, 0, 2] = 1
+    return good
+
+
+@pytest.mark.parametrize("batch", [1, 5, 100])
+def test_deletion_and_insertion_of_a_known_model(batch: int) -> None:
+    """The map of the one token that counts falls and rises at once; the opposite map at the end."""
+    pixels, fill = torch.ones(1, 4, 3, 4, 6), torch.zeros(1, 4, 3, 4, 6)
+    made = curves(bright_token, pixels, fill, [lit(), -lit()], GRID, 1, FRACTIONS, batch)
+    assert made.shape == (2, 2, 5)
+    assert made[0].tolist() == [[1, 0, 0, 0, 0], [1, 1, 1, 1, 0]]
+    assert made[1].tolist() == [[0, 1, 1, 1, 1], [0, 0, 0, 0, 1]]
+    assert area(made[0, 0], FRACTIONS) == pytest.approx(auc(FRACTIONS, made[0, 0])) == pytest.approx(0.005)
+
+
+def test_ties_are_broken_alike_for_all_maps() -> None:
+    """A flat map takes cells in a fixed random order: twice the same, and not from the first corner."""
+    pixels, fill = torch.ones(1, 4, 3, 4, 6), torch.zeros(1, 4, 3, 4, 6)
+    seen: list[torch.Tensor] = []
+
+    def watch(some: torch.Tensor) -> torch.Tensor:
+        seen.append(some)
+        return bright_token(some)
+
+    flat = np.ones(GRID.shape)
+    one, other = curves(watch, pixels, fill, [flat, flat], GRID, 1, FRACTIONS, 32)[0]
+    assert one.tolist() == other.tolist()
+    first = seen[1][0]
+    assert (first == 0).any()
+    assert (first[:2, :, :2, :2] == 1).all()
+
+
+def test_a_blur_leaves_nothing_to_see() -> None:
+    """Frames of any shape keep their mean and lose their contrast."""
+    for high, wide in ((48, 48), (16, 64), (64, 16)):
+        pixels = torch.zeros(1, 4, 3, high, wide)
+        pixels[..., high // 3 : high // 2, wide // 3 : wide // 2] = 1
+        made = blurred(pixels)
+        assert made.shape == pixels.shape
+        assert made.max() < 0.25
+
+
+def test_points_ascend_from_nothing_to_everything() -> None:
+    """As many between the ends as forward passes, closer at the begin."""
+    assert points(2) == pytest.approx((0, 1 / 9, 4 / 9, 1))
+    assert len(points(16)) == 18
+    assert (np.diff(points(16), 2) > 0).all()
+
+
+def test_a_map_of_what_the_model_sees_is_faithful() -> None:
+    """And one of what it does not see is not; the passes are those stated."""
+    seen: list[int] = []
+
+    def watch(some: torch.Tensor) -> torch.Tensor:
+        seen.append(len(some))
+        return bright_token(some)
+
+    pixels = torch.zeros(1, 4, 3, 4, 6)
+    pixels[:, 2:4, :, 0:2, 4:6] = 1
+    found = verify(watch, pixels, lit(), GRID, 1, 4)
+    assert verdict(found) == "faithful"
+    assert (len(seen), sum(seen)) == (found.forwards + 1, found.clips) == (5, 34)
+    assert found.probability == 1
+    assert found.map.gain > found.random.gain
+    assert verdict(verify(watch, pixels, -lit(), GRID, 1, 4)) == "no_better_than_random"
+
+
+@pytest.mark.parametrize(
+    ("probability", "gain", "code"),
+    [
+        (0.15, 0.9, "untestable"),
+        (0.9, 0.03, "no_better_than_random"),
+        (0.9, 0.3, "no_better_than_centre"),
+        (0.9, 0.4, "faithful"),
+    ],
+)
+def test_verdicts(probability: float, gain: float, code: str) -> None:
+    """By the loss of probability, and how far ahead of a random order (0) and the centre (0.3) a map is."""
+    found = Faithfulness(0, 4, probability, 0.1, Areas(0, gain), Areas(0.2, 0.2), Areas(0.1, 0.4))
+    assert verdict(found) == code
+    assert VERDICTS[code]
+
+
+@pytest.mark.parametrize("count", [1, 17, -2])
+def test_a_number_that_cannot_be_is_refused(count: int) -> None:
+    """2 to 16, or none."""
+    with pytest.raises(OptionError, match="2 to 16"):
+        Options(verify=count)
+
+
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    """A tiny ViViT."""
+    return families.explainer(VARIANTS["vivit"].make())
+
+
+def test_only_those_who_ask_are_verified(explainer: Explainer) -> None:
+    """In one batch; labels and maps are as without, and the class that is followed is the map's own or the best one."""
+    clips = [models.clip(seed, explainer.grid.frames) for seed in range(3)]
+    asked = [Options(), Options(verify=2), Options(method="staa_class", target=3, verify=3)]
+    found = explainer(clips, asked)
+    plain = explainer(clips, [Options(), Options(), Options(method="staa_class", target=3)])
+    assert [one.predictions for one in found] == [one.predictions for one in plain]
+    assert found[0].faithfulness is None
+    one, other = found[1].faithfulness, found[2].faithfulness
+    assert one is not None
+    assert other is not None
+    assert one.target == found[1].predictions[0].class_id
+    assert one.probability == pytest.approx(found[1].predictions[0].score, abs=1e-5)
+    assert (other.target, other.forwards) == (3, 3)
+    assert explainer(clips[:1], Options(explain=False, verify=2))[0].faithfulness is None
