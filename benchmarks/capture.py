@@ -1,4 +1,4 @@
-"""What an explanation costs beside the prediction it comes with: `python benchmarks/capture.py`, one table.
+"""What an explanation costs beside the prediction it comes with: `python -m benchmarks.capture`, one table.
 
 Every way runs in a process of its own (for its peak memory), and all of them take turns, forward by forward, so that
 what else the machine does falls on all alike; a ratio is the median of the ratios within a turn, in brackets the middle
@@ -7,7 +7,6 @@ On a GPU: `--device cuda --dtype bfloat16 --batch 1 8 32 --peak 989` (the chip's
 """
 
 import argparse
-import ctypes
 import json
 import platform
 import statistics
@@ -15,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +25,7 @@ from transformers.models.videomae import VideoMAEConfig
 from transformers.models.vivit import VivitConfig
 from transformers.models.vjepa2 import VJEPA2Config
 
+from benchmarks.memory import peak
 from staa import Explainer, Options, families
 from staa.prepare import Recipe
 
@@ -41,8 +40,6 @@ CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
 facebook/vjepa2-vitl-fpc16-256-ssv2, facebook/timesformer-hr-finetuned-k400."""
 PLAIN, ATTENTIONS = "transformers' default forward", "output_attentions=True"
 LABELS, STAA, CLASS = "ours, labels", "ours, labels and staa", "ours, labels and staa_class"
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-"""Numbers of these settings in glibc's mallopt."""
 EXACT, HALF, WITHOUT = "the same, every query", "the same, bfloat16", "labels, without: "
 
 
@@ -114,7 +111,7 @@ def child(name: str, way: str, batch: int, device: str, dtype: torch.dtype) -> N
     pixels = torch.randn(shape(name, batch), generator=torch.Generator().manual_seed(1)).to(device, dtype)
     cuda = device == "cuda"
     forward(pixels)
-    peaks = _memory(lambda: forward(pixels), cuda=cuda)
+    peaks = peak(lambda: forward(pixels), cuda=cuda)
     forward(pixels)
     print(json.dumps("ready"), flush=True)
     for _ in sys.stdin:
@@ -133,39 +130,21 @@ def child(name: str, way: str, batch: int, device: str, dtype: torch.dtype) -> N
     print(json.dumps(peaks), flush=True)
 
 
-def _memory(run: Callable[[], Any], *, cuda: bool) -> tuple[int, int]:
-    """Peak of one run and how much of it the run added, bytes: of the GPU, or of the process."""
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        peak = torch.cuda.max_memory_allocated()
-        return peak, peak - before
-    libc = ctypes.CDLL(None)
-    libc.mallopt(MMAP_THRESHOLD, 2**18)  # freed tensors go back at once: the peak is no matter of the heap's luck
-    libc.malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
-    before = _status("VmRSS")
-    run()
-    peak = _status("VmHWM")
-    libc.mallopt(MMAP_THRESHOLD, 2**25)
-    libc.mallopt(TRIM_THRESHOLD, 2**26)  # where glibc's own adjusting ends: no system calls while the clock runs
-    return peak, peak - before
-
-
-def _status(key: str) -> int:
-    """Bytes of this process, by the name in Linux' /proc."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) * 1024
-
-
 Times = dict[str, list[float]]
 Peaks = dict[str, tuple[float, float]]
 
 
 def compare(name: str, batch: int, options: argparse.Namespace) -> tuple[Times, Peaks]:
     """Let all ways take turns: seconds of every turn; peak and extra peak, bytes."""
-    command = [sys.executable, __file__, "--threads", str(options.threads), "--device", options.device]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.capture",
+        "--threads",
+        str(options.threads),
+        "--device",
+        options.device,
+    ]
     command += ["--dtype", options.dtype, "--batch", str(batch), "--child"]
     children = {}
     for way in ways(name, batch, options):
@@ -183,8 +162,8 @@ def compare(name: str, batch: int, options: argparse.Namespace) -> tuple[Times, 
     for way, process in children.items():
         if process.stdin:
             process.stdin.close()
-        peak, extra = json.loads(_line(process))
-        peaks[way] = peak, extra
+        most, extra = json.loads(_line(process))
+        peaks[way] = most, extra
         process.wait()
     return times, peaks
 
@@ -235,11 +214,11 @@ def main() -> None:
         for batch in options.batch:
             times, peaks = compare(name, batch, options)
             for way, turns in times.items():
-                seconds, (peak, extra) = statistics.median(turns), peaks[way]
+                seconds, (most, extra) = statistics.median(turns), peaks[way]
                 speed = wanted * batch / seconds / 1e12
                 cells = [name, batch, way, f"{seconds:.3f}"]
                 cells += [_ratio(turns, times[PLAIN]), _ratio(turns, times[LABELS])]
-                cells += [f"{peak / 1e6:.0f}", f"{peak / peaks[LABELS][0]:.3f}", f"{extra / 1e6:.0f}", f"{speed:.2f}"]
+                cells += [f"{most / 1e6:.0f}", f"{most / peaks[LABELS][0]:.3f}", f"{extra / 1e6:.0f}", f"{speed:.2f}"]
                 cells += [f"{speed / options.peak:.3f}"] if options.peak else []
                 print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 

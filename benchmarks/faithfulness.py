@@ -3,6 +3,7 @@
 Every way of explaining gets the same fresh clips, those of them on which the model has the right label, and explains
 that label. What is measured is in benchmarks/metrics.py; in brackets the 95% interval of a bootstrap over the clips.
 Ways that take long (LIME, KernelSHAP) and the curves of large models may see fewer clips; the table says how many.
+`--plot` and `--sheet` draw the curves of deletion and insertion, and ten clips with every map.
 """
 
 import argparse
@@ -11,101 +12,52 @@ import platform
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.memory import peak
 from benchmarks.metrics import FILLS, FRACTIONS, Map, Truth, agreement, bootstrap, by_segment, kept
 from benchmarks.others import OTHERS, SLOW, Subject
-from staa import Options, focus
-from staa.attribution import METHODS, Reading, staa_class, without_cls
-from staa.capture import Wanted, capture
+from benchmarks.ours import ABLATIONS, MASS, OURS, Way
+from benchmarks.sheet import sheet
 from staa.verify import area, curves
+from training.clips import Sample
 from training.evaluate import fresh
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = (ROOT / "model_store/motions", ROOT / "benchmarks/models/vivit", ROOT / "benchmarks/models/videomae")
-Way = Callable[[Subject, Tensor, int], Map]
-MASS = Options().mass
 COLUMNS = ("pointing", "pixel AUROC", "mass on object", "distractors", "when AUROC", "when top-k")
 LINES = ("deletion, blur", "insertion, blur", "deletion, mean", "insertion, mean", "comprehensive", "sufficient")
 PARTS = ("faithfulness", "monotonicity")
-COSTS = ("forward", "backward", "seconds", "x forward")
+COSTS = ("forward", "backward", "seconds", "x forward", "extra MB")
+SHOWN = 10
+"""Clips on the sheet."""
 
 
-def ours(method: str, *, focused: bool = False) -> Way:
-    """A method of the core; for the class where it takes one."""
-
-    def way(subject: Subject, pixels: Tensor, target: int) -> Map:
-        subject.forwards += 1
-        options = Options(method=method, target=target if METHODS[method].classes else None)
-        explainer = subject.explainer
-        (found,) = explainer.attributions(explainer.forward(pixels, {0: method}), [options])
-        joint = found.joint.astype(np.float64)
-        return np.where(joint >= focus.threshold(found.joint, MASS), joint, 0) if focused else joint
-
-    return way
+def _figures() -> dict[str, dict[str, list[float]]]:
+    return defaultdict(lambda: defaultdict(list))
 
 
-def variant(*, carried: bool, signed: bool = False, above_mean: bool = False) -> Way:
-    """A class map by another definition than the model's family has."""
+@dataclass
+class Found:
+    """What was measured on one model so far."""
 
-    def way(subject: Subject, pixels: Tensor, target: int) -> Map:
-        reading = whole(subject, pixels, target, above_mean=above_mean)
-        heard = [replace(one, site=replace(one.site, carried=carried)) for one in reading.heard]
-        positive, both = staa_class(Reading(heard, reading.toward))
-        made = both if signed and both is not None else positive
-        return np.asarray(made.double().view(subject.grid.shape))
-
-    return way
-
-
-def norms(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """Sizes of what each token writes into the token that is read, summed over blocks (Kobayashi et al. 2020)."""
-    total = np.zeros(subject.grid.shape)
-    for one in whole(subject, pixels, target).heard:
-        if one.values is not None and one.weights is not None and one.site.output is not None:
-            weight = one.site.output.weight.float().view(-1, *one.values.shape[-3::2])
-            sizes = torch.einsum("rshn,rshnd,ohd->rsno", one.weights, one.values, weight).norm(dim=-1)
-            layout = one.site.layout
-            total += np.asarray(layout.place(without_cls(layout, sizes)).double().view(subject.grid.shape))
-    return total
-
-
-def whole(subject: Subject, pixels: Tensor, target: int, *, above_mean: bool = False) -> Reading:
-    """Everything that can be kept of one pass."""
-    explainer = subject.explainer
-    with torch.inference_mode(), capture(explainer.sites, Wanted((0,), (0,), (0,)), 1) as heard:
-        explainer.model(pixel_values=pixels)
-    toward = explainer.directions[target] - (explainer.directions.mean(0) if above_mean else 0)
-    return Reading(heard, toward[None])
-
-
-OURS: dict[str, Way] = {
-    "staa": ours("staa"),
-    "staa, focused": ours("staa", focused=True),
-    "staa_class": ours("staa_class"),
-    "staa_class, focused": ours("staa_class", focused=True),
-    "rollout": ours("rollout"),
-    "paper (last block)": ours("paper"),
-}
-ABLATIONS: dict[str, Way] = {
-    "staa_class, not carried back": variant(carried=False),
-    "staa_class, carried back": variant(carried=True),
-    "staa_class, carried back, signed": variant(carried=True, signed=True),
-    "staa_class, not carried, above the mean class": variant(carried=False, above_mean=True),
-    "staa_class, carried, above the mean class": variant(carried=True, above_mean=True),
-    "value norms": norms,
-}
-
-
-def measure(subject: Subject, ways: dict[str, Way], options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    figures: dict[str, dict[str, list[float]]] = field(default_factory=_figures)
     """Way -> figure -> its value for every clip."""
-    found: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in ways}
+    curves: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
+    """Way -> (2, fractions) for every clip: deletion, insertion, filled with blur."""
+    shown: list[tuple[Sample, dict[str, Map]]] = field(default_factory=list)
+    """Clips for the sheet."""
+
+
+def measure(subject: Subject, ways: dict[str, Way], options: argparse.Namespace) -> Found:
+    """All ways on the same clips."""
+    found = Found()
     number = used = 0
     began = time.monotonic()
     while used < options.clips:
@@ -118,46 +70,56 @@ def measure(subject: Subject, ways: dict[str, Way], options: argparse.Namespace)
         for name, way in ways.items():
             if name in SLOW and used >= options.slow:
                 continue
-            before, start = (subject.forwards, subject.backwards), time.perf_counter()
-            maps[name] = way(subject, pixels, sample.label)
-            cost = time.perf_counter() - start
-            start = time.perf_counter()
-            subject.answer(pixels)
-            plain = time.perf_counter() - start
-            spent = (subject.forwards - before[0] - 1, subject.backwards - before[1], cost, cost / plain)
-            for key, value in zip(COSTS, spent, strict=True):
-                found[name][key].append(value)
+            maps[name] = explain(subject, way, pixels, sample.label, found.figures[name])
         for name, one in maps.items():
             for key, value in agreement(one, Truth.of(sample, subject.grid)).items():
-                found[name][key].append(value)
+                found.figures[name][key].append(value)
         if used < options.curves:
             against_the_model(subject, pixels, maps, sample.label, found)
+        if used < SHOWN:
+            found.shown.append((sample, maps))
         used += 1
         if used % 10 == 0:
             print(f"{used} of {options.clips} clips, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return found
 
 
-def against_the_model(
-    subject: Subject, pixels: Tensor, maps: dict[str, Map], target: int, found: dict[str, dict[str, list[float]]]
-) -> None:
+def explain(subject: Subject, way: Way, pixels: Tensor, target: int, figures: dict[str, list[float]]) -> Map:
+    """One map, and what it cost; its peak memory the first time, by doing it once more."""
+    if not figures["extra MB"]:
+        figures["extra MB"].append(peak(lambda: way(subject, pixels, target))[1] / 1e6)
+    before, start = (subject.forwards, subject.backwards), time.perf_counter()
+    made = way(subject, pixels, target)
+    cost = time.perf_counter() - start
+    start = time.perf_counter()
+    subject.answer(pixels)
+    plain = time.perf_counter() - start
+    spent = (subject.forwards - before[0] - 1, subject.backwards - before[1], cost, cost / plain)
+    for key, value in zip(COSTS, spent, strict=False):
+        figures[key].append(value)
+    return made
+
+
+def against_the_model(subject: Subject, pixels: Tensor, maps: dict[str, Map], target: int, found: Found) -> None:
     """Add deletion, insertion, comprehensiveness and sufficiency of one clip."""
+    figures = found.figures
     for name, fill in FILLS.items():
-        other = fill(pixels)
-        found_curves = curves(subject.answer, pixels, other, list(maps.values()), subject.grid, target, FRACTIONS, 32)
-        deleted, inserted = area(found_curves, FRACTIONS)
+        lines = curves(subject.answer, pixels, fill(pixels), list(maps.values()), subject.grid, target, FRACTIONS, 32)
+        deleted, inserted = area(lines, FRACTIONS)
         for index, way in enumerate(maps):
-            found[way][f"deletion, {name}"].append(deleted[index])
-            found[way][f"insertion, {name}"].append(inserted[index])
+            figures[way][f"deletion, {name}"].append(deleted[index])
+            figures[way][f"insertion, {name}"].append(inserted[index])
+            if name == "blur":
+                found.curves[way].append(lines[:, index])
     other = FILLS["blur"](pixels)
     pairs = by_segment(subject.answer, pixels, other, list(maps.values()), subject.grid, target)
     for way, pair in zip(maps, pairs, strict=True):
         for key, value in zip(PARTS, pair, strict=True):
-            found[way][key].append(value)
+            figures[way][key].append(value)
     for way, one in maps.items():
         both = kept(subject.answer, pixels, other, one, subject.grid, target, MASS)
         for key, value in zip(LINES[-2:], both, strict=True):
-            found[way][key].append(value)
+            figures[way][key].append(value)
 
 
 def table(found: dict[str, dict[str, list[float]]]) -> None:
@@ -176,6 +138,24 @@ def table(found: dict[str, dict[str, list[float]]]) -> None:
             print(f"| {way} | {len(figures[columns[0]])} |", " | ".join(cells), "|")
 
 
+def plot(every: dict[str, Found], path: Path) -> None:
+    """Mean curves of the target's probability over the share of tokens taken; a row a model."""
+    picture, axes = plt.subplots(len(every), 2, figsize=(11, 4.2 * len(every)), squeeze=False, layout="constrained")
+    titles = "deletion: low is good", "insertion: high is good"
+    for pair, (model, found) in zip(axes, every.items(), strict=True):
+        for kind, (axis, title) in enumerate(zip(pair, titles, strict=True)):
+            for index, (way, lines) in enumerate(found.curves.items()):
+                style = "-" if way in OURS else "--"
+                mean = np.mean(lines, 0)[kind]
+                axis.plot(FRACTIONS, mean, style, color=plt.get_cmap("tab20")(index % 20), label=way)
+            axis.set_xscale("symlog", linthresh=0.02)
+            axis.set(xlim=(0, 1), ylim=(0, 1), title=f"{model}, {title}")
+            axis.set(xlabel="share of the tokens, the strongest first", ylabel="probability of the label")
+            axis.set_xticks(FRACTIONS[1:], [f"{fraction:g}" for fraction in FRACTIONS[1:]])
+        pair[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    picture.savefig(path, dpi=90)
+
+
 def main() -> None:
     """Measure every model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -185,21 +165,30 @@ def main() -> None:
     parser.add_argument("--slow", type=int, default=20, help="of them for LIME and KernelSHAP")
     parser.add_argument("--first", type=int, default=2000, help="number of the first clip; training and cards use less")
     parser.add_argument("--ablate", action="store_true", help="other definitions of the class map, too")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--json", type=Path, help="write the figures of every clip")
+    parser.add_argument("--plot", type=Path, help="draw the curves of deletion and insertion")
+    parser.add_argument("--sheet", type=Path, help="draw clips of the last model with all maps")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     ways = {**OURS, **(ABLATIONS if options.ablate else {}), **OTHERS, **SLOW}
     print(
         f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}, {time.strftime('%F')}"
     )
-    every = {}
+    every: dict[str, Found] = {}
     for folder in options.models:
         subject = Subject(folder)
         shape, tokens = " x ".join(map(str, subject.grid.shape)), int(np.prod(subject.grid.shape))
         print(f"\n## {folder.name}: {subject.explainer.family}, {shape} = {tokens} tokens\n", flush=True)
         every[folder.name] = found = measure(subject, ways, options)
-        table(found)
+        table(found.figures)
+        if options.sheet:
+            sheet(found.shown, options.sheet)
     if options.json:
-        options.json.write_text(json.dumps(every))
+        options.json.write_text(json.dumps({name: found.figures for name, found in every.items()}))
+    if options.plot:
+        plot(every, options.plot)
 
 
 if __name__ == "__main__":

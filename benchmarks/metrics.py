@@ -64,7 +64,10 @@ def auroc(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
 
 
 def agreement(found: Map, truth: Truth) -> dict[str, float]:
-    """Where and when, against the truth; `found` may be signed: what speaks for the class counts."""
+    """Where and when, against the truth; `found` may be signed: what speaks for the class counts.
+
+    "distractors" is what a pixel of theirs gets, over that and what a pixel of the object gets: 0.5 is alike.
+    """
     positive = np.clip(found, 0, None)
     positive = positive / (positive.sum() or 1)
     hit = truth.thing >= COVERED
@@ -79,9 +82,9 @@ def agreement(found: Map, truth: Truth) -> dict[str, float]:
         "when AUROC": auroc(temporal, truth.event),
         "when top-k": float(truth.event[top].mean()),
     }
-    if truth.distractors.any():
-        density = [(positive * part).sum() / part.sum() for part in (truth.distractors, truth.thing)]
-        scores["distractors"] = float(density[0] / max(density[1], 1e-12))
+    wrong, right = (float((positive * part).sum() / (part.sum() or 1)) for part in (truth.distractors, truth.thing))
+    if truth.distractors.any() and wrong + right:
+        scores["distractors"] = wrong / (wrong + right)
     return scores
 
 

@@ -188,17 +188,14 @@ def for_class(variant: Variant, model: Any, clip: Tensor, target: int, contrast:
         toward = toward - direction(variant, model, contrast)
     mean = bool(getattr(model.config, "use_mean_pooling", False)) and variant.family == "videomae"
     divided = getattr(model.config, "attention_type", "") == "divided_space_time"
-    joint, signed = np.zeros(tokens), np.zeros(tokens)
+    signed = np.zeros(tokens)
     for one in reversed(found):
         if divided or one.pool:
             step = (0.5 * np.eye(total) + 0.5 * spread(one, total))[:tokens, :tokens]
-            joint, signed = joint @ step, signed @ step
+            signed = signed @ step
         if one.values is not None:
-            pushed = push(one, toward, mean, total)[:tokens]
-            joint, signed = joint + np.maximum(pushed, 0), signed + pushed
-    if not divided and variant.family != "vjepa2":
-        joint = np.maximum(signed, 0)
-    return joint.reshape(grid), signed.reshape(grid)
+            signed = signed + push(one, toward, mean, total)[:tokens]
+    return np.maximum(signed, 0).reshape(grid), signed.reshape(grid)
 
 
 def norm(variant: Variant, model: Any) -> nn.LayerNorm | None:

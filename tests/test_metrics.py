@@ -43,7 +43,10 @@ def test_agreement_of_the_best_and_the_worst_map() -> None:
     worst = metrics.agreement(wrong, truth)
     assert (worst["pointing"], worst["mass on object"], worst["when AUROC"], worst["when top-k"]) == (0, 0, 0, 0)
     assert worst["pixel AUROC"] < 0.5
-    assert worst["distractors"] > 1e6
+    assert worst["distractors"] == 1
+    even = metrics.agreement(np.ones(GRID.shape), truth)
+    assert even["distractors"] == pytest.approx(0.5)
+    assert "distractors" not in metrics.agreement(np.zeros(GRID.shape), truth)
 
 
 def test_auroc_is_that_of_scikit_learn() -> None:

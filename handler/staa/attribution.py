@@ -15,9 +15,6 @@ from staa.errors import OptionError
 from staa.sites import READ, Layout, Site
 from staa.types import Attribution, Floats, Forward, Grid
 
-VERSION = "1"
-"""Goes up with any change of a formula."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -66,26 +63,24 @@ def staa(reading: Reading) -> Maps:
         space = 0.5 * space + 0.5 * (space.transpose(1, 2).unsqueeze(2) @ mixed).squeeze(2).transpose(1, 2)
     for one in reversed(reading.heard):
         if one.site.role == "pool":
-            space = _back(one, None, space[:, None])[1][:, 0]
+            space = back(one, None, space[:, None])[1][:, 0]
     return space, None
 
 
 def staa_class(reading: Reading) -> Maps:
     """What every token wrote for the class into the token that is read, summed over blocks.
 
-    d[p] = sum over heads of a[p] * <u, W_o v[p]>. Divided attention, and a pooler, carry it back to the input tokens,
-    last block first: r <- 0.5 r + 0.5 r a, then r <- r + max(d, 0); the signed map adds d itself.
+    d[p] = sum over heads of a[p] * <u, W_o v[p]>. Divided attention, and a pooler, carry the sum back to the input
+    tokens, last block first: r <- 0.5 r + 0.5 r a, then r <- r + d. The signed map is r, the other its positive part.
     """
     grid, like = reading.grid, reading.toward
-    both = torch.zeros(len(like), 2, grid.t, grid.h * grid.w, device=like.device)  # joint, signed
-    carried = any(one.site.carried for one in reading.heard)
+    signed = torch.zeros(len(like), 1, grid.t, grid.h * grid.w, device=like.device)
     for one in reversed(reading.heard):
         if one.site.carried:
-            both = _back(one, None, both)[1]
+            signed = back(one, None, signed)[1]
         if one.site.role in READ:
-            push = one.site.layout.place(without_cls(one.site.layout, pushes(one, like)))
-            both = both + torch.stack([push.clamp(min=0) if carried else push, push], 1)
-    return both[:, 0].clamp(min=0), both[:, 1]
+            signed = signed + one.site.layout.place(without_cls(one.site.layout, pushes(one, like)))[:, None]
+    return signed[:, 0].clamp(min=0), signed[:, 0]
 
 
 def rollout(reading: Reading) -> Maps:
@@ -106,7 +101,7 @@ def rollout(reading: Reading) -> Maps:
     tokens = tokens.view(len(like), 1, grid.t, -1)
     for one in reversed(reading.heard):
         if one.site.role != "query":
-            cls, tokens = _back(one, cls, tokens)
+            cls, tokens = back(one, cls, tokens)
     return tokens[:, 0], None
 
 
@@ -124,11 +119,13 @@ class Method:
     """Whether it is for a class: it needs the values, and queries and keys where attention is divided."""
     chain: bool = False
     """Whether it needs queries and keys of every attention."""
+    version: str = "1"
+    """Goes up with any change of its formula."""
 
 
 METHODS: dict[str, Method] = {
     "staa": Method(staa),
-    "staa_class": Method(staa_class, classes=True),
+    "staa_class": Method(staa_class, classes=True, version="2"),
     "rollout": Method(rollout, chain=True),
     "paper": Method(paper),
 }
@@ -185,8 +182,8 @@ def pushes(one: Heard, toward: Tensor) -> Tensor:
     if one.values is None or one.weights is None:
         raise ValueError("the values were not kept: name the method before the forward pass")
     heads, width = one.values.shape[-3], one.values.shape[-1]
-    back = toward if one.site.output is None else toward @ one.site.output.weight.float()
-    each = torch.einsum("rshnd,rhd->rshn", one.values.float(), back.view(-1, heads, width))
+    inward = toward if one.site.output is None else toward @ one.site.output.weight.float()
+    each = torch.einsum("rshnd,rhd->rshn", one.values.float(), inward.view(-1, heads, width))
     # the token that is read is the mean over sequences of what is written
     return (one.weights * each).sum(2) / one.site.layout.sequences
 
@@ -209,7 +206,7 @@ def _tokens(one: Heard) -> Tensor:
     return one.site.layout.place(without_cls(one.site.layout, one.weights.mean(2)))
 
 
-def _back(one: Heard, cls: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def back(one: Heard, cls: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """One step of k rollouts, through 0.5 I + 0.5 A: of CLS (R, k, 1 or sequences), of the tokens (R, k, t, h*w)."""
     if one.chain is None:
         raise ValueError("queries and keys were not kept: name the method before the forward pass")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from staa.attribution import VERSION
+from staa.attribution import METHODS
 from staa.errors import OptionError, RequestError, StaaError
 from staa.types import Clip, Faithfulness, Floats, Options, Result
 from staa.verify import VERDICTS, verdict
@@ -169,7 +169,7 @@ def reply(model: Model, clip: Clip, result: Result, maps: str, verified: float =
         return _json(body)
     body["explanation"] = {
         "method": found.method,
-        "method_version": VERSION,
+        "method_version": METHODS[found.method].version,
         "target": _class(model.labels, found.target),
         "contrast": _class(model.labels, found.contrast),
         "shape": list(found.grid.shape),

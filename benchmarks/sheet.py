@@ -1,0 +1,75 @@
+"""What the ways show, for a person to look at: one row a clip, one column a way, at a step of the event."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from benchmarks.metrics import Map
+from staa_client._colours import colours, table
+from staa_client._overlay import font, overlay
+from training.clips import LABELS, Sample
+
+SIDE, BARS, GAP, HEAD = 132, 22, 8, 34
+"""Pixels: of a frame, of the curve under it, between them, of the names above."""
+INK = (232, 233, 240)
+
+
+def sheet(clips: Sequence[tuple[Sample, Mapping[str, Map]]], path: Path) -> None:
+    """Draw the sheet: the frame with its object outlined, then every way's map over it and its curve over time.
+
+    Colours are the square root of the share, up to the largest of the clip; under it bars for the steps, the event's in
+    a brighter tone.
+    """
+    names = list(dict.fromkeys(name for _, maps in clips for name in maps))
+    width = GAP + (len(names) + 1) * (SIDE + GAP)
+    page = Image.new("RGB", (width, HEAD + len(clips) * (SIDE + BARS + 2 * GAP)), (18, 18, 26))
+    draw = ImageDraw.Draw(page)
+    for column, name in enumerate(("clip and object", *names)):
+        for line, text in enumerate(name.split(", ")):
+            draw.text((GAP + column * (SIDE + GAP), 4 + 14 * line), text, fill=INK, font=font(11))
+    for row, (sample, maps) in enumerate(clips):
+        top = HEAD + row * (SIDE + BARS + 2 * GAP)
+        seen = np.flatnonzero(sample.when & sample.mask.any((1, 2)))
+        frame = int(seen[len(seen) // 2])
+        page.paste(_outlined(sample, frame), (GAP, top))
+        draw.text((GAP, top + SIDE + 4), LABELS[sample.label], fill=INK, font=font(12))
+        for column, name in enumerate(names, 1):
+            left = GAP + column * (SIDE + GAP)
+            if name not in maps:
+                draw.text((left, top + 4), "not run", fill=INK, font=font(11))
+                continue
+            shares = np.clip(maps[name], 0, None)
+            step = frame * len(shares) // len(sample.frames)
+            picture = _large(sample.frames[frame])
+            heat = np.sqrt(shares[step] / (shares.max() or 1)).astype(np.float32)
+            page.paste(Image.fromarray(overlay(picture, heat, (0, 0, SIDE, SIDE))), (left, top))
+            _bars(draw, shares.sum((1, 2)), sample, (left, top + SIDE + 3))
+    page.save(path, optimize=True)
+
+
+def _large(frame: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def _outlined(sample: Sample, frame: int) -> Image.Image:
+    picture = Image.fromarray(_large(sample.frames[frame]))
+    rows, columns = (np.flatnonzero(sample.mask[frame].any(axis)) for axis in (1, 0))
+    if len(rows):
+        scale = SIDE / sample.mask.shape[1]
+        box = (columns[0] - 1, rows[0] - 1, columns[-1] + 2, rows[-1] + 2)
+        ImageDraw.Draw(picture).rectangle([float(edge * scale) for edge in box], outline=INK)
+    return picture
+
+
+def _bars(draw: ImageDraw.ImageDraw, temporal: np.ndarray, sample: Sample, corner: tuple[int, int]) -> None:
+    steps = len(temporal)
+    event = np.asarray(sample.when.reshape(steps, -1).any(1))
+    wide = SIDE / steps
+    hot, cold = (tuple(tone) for tone in colours(np.array([0.75, 0.35], np.float32)).tolist())
+    draw.rectangle((corner[0], corner[1], corner[0] + SIDE - 1, corner[1] + BARS), fill=tuple(map(int, table()[0])))
+    for step, share in enumerate(temporal / (temporal.max() or 1)):
+        left = corner[0] + step * wide
+        foot = corner[1] + BARS
+        draw.rectangle((left, foot - share * BARS, left + wide - 1.5, foot), fill=hot if event[step] else cold)
