@@ -136,16 +136,10 @@ Peaks = dict[str, tuple[float, float]]
 
 def compare(name: str, batch: int, options: argparse.Namespace) -> tuple[Times, Peaks]:
     """Let all ways take turns: seconds of every turn; peak and extra peak, bytes."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.capture",
-        "--threads",
-        str(options.threads),
-        "--device",
-        options.device,
-    ]
-    command += ["--dtype", options.dtype, "--batch", str(batch), "--child"]
+    command = [sys.executable, "-m", "benchmarks.capture"]
+    for key in ("threads", "device", "dtype"):
+        command += [f"--{key}", str(getattr(options, key))]
+    command += ["--batch", str(batch), "--child"]
     children = {}
     for way in ways(name, batch, options):
         children[way] = subprocess.Popen([*command, name, way], stdin=-1, stdout=-1, text=True)

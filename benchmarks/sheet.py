@@ -1,15 +1,27 @@
-"""What the ways show, for a person to look at: one row a clip, one column a way, at a step of the event."""
+"""What the ways show, for a person to look at: one row a clip, one column a way, at a step of the event.
 
+`python -m benchmarks.sheet docs/maps.png` draws what docs/explain.md shows: clips of the default model with maps of no
+class, of their label, of another one, and of the same network with random weights.
+"""
+
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
+from transformers import AutoConfig, AutoModelForVideoClassification
 
 from benchmarks.metrics import Map
+from staa import Explainer, Options
 from staa_client._colours import colours, table
 from staa_client._overlay import font, overlay
 from training.clips import LABELS, Sample
+from training.evaluate import fresh
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SIDE, BARS, GAP, HEAD = 132, 22, 8, 34
 """Pixels: of a frame, of the curve under it, between them, of the names above."""
@@ -73,3 +85,33 @@ def _bars(draw: ImageDraw.ImageDraw, temporal: np.ndarray, sample: Sample, corne
         left = corner[0] + step * wide
         foot = corner[1] + BARS
         draw.rectangle((left, foot - share * BARS, left + wide - 1.5, foot), fill=hot if event[step] else cold)
+
+
+def main() -> None:
+    """Draw the clips of docs/explain.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--clips", type=int, nargs="+", default=[7000, 7001, 7002, 7003], help="numbers of fresh clips")
+    options = parser.parse_args()
+    weights = ROOT / "model_store/motions"
+    trained = Explainer.load(weights, device="cpu")
+    torch.manual_seed(0)
+    auto: Any = AutoModelForVideoClassification
+    random = Explainer(auto.from_config(AutoConfig.from_pretrained(weights)), trained.recipe)
+    rows = []
+    for number in options.clips:
+        clip, sample = fresh(trained, number)
+        other = (sample.label + 1) % len(LABELS)
+        asked = {
+            "staa": Options(),
+            "staa_class, of the label": Options(method="staa_class", target=sample.label),
+            "staa_class, of the next label": Options(method="staa_class", target=other),
+        }
+        maps = dict(zip(asked, (found.attribution for found in trained([clip] * 3, list(asked.values()))), strict=True))
+        maps["staa, random weights"] = random([clip])[0].attribution
+        rows.append((sample, {name: np.asarray(found.joint, float) for name, found in maps.items() if found}))
+    sheet(rows, options.path)
+
+
+if __name__ == "__main__":
+    main()

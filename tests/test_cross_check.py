@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks import metrics
 from staa.types import Grid
-from staa.verify import curves
+from staa.verify import Answer, curves
 from training.clips import Sample
 
 quantus = pytest.importorskip("quantus", exc_type=ImportError, reason="OpenCV, which it imports, wants libGL")
@@ -52,7 +52,7 @@ def ask(measure: Any, case: tuple[Pictures, Tensor, np.ndarray, int], **more: An
     return measure(model=model, **inputs, device="cpu", **more)[0]
 
 
-def answer(model: Pictures) -> metrics.Answer:
+def answer(model: Pictures) -> Answer:
     """Probabilities of clips of one frame."""
     return lambda pixels: model(pixels[:, 0]).softmax(-1)
 

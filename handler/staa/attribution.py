@@ -208,16 +208,21 @@ def _tokens(one: Heard) -> Tensor:
 
 def back(one: Heard, cls: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """One step of k rollouts, through 0.5 I + 0.5 A: of CLS (R, k, 1 or sequences), of the tokens (R, k, t, h*w)."""
-    if one.chain is None:
-        raise ValueError("queries and keys were not kept: name the method before the forward pass")
-    query, key, scale = one.chain
     layout, many = one.site.layout, tokens.shape[:2]
     row = layout.cut(tokens.flatten(0, 1)).view(*many, layout.sequences, -1)
     first = row.new_zeros(*many, layout.sequences if layout.apart else 1) if cls is None else cls
     if layout.cls:
         each = first if layout.apart else first.expand(*many, layout.sequences) / layout.sequences
         row = torch.cat([each.unsqueeze(-1), row], -1)
-    passed = carry(row.transpose(1, 2)[..., : query.shape[-2]], query, key, scale).mean(2).transpose(1, 2)
+    row = row.transpose(1, 2)
+    if one.matrix is not None:
+        passed = row @ one.matrix
+    elif one.chain is not None:
+        query, key, scale = one.chain
+        passed = carry(row[..., : query.shape[-2]], query, key, scale).mean(2)
+    else:
+        raise ValueError("queries and keys were not kept: name the method before the forward pass")
+    passed = passed.transpose(1, 2)
     if layout.cls:
         came = passed[..., 0] if layout.apart else passed[..., 0].sum(-1, keepdim=True)
         first = 0.5 * first + 0.5 * came

@@ -219,7 +219,7 @@ def reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None]) ->
     """A listener's work; `indices` has the rows of each kind as a tensor, None where they are the whole batch."""
     if site.role == "pool":  # all maps but `paper` go through the pooler
         wanted = replace(wanted, chain=wanted.read)
-    if site.role == "query":  # it is no token: nothing is carried through it
+    if site.role in ("query", "time"):  # the one is no token, of the other there is the matrix
         wanted = replace(wanted, chain=())
 
     def own(tokens: Tensor, rows: Rows) -> Tensor:
