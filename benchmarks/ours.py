@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from benchmarks.metrics import Map
 from benchmarks.others import Subject
 from staa import Options, focus
-from staa.attribution import METHODS, Maps, Reading, back, pushes, staa_class, without_cls
+from staa.attribution import METHODS, Maps, Reading, back, pushes, staa, staa_class, without_cls
 from staa.capture import Wanted, capture
 from staa.sites import READ
 
@@ -69,6 +70,33 @@ def norms(subject: Subject, pixels: Tensor, target: int) -> Map:
     return total
 
 
+def strongest_head(subject: Subject, pixels: Tensor, target: int) -> Map:
+    """`staa` with the largest of the heads' weights in place of their mean."""
+    reading = whole(subject, pixels, target)
+    heard = [
+        one if one.weights is None else replace(one, weights=one.weights.amax(2, keepdim=True)) for one in reading.heard
+    ]
+    return np.asarray(staa(Reading(heard, reading.toward))[0].double().view(subject.grid.shape))
+
+
+def published(subject: Subject, pixels: Tensor, target: int) -> Map:
+    """`paper` as the public reference draws it: each step in pixels, blurred 7 x 7, cut at 70%, stretched to 0..1."""
+    size = pixels.shape[-2:]
+    steps = torch.from_numpy(ours("paper")(subject, pixels, target))[:, None]
+    drawn = F.interpolate(_stretched(steps), size=size, mode="bilinear")
+    drawn = F.avg_pool2d(drawn, 7, stride=1, padding=3, count_include_pad=False)
+    cut = drawn.flatten(1).quantile(0.7, 1).view(-1, 1, 1, 1)
+    kept = _stretched(torch.where(drawn >= cut, drawn, 0))
+    whole_map = F.adaptive_avg_pool2d(kept, subject.grid.shape[1:])[:, 0]
+    weights = steps.mean((1, 2, 3))[:, None, None]  # its "temporal attention" is the mean weight of a step
+    return np.asarray(whole_map * weights / weights.max())
+
+
+def _stretched(maps: Tensor) -> Tensor:
+    low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
+    return (maps - low) / (high - low).clamp(min=1e-12)
+
+
 def whole(subject: Subject, pixels: Tensor, target: int, *, above_mean: bool = False) -> Reading:
     """Everything that can be kept of one pass."""
     explainer = subject.explainer
@@ -85,6 +113,7 @@ OURS: dict[str, Way] = {
     "staa_class, focused": ours("staa_class", focused=True),
     "rollout": ours("rollout"),
     "paper (last block)": ours("paper"),
+    "paper, as published": published,
 }
 ABLATIONS: dict[str, Way] = {
     "staa_class, not carried back": variant(carried=False),
@@ -93,4 +122,5 @@ ABLATIONS: dict[str, Way] = {
     "staa_class, not carried, above the mean class": variant(carried=False, above_mean=True),
     "staa_class, carried, above the mean class": variant(carried=True, above_mean=True),
     "value norms": norms,
+    "staa, strongest head": strongest_head,
 }
