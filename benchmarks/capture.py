@@ -56,7 +56,7 @@ def ways(name: str, batch: int, options: argparse.Namespace) -> list[str]:
         found += [WITHOUT + saving for saving in families.family(config.model_type).SAVINGS if not pooled]
         if options.dtype == "float32":
             found.append(HALF)
-    return found
+    return [way for way in found if way in (PLAIN, LABELS) or any(part in way for part in options.ways)]
 
 
 def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[torch.Tensor], Any]:
@@ -185,6 +185,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--only", default="", help="part of a model's name")
+    parser.add_argument("--ways", nargs="+", default=[""], help="parts of the ways' names; plain and labels always run")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the chip, to print the share of it")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
