@@ -100,6 +100,7 @@ def _stretched(maps: Tensor) -> Tensor:
 def whole(subject: Subject, pixels: Tensor, target: int, *, above_mean: bool = False) -> Reading:
     """Everything that can be kept of one pass."""
     explainer = subject.explainer
+    subject.forwards += 1
     with torch.inference_mode(), capture(explainer.sites, Wanted((0,), (0,), (0,)), 1) as heard:
         explainer.model(pixel_values=pixels)
     toward = explainer.directions[target] - (explainer.directions.mean(0) if above_mean else 0)

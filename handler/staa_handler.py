@@ -44,7 +44,8 @@ class StaaHandler:
         version = context.manifest["model"]["modelVersion"]
         self.model = wire.Model(context.model_name, version, self.explainer.family, self.explainer.labels)
         self.metrics = _metrics(context.metrics)
-        self._warm(int(properties.get("batch_size") or 1))
+        self.batch = int(properties.get("batch_size") or 1)
+        self._warm(self.batch)
 
     def _warm(self, batch: int) -> None:
         """Let lazy work (kernels, memory) happen before the first request, for one row and for a full batch."""
@@ -95,9 +96,12 @@ class StaaHandler:
         for index, row in enumerate(rows):
             self._guarded([row], context, partial(self._explain, row, index, forward, maps))
             row.seconds["forward"] = time.perf_counter() - began
+        logits = forward.logits
+        del forward, maps  # what was read of the pass is not needed while others run
+        until = time.perf_counter() + self.settings.verify_seconds
         for index, row in enumerate(rows):
             if options[index].explain and options[index].verify:
-                self._guarded([row], context, partial(self._verify, row, forward.logits[index]))
+                self._guarded([row], context, partial(self._verify, row, logits[index], until))
 
     def _maps(self, forward: Forward, options: list[Options]) -> dict[int, Attribution]:
         """All maps at once; none where one of them fails, so that each is tried by itself."""
@@ -116,11 +120,13 @@ class StaaHandler:
             found = self.explainer.attribution(forward, index, options)
         row.result = self.explainer.result(forward.logits[index], row.clip, row.box, options, found)
 
-    def _verify(self, row: Row, logits: Tensor) -> None:
+    def _verify(self, row: Row, logits: Tensor, until: float) -> None:
+        """Check the map of a row, in passes no larger than a batch, before all time for it is spent."""
         if row.request is None or row.result is None or row.pixels is None or row.result.attribution is None:
             return  # its map failed
+        points, left = row.request.options.verify, until - time.perf_counter()
         with row.timed("verify"):
-            checked = self.explainer.verify(row.pixels, logits, row.result.attribution, row.request.options.verify)
+            checked = self.explainer.verify(row.pixels, logits, row.result.attribution, points, self.batch, left)
         row.result = replace(row.result, faithfulness=checked)
 
     def _encode(self, row: Row) -> wire.Reply:

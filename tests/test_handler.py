@@ -85,3 +85,33 @@ def test_a_map_that_fails_is_its_rows_error_alone(
     assert replies[0]["predictions"] == replies[2]["predictions"]
     assert "explanation" not in replies[2]
     capfd.readouterr()
+
+
+def test_a_map_that_cannot_be_verified_is_its_rows_error_alone(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Checking one map fails, another takes too long, a third is well: 500, 413 and 200, and labels are as ever."""
+    from staa_handler import StaaHandler
+
+    folder = families.save(VARIANTS["vivit"].make(), tmp_path)
+    asked = {"explain": "True", "X-Staa-Verify": "2"}
+    context = Context(str(folder), [asked, {**asked, "X-Staa-Verify": "3"}, {**asked, "X-Staa-Verify": "4"}, {}])
+    context.system_properties["batch_size"] = "4"
+    handler = StaaHandler()
+    handler.initialize(context)
+    good = handler.explainer.verify
+
+    def verify(pixels: Any, logits: Any, found: Any, points: int, batch: int, seconds: float) -> Any:
+        assert batch == 4
+        if points == 2:
+            raise ZeroDivisionError
+        return good(pixels, logits, found, points, batch, 0 if points == 3 else seconds)
+
+    monkeypatch.setattr(handler.explainer, "verify", verify)
+    clip = videos.encode(videos.images(12))
+    replies = [json.loads(reply) for reply in handler.handle([{"body": clip}] * 4, context)]
+    assert context.statuses == {0: 500, 1: 413, 2: 200, 3: 200}
+    assert [reply["error"]["code"] for reply in replies[:2]] == ["internal", "too_slow"]
+    assert replies[2]["explanation"]["faithfulness"]["cost"]["clips"] == 34
+    assert replies[2]["predictions"] == replies[3]["predictions"]
+    capfd.readouterr()

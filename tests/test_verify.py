@@ -1,5 +1,6 @@
 """Checking a map: curves and verdicts of models that are known, and what a request is told."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from sklearn.metrics import auc
 
 from staa import Explainer, Options
-from staa.errors import OptionError
+from staa.errors import OptionError, StaaError, TooSlowError
 from staa.types import Areas, Faithfulness, Grid
 from staa.verify import VERDICTS, area, blurred, curves, points, verdict, verify
 from tests import families, models
@@ -59,14 +60,18 @@ def test_ties_are_broken_alike_for_all_maps() -> None:
     assert (first[:2, :, :2, :2] == 1).all()
 
 
-def test_a_blur_leaves_nothing_to_see() -> None:
-    """Frames of any shape keep their mean and lose their contrast."""
-    for high, wide in ((48, 48), (16, 64), (64, 16)):
-        pixels = torch.zeros(1, 4, 3, high, wide)
-        pixels[..., high // 3 : high // 2, wide // 3 : wide // 2] = 1
+@pytest.mark.parametrize("size", [(48, 48), (32, 96), (96, 32)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_blur_leaves_nothing_to_see(size: tuple[int, int], dtype: torch.dtype) -> None:
+    """Bands across frames of any shape are spread out, and the light stays about the same."""
+    high, wide = size
+    for band in (np.s_[..., high // 3 : high // 2, :], np.s_[..., wide // 3 : wide // 2]):
+        pixels = torch.zeros(1, 2, 3, high, wide, dtype=dtype)
+        pixels[band] = 1
         made = blurred(pixels)
-        assert made.shape == pixels.shape
-        assert made.max() < 0.25
+        assert (made.shape, made.dtype) == (pixels.shape, dtype)
+        assert made.float().max() < 0.35
+        assert made.float().mean() == pytest.approx(pixels.float().mean().item(), rel=0.35)
 
 
 def test_points_ascend_from_nothing_to_everything() -> None:
@@ -76,22 +81,61 @@ def test_points_ascend_from_nothing_to_everything() -> None:
     assert (np.diff(points(16), 2) > 0).all()
 
 
+def lamp() -> torch.Tensor:
+    """A dark clip in which that one token is lit."""
+    pixels = torch.zeros(1, 4, 3, 4, 6)
+    pixels[:, 2:4, :, 0:2, 4:6] = 1
+    return pixels
+
+
+def judged(joint: np.ndarray[Any, Any]) -> str:
+    """The verdict on a map of the lit clip."""
+    ends, areas = verify(lambda some: bright_token(some)[:, 1:], lamp(), joint, GRID, 4)
+    return verdict(Faithfulness(1, None, 4, *ends, *areas))
+
+
 def test_a_map_of_what_the_model_sees_is_faithful() -> None:
-    """And one of what it does not see is not; the passes are those stated."""
+    """And one of what it does not see, or that has no order, is not."""
+    assert judged(lit()) == "faithful"
+    assert judged(-lit()) == "no_better_than_random"
+    assert judged(np.full(GRID.shape, 1 / 12)) == "no_better_than_random"
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_the_passes_are_those_stated(batch: int) -> None:
+    """8 clips a point, the clip and its blur, never more at once than a batch, but these two."""
     seen: list[int] = []
 
     def watch(some: torch.Tensor) -> torch.Tensor:
         seen.append(len(some))
-        return bright_token(some)
+        return bright_token(some)[:, 1:]
 
-    pixels = torch.zeros(1, 4, 3, 4, 6)
-    pixels[:, 2:4, :, 0:2, 4:6] = 1
-    found = verify(watch, pixels, lit(), GRID, 1, 4)
-    assert verdict(found) == "faithful"
-    assert (len(seen), sum(seen)) == (found.forwards + 1, found.clips) == (5, 34)
+    ends, areas = verify(watch, lamp(), lit(), GRID, 4, batch)
+    found = Faithfulness(1, None, 4, *ends, *areas)
+    assert sum(seen) == found.clips == 34
+    assert max(seen[1:]) == batch
     assert found.probability == 1
     assert found.map.gain > found.random.gain
-    assert verdict(verify(watch, pixels, -lit(), GRID, 1, 4)) == "no_better_than_random"
+
+
+def test_what_would_take_too_long_is_refused_at_once() -> None:
+    """After the first pass it is known, and not after all of them."""
+    seen: list[int] = []
+
+    def slow(some: torch.Tensor) -> torch.Tensor:
+        seen.append(len(some))
+        time.sleep(0.02)
+        return bright_token(some)[:, 1:]
+
+    with pytest.raises(TooSlowError, match="fewer points"):
+        verify(slow, lamp(), lit(), GRID, 16, seconds=0.1)
+    assert seen == [2]
+
+
+def test_answers_that_are_no_numbers_have_no_verdict() -> None:
+    """A model that overflows when parts are blurred cannot be followed."""
+    with pytest.raises(StaaError, match="no numbers"):
+        verify(lambda some: bright_token(some)[:, 1:] * float("nan"), lamp(), lit(), GRID, 2)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +149,13 @@ def test_a_map_of_what_the_model_sees_is_faithful() -> None:
 )
 def test_verdicts(probability: float, gain: float, code: str) -> None:
     """By the loss of probability, and how far ahead of a random order (0) and the centre (0.3) a map is."""
-    found = Faithfulness(0, 4, probability, 0.1, Areas(0, gain), Areas(0.2, 0.2), Areas(0.1, 0.4))
+    found = Faithfulness(0, None, 4, probability, 0.1, Areas(0, gain), Areas(0.2, 0.2), Areas(0.1, 0.4))
     assert verdict(found) == code
     assert VERDICTS[code]
 
 
-@pytest.mark.parametrize("count", [1, 17, -2])
-def test_a_number_that_cannot_be_is_refused(count: int) -> None:
+@pytest.mark.parametrize("count", [1, 17, -2, 2.5, True])
+def test_a_number_that_cannot_be_is_refused(count: Any) -> None:
     """2 to 16, or none."""
     with pytest.raises(OptionError, match="2 to 16"):
         Options(verify=count)
@@ -136,5 +180,24 @@ def test_only_those_who_ask_are_verified(explainer: Explainer) -> None:
     assert other is not None
     assert one.target == found[1].predictions[0].class_id
     assert one.probability == pytest.approx(found[1].predictions[0].score, abs=1e-5)
-    assert (other.target, other.forwards) == (3, 3)
+    assert (other.target, other.contrast, other.points) == (3, None, 3)
     assert explainer(clips[:1], Options(explain=False, verify=2))[0].faithfulness is None
+
+
+def test_with_a_contrast_two_classes_are_followed(explainer: Explainer) -> None:
+    """The probability is that of the target where only it and the contrast are."""
+    clip = models.clip(5, explainer.grid.frames)
+    (found,) = explainer([clip], Options(method="staa_class", target=3, contrast=1, verify=2, top_k=5))
+    scores = {one.class_id: one.score for one in found.predictions}
+    assert found.faithfulness is not None
+    assert found.faithfulness.contrast == 1
+    assert found.faithfulness.probability == pytest.approx(scores[3] / (scores[3] + scores[1]), abs=1e-5)
+
+
+def test_in_bfloat16() -> None:
+    """The dtype of GPUs goes all the way."""
+    model = VARIANTS["vivit"].make().to(torch.bfloat16)
+    explainer = families.explainer(model)
+    (found,) = explainer([models.clip(5, explainer.grid.frames)], Options(verify=2))
+    assert found.faithfulness is not None
+    assert 0 <= found.faithfulness.map.deletion <= 1

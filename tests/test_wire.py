@@ -99,6 +99,8 @@ def test_options_are_read_everywhere(where: str) -> None:
         ("maps", "xml", "json, base64, npz"),
         ("verify", "1", "2 to 16"),
         ("verify", "some", "whole number"),
+        ("verify", "1_6", "whole number"),
+        ("verify", "٤", "whole number"),
         ("colour", "red", "top_k, method"),
         ("targets", "3", "top_k, method"),
     ],

@@ -107,7 +107,8 @@ class Client:
             start: Seconds of the source where the clip starts.
             end: Seconds of the source where it ends.
             mass: Share of the attention that the dynamic threshold keeps, 0 to 1; the server's default is 0.7.
-            verify: Further forward passes, 2 to 16, by which the server checks the map: `faithfulness` of the result.
+            verify: Has the server check the map with 2 to 16 points on its curves, each for 8 clips through the model:
+                `faithfulness` of the result.
             maps: How the maps travel: "base64" (float16, small), "npz" (float32) or "json" (5 digits).
         """
         options: dict[str, object] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}

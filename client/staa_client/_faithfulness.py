@@ -28,6 +28,8 @@ class Faithfulness:
     """The verdict in words."""
     target: ClassName
     """The class whose probability was followed."""
+    contrast: ClassName | None
+    """Where the map has one: the probability is that of the target where only these two classes are."""
     probability: float
     """Of the whole clip."""
     blurred: float
@@ -36,14 +38,12 @@ class Faithfulness:
     """While cells are taken away: low is good."""
     insertion: Areas
     """While cells are put in: high is good."""
-    forwards: int
-    """Further forward passes that it took."""
     clips: int
-    """Clips in those passes together."""
+    """Clips that went through the model for it."""
     seconds: float
     """Time that they took."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data, in the form of the HTTP contract."""
         flat = asdict(self)
-        return flat | {"cost": {name: flat.pop(name) for name in ("forwards", "clips", "seconds")}}
+        return flat | {"cost": {name: flat.pop(name) for name in ("clips", "seconds")}}

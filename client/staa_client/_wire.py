@@ -230,7 +230,9 @@ def _class(named: Any) -> ClassName | None:  # whatever JSON holds
 
 
 def _faithfulness(fields: dict[str, Any]) -> Faithfulness:
-    target, cost = fields["target"], fields["cost"]
+    target, cost = _class(fields["target"]), fields["cost"]
+    if target is None:
+        raise ValueError("faithfulness is about a class, got none")
     orders = ("map", "random", "centre")
     deletion, insertion = (
         Areas(*(float(fields[name][order]) for order in orders)) for name in ("deletion", "insertion")
@@ -238,12 +240,12 @@ def _faithfulness(fields: dict[str, Any]) -> Faithfulness:
     return Faithfulness(
         str(fields["verdict"]),
         str(fields["message"]),
-        ClassName(int(target["class_id"]), str(target["label"])),
+        target,
+        _class(fields["contrast"]),
         float(fields["probability"]),
         float(fields["blurred"]),
         deletion,
         insertion,
-        int(cost["forwards"]),
         int(cost["clips"]),
         float(cost["seconds"]),
     )

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--target", metavar="CLASS", help="number or label of the class that a class map is for")
     explain.add_argument("--contrast", metavar="CLASS", help="class to tell it from: why the target and not this one")
     explain.add_argument("--mass", type=float, help="share of the attention that the focus keeps, 0 to 1")
-    explain.add_argument("--verify", type=int, metavar="N", help="check the map by N more forward passes, 2 to 16")
+    explain.add_argument("--verify", type=int, metavar="N", help="check the map with N points, 2 to 16, on its curves")
     explain.add_argument(
         "-o", "--output", type=Path, action="append", default=[], metavar="FILE", help="a .html, .png, .json or .npz"
     )

@@ -3,7 +3,8 @@
 Every attention of an adapted model goes through `attend`: the fast kernel makes the output, and where somebody listens
 to the module, the queries, keys and values are handed to the listener as well. It keeps the few rows that are read, and
 for the rows of the batch whose method needs them the values, or queries and keys: tokens x width a block. No matrix of
-tokens x tokens is ever kept; where every query counts they are taken in chunks.
+all tokens x tokens is ever kept; where every query counts they are taken in chunks. Only attention over a few steps of
+time has its small matrix kept, and `attend_few` makes its output from it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@
     │   ├── TooManyPixelsError    413 too_many_pixels      in one frame
     │   ├── TooManyFramesError    413 too_many_frames      to be decoded
     │   ├── TooLongError          413 too_long             seconds of video
-    │   └── TooSlowError          413 too_slow             seconds spent on decoding
+    │   └── TooSlowError          413 too_slow             seconds spent on decoding, or on verifying a map
     ├── NotVideoError             415 not_a_video          no container with a video stream
     ├── DecodeError               422 video_undecodable    a video, but its frames cannot be read
     │   └── NoFramesError         422 no_frames            a video, but it holds no frame where asked
@@ -72,7 +72,7 @@ class TooLongError(TooLargeError):
 
 
 class TooSlowError(TooLargeError):
-    """Decoding took more wall time than the server spends on one video."""
+    """Decoding, or verifying a map, takes more wall time than the server spends on it."""
 
     code = "too_slow"
 

@@ -1,6 +1,5 @@
 """A loaded model that answers clips with labels and maps, one forward pass a batch; needs no TorchServe."""
 
-import json
 import math
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,17 +9,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForVideoClassification
-from transformers.utils.hub import cached_file
 
 from staa import attribution, families, focus, sampling
 from staa.attribution import Ask
 from staa.capture import STRIDE, capture
 from staa.errors import LoadError, OptionError
-from staa.prepare import Recipe, prepare
+from staa.prepare import RECIPES, Recipe, configuration, prepare
 from staa.types import Attribution, Box, Clip, Faithfulness, Forward, Grid, Options, Prediction, Result
 from staa.verify import verify
 
-RECIPES = ("preprocessor_config.json", "video_preprocessor_config.json")
 TOP = 5
 """Labels in a result where the options say nothing."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -96,7 +93,7 @@ class Explainer:
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-            recipe = Recipe.read(_recipe(name))
+            recipe = Recipe.read(configuration(name))
         except (OSError, ValueError, KeyError) as error:
             files = f"config.json, *.safetensors and {RECIPES[0]}"
             msg = f"{name} cannot be loaded: {error}. Expected a folder or a hub id with {files}"
@@ -200,21 +197,32 @@ class Explainer:
             target = next(best for best in _best(logits) if best != contrast)
         return Ask(options.method, target, contrast)
 
-    def verify(self, pixels: Tensor, logits: Tensor, found: Attribution, forwards: int) -> Faithfulness:
-        """Whether the label, or the map's own target, rests on what it shows: so many further passes of 8 clips.
+    def verify(
+        self, pixels: Tensor, logits: Tensor, found: Attribution, points: int, batch: int = 8, seconds: float = math.inf
+    ) -> Faithfulness:
+        """Whether the best class, or the map's own target, rests on what it shows.
 
         Args:
             pixels: (1, T, 3, h, w) of the clip.
             logits: (K,) of the clip.
             found: its map.
-            forwards: points of the curves of deletion and insertion.
+            points: of the curves of deletion and insertion; each takes 8 clips through the model.
+            batch: clips in one of these forward passes, at most.
+            seconds: wall time that it may take.
+
+        Raises:
+            TooSlowError: it would take longer.
         """
         target = _best(logits)[0] if found.target is None else found.target
 
         def answer(changed: Tensor) -> Tensor:
-            return self.forward(changed, []).logits.softmax(-1)
+            made = self.forward(changed, []).logits
+            if found.contrast is None:
+                return made.softmax(-1)[:, [target]]
+            return made[:, [target, found.contrast]].softmax(-1)
 
-        return verify(answer, pixels, found.joint, self.grid, target, forwards)
+        ends, areas = verify(answer, pixels, found.joint, self.grid, points, batch, seconds)
+        return Faithfulness(target, found.contrast, points, *ends, *areas)
 
     def result(
         self,
@@ -234,7 +242,7 @@ class Explainer:
         return Result(tuple(best), box, steps, found, threshold, checked)
 
     def __call__(self, clips: Sequence[Clip], options: Options | Sequence[Options] | None = None) -> list[Result]:
-        """Labels and, where asked for, the map of every clip, from one forward pass.
+        """Labels and, where asked for, the map of every clip, from one forward pass; `verify` takes more.
 
         Args:
             clips: each with the number of frames that the model wants, `grid.frames`.
@@ -254,12 +262,14 @@ class Explainer:
         pixels, boxes = self.prepare(clips)
         forward = self.forward(pixels, {row: option.method for row, option in enumerate(each) if option.explain})
         maps = dict(zip(forward.rows, self.attributions(forward, each), strict=True))
+        logits = forward.logits
+        del forward  # what was read of the pass is not needed while others run
         checked = {
-            row: self.verify(pixels[row : row + 1], forward.logits[row], found, each[row].verify)
+            row: self.verify(pixels[row : row + 1], logits[row], found, each[row].verify)
             for row, found in maps.items()
             if each[row].verify
         }
-        parts = zip(forward.logits, clips, boxes, each, strict=True)
+        parts = zip(logits, clips, boxes, each, strict=True)
         return [self.result(*part, maps.get(row), checked.get(row)) for row, part in enumerate(parts)]
 
 
@@ -281,14 +291,3 @@ def _device(name: str) -> torch.device:
         msg = f"device is {name!r}, but torch sees no GPU: use device auto or cpu"
         raise LoadError(msg)
     return device
-
-
-def _recipe(weights: str) -> dict[str, Any]:
-    """The checkpoint's own processor configuration."""
-    for name in RECIPES:
-        path = cached_file(weights, name, _raise_exceptions_for_missing_entries=False)
-        if path is not None:
-            loaded: dict[str, Any] = json.loads(Path(path).read_text())
-            return loaded
-    msg = f"there is no {' or '.join(RECIPES)}"
-    raise ValueError(msg)

@@ -4,20 +4,24 @@ A checkpoint's own image processor resizes frame by frame with PIL, crops, and c
 is done here for the whole clip at once: an 8-bit antialiased resize, and one multiply-add on what the crop keeps.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
+from transformers.utils.hub import cached_file
 
 from staa.errors import LoadError
 from staa.types import Box
 
 Triple = tuple[float, float, float]
+RECIPES = ("preprocessor_config.json", "video_preprocessor_config.json")
 
 _HALF, _IMAGENET_MEAN, _IMAGENET_STD = [0.5] * 3, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -108,6 +112,17 @@ class Recipe:
             scale=(factor / std[0], factor / std[1], factor / std[2]),
             shift=((-offset - mean[0]) / std[0], (-offset - mean[1]) / std[1], (-offset - mean[2]) / std[2]),
         )
+
+
+def configuration(weights: str) -> dict[str, Any]:
+    """The processor configuration of a checkpoint, a folder or hub id; ValueError where it has none."""
+    for name in RECIPES:
+        path = cached_file(weights, name, _raise_exceptions_for_missing_entries=False)
+        if path is not None:
+            loaded: dict[str, Any] = json.loads(Path(path).read_text())
+            return loaded
+    msg = f"there is no {' or '.join(RECIPES)}"
+    raise ValueError(msg)
 
 
 def prepare(

@@ -1,5 +1,6 @@
 """How a served model is set up: the `handler:` block of model_store/<name>.yaml."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -29,7 +30,9 @@ class Settings:
     methods: tuple[str, ...] = tuple(METHODS)
     """Methods that requests may name, staa among them: rollout keeps queries and keys of every attention."""
     verify: int = 16
-    """The most that a request's option verify may be: such passes keep others waiting; 0 allows none."""
+    """The most that a request's option verify may be: its passes keep others waiting; 0 allows none."""
+    verify_seconds: float = 30.0
+    """Wall time for verifying the maps of one batch; a request that would need more is refused."""
     limits: Limits = field(default_factory=Limits)
     """What a video may cost."""
 
@@ -40,7 +43,7 @@ class Settings:
         Raises:
             LoadError: a key is unknown or missing, or a value has the wrong type.
         """
-        values = dict(block)
+        values = {key: value for key, value in block.items() if value is not None}
         _known("handler", values, [item.name for item in fields(cls)])
         if not isinstance(values.get("weights"), str):
             raise LoadError("handler.weights is missing: give the folder or the hub id of a checkpoint")
@@ -50,11 +53,14 @@ class Settings:
             raise LoadError(msg)
         _known("handler.limits", limits, [item.name for item in fields(Limits)])
         _numbers("handler.limits", limits)
-        _numbers("handler", {key: values[key] for key in ("threads", "decoders", "stride", "verify") if key in values})
-        if not min(values.get("decoders", 1), values.get("stride", 1)) >= 1:
-            raise LoadError("handler.decoders and handler.stride are 1 or more")
+        for key, least in (("threads", 0), ("decoders", 1), ("stride", 1), ("verify", 0)):
+            if type(values.get(key, least)) is not int or values.get(key, least) < least:
+                msg = f"handler.{key} is {values[key]!r}: expected a whole number, {least} or more"
+                raise LoadError(msg)
+        _numbers("handler", {"verify_seconds": values.get("verify_seconds", 1)})
         methods = values.pop("methods", tuple(METHODS))
-        if not isinstance(methods, list | tuple) or "staa" not in methods or not set(methods) <= set(METHODS):
+        some = methods if isinstance(methods, list | tuple) else []
+        if "staa" not in some or not all(isinstance(one, str) and one in METHODS for one in some):
             msg = f"handler.methods is {methods!r}: expected a list of some of {', '.join(METHODS)}, staa among them"
             raise LoadError(msg)
         return cls(**values, methods=tuple(methods), limits=Limits(**limits))
@@ -79,6 +85,6 @@ def _known(where: str, block: Mapping[str, Any], keys: list[str]) -> None:
 
 def _numbers(where: str, block: Mapping[str, Any]) -> None:
     for key, value in block.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             msg = f"{where}.{key} is {value!r}: expected a number, 0 or more"
             raise LoadError(msg)

@@ -152,7 +152,7 @@ class Options:
     mass: float = 0.7
     """Share of the distribution that the dynamic threshold keeps, 0..1."""
     verify: int = 0
-    """Further forward passes that check the map, 2 to 16, each of 8 clips; 0 checks nothing."""
+    """Points of the curves that check the map, 2 to 16, each for 8 clips' forward passes; 0 checks nothing."""
 
     def __post_init__(self) -> None:
         if self.top_k is not None and self.top_k < 1:
@@ -161,8 +161,8 @@ class Options:
         if not 0 <= self.mass <= 1:
             msg = f"mass is {self.mass}: expected a number from 0 to 1"
             raise OptionError(msg)
-        if self.verify and not 2 <= self.verify <= 16:
-            msg = f"verify is {self.verify}: expected 2 to 16 further forward passes, or 0"
+        if type(self.verify) is not int or (self.verify and not 2 <= self.verify <= 16):
+            msg = f"verify is {self.verify}: expected 2 to 16 points of a curve, or 0"
             raise OptionError(msg)
         for name, value in (("start", self.start), ("end", self.end)):
             if value is not None and not (math.isfinite(value) and value >= 0):
@@ -194,8 +194,10 @@ class Faithfulness:
 
     target: int
     """The class whose probability was followed."""
-    forwards: int
-    """Further forward passes, each of 8 clips; one more had the clip and its blur."""
+    contrast: int | None
+    """Where the map has one: the probability is that of the target where only these two classes are."""
+    points: int
+    """Of each curve, between its ends."""
     probability: float
     """Of the target, for the whole clip."""
     blurred: float
@@ -207,8 +209,8 @@ class Faithfulness:
 
     @property
     def clips(self) -> int:
-        """Clips in those passes."""
-        return 8 * self.forwards + 2
+        """How many went through the model for it: 8 a point, the clip and its blur."""
+        return 8 * self.points + 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ Deletion and insertion: Petsiuk, Das, Saenko 2018 (RISE), over tokens in place o
 middle of the clip. What is taken away becomes a blur of the clip.
 """
 
+import math
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from staa.errors import StaaError, TooSlowError
 from staa.types import Areas, Faithfulness, Grid
 
 Map = NDArray[np.floating]
@@ -24,25 +27,24 @@ MARGIN = 0.05
 """By how much of that loss a map must do better than another order. How often chance does: benchmarks/verdicts.py."""
 
 VERDICTS = {
-    "faithful": "the label rests on the cells of this map more than on random ones and on the middle of the clip",
+    "faithful": "the class rests on the cells of this map more than on random ones and on the middle of the clip",
     "no_better_than_centre": "the middle of the clip would have said as much as this map: do not rely on it",
-    "no_better_than_random": "the label rests on the cells of this map no more than on random ones: distrust it",
-    "untestable": "the label hardly loses with the whole clip blurred: taking cells away cannot show what it rests on",
+    "no_better_than_random": "the class rests on the cells of this map no more than on random ones: distrust it",
+    "untestable": "the class hardly loses anything with the whole clip blurred: that cannot show what it rests on",
 }
 """Stable code -> what it means."""
 
 
 def blurred(pixels: Tensor) -> Tensor:
     """(B, T, 3, H, W), every frame blurred until no object of the clip is left: a Gaussian of a quarter of its size."""
-    size = pixels.shape[-1]
-    sigma = size / 4
-    reach = min(int(3 * sigma), min(pixels.shape[-2:]) - 1)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=pixels.device) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(pixels)
-    flat = pixels.reshape(-1, 1, *pixels.shape[-2:])
-    for shape, pad in (((1, 1, -1, 1), (0, 0, reach, reach)), ((1, 1, 1, -1), (reach, reach, 0, 0))):
-        flat = F.conv2d(F.pad(flat, pad, "reflect"), kernel.view(shape))
-    return flat.view_as(pixels)
+    flat = pixels.reshape(-1, 1, *pixels.shape[-2:]).float()
+    for axis in (-2, -1):
+        size = flat.shape[axis]
+        reach = min(int(0.75 * size), size - 1)
+        kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=flat.device) / (size / 4)) ** 2)
+        shape, pad = ((1, 1, -1, 1), (0, 0, reach, reach)) if axis == -2 else ((1, 1, 1, -1), (reach, reach, 0, 0))
+        flat = F.conv2d(F.pad(flat, pad, "reflect"), (kernel / kernel.sum()).view(shape))
+    return flat.to(pixels.dtype).view_as(pixels)
 
 
 def centre(grid: Grid) -> NDArray[np.float64]:
@@ -102,21 +104,62 @@ def area(curve: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.f
     return np.asarray(np.trapezoid(curve, fractions))
 
 
-def points(forwards: int) -> tuple[float, ...]:
+def points(count: int) -> tuple[float, ...]:
     """Shares of the tokens, 0 and 1 and so many between them, closer where the evidence is."""
-    return tuple(float((step / (forwards + 1)) ** 2) for step in range(forwards + 2))
+    return tuple(float((step / (count + 1)) ** 2) for step in range(count + 2))
 
 
-def verify(answer: Answer, pixels: Tensor, joint: Map, grid: Grid, target: int, forwards: int) -> Faithfulness:
-    """Deletion and insertion of a map by so many forward passes, each of 8 clips; and one of the clip and its blur."""
+def verify(
+    answer: Answer, pixels: Tensor, joint: Map, grid: Grid, count: int, batch: int = 8, seconds: float = math.inf
+) -> tuple[tuple[float, float], tuple[Areas, Areas, Areas]]:
+    """Deletion and insertion of a map, of a random order (the better of two) and of the centre.
+
+    Args:
+        answer: gives the probability that is followed as class 0.
+        pixels: (1, T, 3, H, W) of the clip.
+        joint: the map.
+        grid: its tokens.
+        count: points of each curve between its ends; each takes 8 clips through the model.
+        batch: clips that are answered at once, at most.
+        seconds: wall time that it may take.
+
+    Returns:
+        The probability for the whole clip and for its blur, and the areas.
+
+    Raises:
+        TooSlowError: it would take longer; it is told as soon as the first passes show it.
+        StaaError: the model's answers are no numbers.
+    """
     generator = np.random.default_rng(0)
-    orders = [joint, centre(grid), generator.random(grid.shape), generator.random(grid.shape)]
-    fractions = points(forwards)
-    made = curves(answer, pixels, blurred(pixels), orders, grid, target, fractions, batch=8)
-    deletion, insertion = area(made, fractions)
-    found, middle, *chance = (Areas(*map(float, each)) for each in zip(deletion, insertion, strict=True))
+    chance = [generator.random(grid.shape) for _ in range(2)]
+    # where all cells are alike they have no order of their own
+    orders = [joint if np.ptp(joint) else chance[0], *chance, centre(grid)]
+    timed = _within(seconds, 8 * count + 2, answer)
+    made = curves(timed, pixels, blurred(pixels), orders, grid, 0, points(count), batch)
+    if not np.isfinite(made).all():
+        raise StaaError("the model's answers to a clip with blurred parts are no numbers: ask without verify")
+    found, *randoms, middle = (Areas(*map(float, each)) for each in area(made, points(count)).T)
     ends = float(made[0, 0, 0]), float(made[0, 0, -1])
-    return Faithfulness(target, forwards, *ends, found, max(chance, key=lambda one: one.gain), middle)
+    return ends, (found, max(randoms, key=lambda one: one.gain), middle)
+
+
+def _within(seconds: float, clips: int, answer: Answer) -> Answer:
+    """The same, as long as so many clips can be answered in this time."""
+    began, done = time.perf_counter(), 0
+
+    def timed(pixels: Tensor) -> Tensor:
+        nonlocal done
+        found = answer(pixels)
+        done += len(pixels)
+        needed = (time.perf_counter() - began) / done * clips
+        if needed > seconds:
+            msg = (
+                f"verifying would take {needed:.0f} s, this server spends {seconds:.0f}: ask for fewer points, or none"
+            )
+            raise TooSlowError(msg)
+        return found
+
+    return timed
 
 
 def verdict(found: Faithfulness) -> str:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,11 +109,11 @@ def _text(value: object) -> str:
 
 
 def _integer(name: str, value: object) -> int:
-    try:
-        return int(_text(value))
-    except ValueError:
-        msg = f"{name} is {_text(value)!r}: expected a whole number"
-        raise OptionError(msg) from None
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else _text(value)
+    if not re.fullmatch("-?[0-9]{1,9}", text):
+        msg = f"{name} is {text!r}: expected a whole number"
+        raise OptionError(msg)
+    return int(text)
 
 
 def _number(name: str, value: object) -> float:
@@ -194,11 +195,12 @@ def _faithfulness(labels: Sequence[str], found: Faithfulness, seconds: float) ->
         "verdict": code,
         "message": VERDICTS[code],
         "target": _class(labels, found.target),
+        "contrast": _class(labels, found.contrast),
         "probability": _digits(found.probability),
         "blurred": _digits(found.blurred),
         "deletion": {name: _digits(one.deletion) for name, one in orders.items()},
         "insertion": {name: _digits(one.insertion) for name, one in orders.items()},
-        "cost": {"forwards": found.forwards + 1, "clips": found.clips, "seconds": _digits(seconds)},
+        "cost": {"clips": found.clips, "seconds": _digits(seconds)},
     }
 
 

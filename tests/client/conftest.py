@@ -106,11 +106,12 @@ def checked(reply: dict[str, Any]) -> dict[str, Any]:
         "verdict": "faithful",
         "message": "the label rests on it",
         "target": {"class_id": 0, "label": "moves down"},
+        "contrast": None,
         "probability": 0.9312,
         "blurred": 0.125,
         "deletion": {"map": 0.2, "random": 0.5, "centre": 0.4},
         "insertion": {"map": 0.9, "random": 0.45, "centre": 0.6},
-        "cost": {"forwards": 5, "clips": 26, "seconds": 0.75},
+        "cost": {"clips": 34, "seconds": 0.75},
     }
     return reply | {"explanation": reply["explanation"] | {"faithfulness": found}}
 

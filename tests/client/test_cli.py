@@ -81,7 +81,7 @@ def test_a_class_map_says_its_class(explanation: Explanation) -> None:
 def test_a_check_is_told_with_its_cost() -> None:
     """What the server found when it checked the map, in a line."""
     found = _wire.explanation(200, {}, encoded(checked(document()), "json"))
-    assert "check  the label rests on it (faithful; 26 clips, 0.75 s)" in _table(found)
+    assert "check  the label rests on it (faithful; 34 clips, 0.75 s)" in _table(found)
     assert "the label rests on it" in report(found, None)
 
 

@@ -62,7 +62,7 @@ def test_what_a_check_found_is_read_and_written() -> None:
     assert found.faithfulness is not None
     assert found.faithfulness.verdict == "faithful"
     assert found.faithfulness.deletion == Areas(0.2, 0.5, 0.4)
-    assert (found.faithfulness.forwards, found.faithfulness.clips, found.faithfulness.seconds) == (5, 26, 0.75)
+    assert (found.faithfulness.clips, found.faithfulness.seconds) == (34, 0.75)
     assert found.to_dict()["explanation"]["faithfulness"] == reply["explanation"]["faithfulness"]
     assert not found.extra
     plain = _wire.explanation(200, {}, encoded(document(), "json"))
