@@ -88,7 +88,7 @@ def curves(
             chosen[index, 0, one, taken] = False
             chosen[index, 1, one, taken] = True
     flat = chosen.flatten(0, 2).to(pixels.device)
-    ends = answer(torch.cat([pixels, fill]))[:, target].double().cpu().numpy()
+    ends = torch.cat([answer(one)[:, target] for one in (pixels, fill)]).double().cpu().numpy()
     parts = [
         answer(torch.where(cells(flat[first : first + batch], grid, pixels), pixels, fill))[:, target].double().cpu()
         for first in range(0, len(flat), batch)
@@ -153,9 +153,8 @@ def _within(seconds: float, clips: int, answer: Answer) -> Answer:
         done += len(pixels)
         needed = (time.perf_counter() - began) / done * clips
         if needed > seconds:
-            msg = (
-                f"verifying would take {needed:.0f} s, this server spends {seconds:.0f}: ask for fewer points, or none"
-            )
+            left = f"{max(seconds, 0):.0f} s are left of what this server spends on it"
+            msg = f"verifying would take {needed:.0f} s, and {left}: ask for fewer points, or none"
             raise TooSlowError(msg)
         return found
 
