@@ -35,6 +35,8 @@ COLUMNS = ("pointing", "pixel AUROC", "mass on object", "distractors", "when AUR
 LINES = ("deletion, blur", "insertion, blur", "deletion, mean", "insertion, mean", "comprehensive", "sufficient")
 PARTS = ("faithfulness", "monotonicity")
 COSTS = ("forward", "backward", "seconds", "x forward", "extra MB")
+BETTER = {"pointing": 1, "when AUROC": 1, "deletion, blur": -1, "insertion, blur": 1}
+"""Figure -> whether more of it is better."""
 SHOWN = 10
 """Clips on the sheet."""
 
@@ -138,6 +140,28 @@ def table(found: dict[str, dict[str, list[float]]]) -> None:
             print(f"| {way} | {len(figures[columns[0]])} |", " | ".join(cells), "|")
 
 
+def paired(found: dict[str, dict[str, list[float]]], ours: str) -> None:
+    """Print by how much one of our ways is better than each other one, on the clips that both have."""
+    print(f"\n| {ours} is better than | clips |", " | ".join(BETTER), "|\n|" + " --- |" * (2 + len(BETTER)))
+    for way, figures in found.items():
+        if way == ours:
+            continue
+        cells = []
+        for column, sign in BETTER.items():
+            pairs = list(zip(found[ours][column], figures[column], strict=False))
+            mean, low, high = bootstrap([sign * (mine - other) for mine, other in pairs])
+            cells.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
+        print(f"| {way} | {len(figures['pointing'])} / {len(figures[LINES[0]])} |", " | ".join(cells), "|")
+
+
+def compare(path: Path) -> None:
+    """Print the comparisons from the figures in a file."""
+    for name, figures in json.loads(path.read_text()).items():
+        print(f"\n## {name}")
+        for way in ("staa", "staa_class"):
+            paired(figures, way)
+
+
 def plot(every: dict[str, Found], path: Path) -> None:
     """Mean curves of the target's probability over the share of tokens taken; a row a model."""
     picture, axes = plt.subplots(len(every), 2, figsize=(11, 4.2 * len(every)), squeeze=False, layout="constrained")
@@ -156,8 +180,8 @@ def plot(every: dict[str, Found], path: Path) -> None:
     picture.savefig(path, dpi=90)
 
 
-def main() -> None:
-    """Measure every model."""
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path, default=MODELS, help="folders of trained models")
     parser.add_argument("--clips", type=int, default=200)
@@ -165,14 +189,25 @@ def main() -> None:
     parser.add_argument("--slow", type=int, default=20, help="of them for LIME and KernelSHAP")
     parser.add_argument("--first", type=int, default=2000, help="number of the first clip; training and cards use less")
     parser.add_argument("--ablate", action="store_true", help="other definitions of the class map, too")
+    parser.add_argument("--ways", nargs="+", default=[""], help="parts of the names of the ways that are wanted")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
+    parser.add_argument("--read", type=Path, help="only compare, from what --json wrote")
     parser.add_argument("--json", type=Path, help="write the figures of every clip")
     parser.add_argument("--plot", type=Path, help="draw the curves of deletion and insertion")
     parser.add_argument("--sheet", type=Path, help="draw clips of the last model with all maps")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure every model."""
+    options = arguments()
     if options.threads:
         torch.set_num_threads(options.threads)
-    ways = {**OURS, **(ABLATIONS if options.ablate else {}), **OTHERS, **SLOW}
+    if options.read:
+        compare(options.read)
+        return
+    every_way = {**OURS, **(ABLATIONS if options.ablate else {}), **OTHERS, **SLOW}
+    ways = {name: way for name, way in every_way.items() if any(part in name for part in options.ways)}
     print(
         f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}, {time.strftime('%F')}"
     )
@@ -183,6 +218,9 @@ def main() -> None:
         print(f"\n## {folder.name}: {subject.explainer.family}, {shape} = {tokens} tokens\n", flush=True)
         every[folder.name] = found = measure(subject, ways, options)
         table(found.figures)
+        for way in ("staa", "staa_class"):
+            if way in ways:
+                paired(found.figures, way)
         if options.sheet:
             sheet(found.shown, options.sheet)
     if options.json:

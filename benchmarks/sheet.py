@@ -58,7 +58,7 @@ def sheet(clips: Sequence[tuple[Sample, Mapping[str, Map]]], path: Path) -> None
             heat = np.sqrt(shares[step] / (shares.max() or 1)).astype(np.float32)
             page.paste(Image.fromarray(overlay(picture, heat, (0, 0, SIDE, SIDE))), (left, top))
             _bars(draw, shares.sum((1, 2)), sample, (left, top + SIDE + 3))
-    page.save(path, optimize=True)
+    page.quantize(256).save(path, optimize=True)
 
 
 def _large(frame: np.ndarray) -> np.ndarray:
