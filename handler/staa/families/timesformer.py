@@ -68,7 +68,7 @@ def merge(model: nn.Module) -> None:
 
 
 def few(model: nn.Module) -> None:
-    """Temporal attention over a few frames with its matrix: faster than the kernel, and read for nothing."""
+    """Temporal attention over a few frames with its matrix, which then need not be made again to be read."""
     config: Any = model.config
     if config.attention_type == "divided_space_time" and config.num_frames <= FEW:
         for block in _blocks(model):
