@@ -43,7 +43,11 @@ class Frames:
         if self.seconds.shape != wanted or self.indices.shape != wanted:
             msg = f"one time and one number a frame: {wanted = }, got {self.seconds.shape = }, {self.indices.shape = }"
             raise ValueError(msg)
-        if np.any(np.diff(self.seconds) < 0) or np.any(np.diff(self.indices) < 0) or not np.isfinite(self.seconds).all():
+        if (
+            np.any(np.diff(self.seconds) < 0)
+            or np.any(np.diff(self.indices) < 0)
+            or not np.isfinite(self.seconds).all()
+        ):
             raise ValueError("the times and numbers of frames must ascend")
         if not (0 < self.fps < np.inf and 0 <= self.duration < np.inf):
             msg = f"fps must be positive and duration not negative, got {self.fps = }, {self.duration = }"

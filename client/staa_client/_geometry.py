@@ -32,6 +32,24 @@ def place(grid: Floats, box: Box, height: int, width: int) -> Floats:
     return canvas
 
 
+def in_time(grids: Floats, seconds: NDArray[np.float64], second: float) -> Floats:
+    """The grid at a moment, (h, w): linear between the middles of the steps, constant outside of them.
+
+    Args:
+        grids: (t, h, w) one a step.
+        seconds: (t, 2) start and end of each step.
+        second: the moment, in the same time.
+    """
+    middles = seconds.mean(1)
+    after = int(np.searchsorted(middles, second))
+    if after in {0, len(middles)}:
+        ends: Floats = grids[min(after, len(middles) - 1)]
+        return ends
+    part = np.float32((second - middles[after - 1]) / (middles[after] - middles[after - 1]))
+    mixed: Floats = grids[after - 1] * (1 - part) + grids[after] * part
+    return mixed
+
+
 def scaled_box(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
     """The same box when a frame of (width, height) `before` is drawn at (width, height) `after`; never empty."""
     x, y = after[0] / before[0], after[1] / before[1]
