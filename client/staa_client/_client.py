@@ -1,25 +1,28 @@
-"""`Client` and `AsyncClient`: thin shells around the same pure functions; they differ by `await`."""
+"""`Client`: asks, and waits for the answer."""
 
-import asyncio
-import itertools
-import re
 import time
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
-from staa_client import _retry, _wire
-from staa_client._source import Source, Video, async_chunks, chunks, length, source_of
-from staa_client._types import Explanation, Result
+from staa_client import _address, _batch, _steps
+from staa_client import _status as status
+from staa_client._card import Card
+from staa_client._options import Maps, Options, for_labels
+from staa_client._result import Result
+from staa_client._retry import Retries
+from staa_client._send import send
+from staa_client._source import Sample, Video
+from staa_client._timeout import KEEP, Deadline, Keep, Timeout, Timeouts
+from staa_client._token import TokenSource, provider
+from staa_client._types import Explanation
 
-DEFAULT_URL = "http://127.0.0.1:8080"
-DEFAULT_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
-"""Seconds: 5 to connect, 120 without a byte sent or received."""
-
-Maps = Literal["base64", "npz", "json"]
-Timeout = float | None | httpx2.Timeout
+T = TypeVar("T")
+DEFAULT_TIMEOUT = Timeout()
 
 
 class Client:
@@ -27,36 +30,38 @@ class Client:
 
     Args:
         base_url: The server's address; without a scheme it is http; a path before /predictions is kept.
-        token: Sent as `Authorization: Bearer`, where the server wants one.
-        timeout: Seconds to connect and between two bytes, or an `httpx2.Timeout`; None waits for ever.
+        token: Sent as `Authorization: Bearer`, where the server wants one: its text, a function that gives it, or the
+            path of TorchServe's key_file.json or of a file with the bare token, read again when it changes. A function
+            or file is asked before every attempt, and once more when the server refuses what it gave.
+        timeout: Seconds, a number for the whole call or a `Timeout` of its parts; None waits for ever.
         max_retries: Further attempts when no connection is made, or when the server is busy (429, 502, 503, 504) and
             does not say why.
         backoff: Seconds before the first further attempt; doubles with each, less a random half.
+        management_url: Where TorchServe's management API is, for `models`; on this machine it is found by itself.
         transport: How requests are sent, for tests and special networks.
 
     Every method raises an error of the tree in `StaaError`; OSError when a file cannot be opened; ValueError or
-    TypeError when an argument cannot be sent.
+    TypeError when an argument cannot be sent; ImportError when an extra is missing.
     """
 
     def __init__(
         self,
-        base_url: str = DEFAULT_URL,
-        token: str | None = None,
+        base_url: str = _address.DEFAULT_URL,
+        token: TokenSource | None = None,
         *,
-        timeout: Timeout = DEFAULT_TIMEOUT,
+        timeout: Timeouts = DEFAULT_TIMEOUT,
         max_retries: int = 2,
         backoff: float = 0.5,
+        management_url: str | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        url = _checked(base_url)
-        self._http = httpx2.Client(
-            base_url=url,
-            headers=_authorization(token),
-            timeout=timeout,
-            transport=transport,
-            trust_env=not _is_here(url),
-        )
-        self._retries = (max_retries, backoff)
+        self._url = _address.checked(base_url)
+        self._management = management_url
+        self._timeout = Timeout.of(timeout)
+        self._token = provider(token)
+        self._http = httpx2.Client(transport=transport, trust_env=not _address.is_here(self._url))
+        lasting = not isinstance(token, str)
+        self._context = _steps.Context(str(self._url), Retries(max_retries, backoff), lasting, {})
 
     def predict(
         self,
@@ -66,18 +71,24 @@ class Client:
         top_k: int | None = None,
         start: float | None = None,
         end: float | None = None,
+        sample: Sample = "server",
+        timeout: Timeouts | Keep = KEEP,
     ) -> Result:
         """The labels of a video.
 
         Args:
-            video: A path, the bytes of a file, or a binary file object.
+            video: A path, a URL that the client fetches, the bytes of a file, a binary file object, or frames in
+                memory: `Frames`, an array (T, H, W, 3) or an iterable of (H, W, 3), uint8 RGB.
             model: Its name, or "name/version".
             top_k: How many labels; the server's default is 5.
             start: Seconds of the source where the clip starts.
             end: Seconds of the source where it ends.
+            sample: Who picks the frames that the model sees: "server"; "client", which sends only those frames, as
+                JPEGs of the size that the model wants; or "auto", the client for files above 4 MB.
+            timeout: For this call, instead of the client's.
         """
-        call = _wire.call("predictions", model, {"top_k": top_k, "start": start, "end": end})
-        return _wire.result(*self._post(call, source_of(video)))
+        options = {"top_k": top_k, "start": start, "end": end}
+        return self._run(_steps.predict(self._context, video, model, options, sample, self._deadline(timeout)))
 
     def explain(
         self,
@@ -93,11 +104,13 @@ class Client:
         mass: float | None = None,
         verify: int | None = None,
         maps: Maps = "base64",
+        sample: Sample = "server",
+        timeout: Timeouts | Keep = KEEP,
     ) -> Explanation:
         """The labels of a video, with where and when the model looked, from one forward pass.
 
         Args:
-            video: A path, the bytes of a file, or a binary file object.
+            video: As in `predict`.
             model: Its name, or "name/version".
             top_k: How many labels; the server's default is 5.
             method: How the map is made; the server says which it has.
@@ -110,25 +123,96 @@ class Client:
             verify: Has the server check the map with 2 to 16 points on its curves, each for 8 clips through the model:
                 `faithfulness` of the result.
             maps: How the maps travel: "base64" (float16, small), "npz" (float32) or "json" (5 digits).
+            sample: As in `predict`.
+            timeout: For this call, instead of the client's.
         """
-        options: dict[str, object] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
+        options: dict[str, Any] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
         options |= {"start": start, "end": end, "mass": mass, "verify": verify, "maps": maps}
-        call = _wire.call("explanations", model, options)
-        source = source_of(video)
-        return replace(_wire.explanation(*self._post(call, source)), source=source)
+        return self._run(_steps.explain(self._context, video, model, options, sample, self._deadline(timeout)))
 
-    def _post(self, call: _wire.Call, source: Source) -> tuple[int, httpx2.Headers, bytes]:
-        for attempt in itertools.count():
-            headers = {**call.headers, "Content-Length": str(length(source))}
-            outcome: _retry.Outcome
+    def batch(
+        self,
+        sources: Iterable[Video],
+        model: str = "motions",
+        *,
+        explain: bool = True,
+        concurrency: int = 4,
+        on_error: _batch.OnError = "raise",
+        output: str | Path | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+        **options: Unpack[Options],
+    ) -> Iterator[_batch.BatchItem]:
+        """Ask for many videos at once; what is yielded has the order of the sources, and memory stays bounded.
+
+        Args:
+            sources: Each as `predict` takes it.
+            model: Its name, or "name/version".
+            explain: With maps; False: labels only.
+            concurrency: Requests under way at a time.
+            on_error: "raise" ends with the first error, in the order of the sources; "collect" yields it in its place.
+            output: A .jsonl or .parquet file (the extra `parquet`) that takes every answer as it comes. Where it is
+                there already, what it holds is not asked again: a run that was interrupted goes on. What failed is.
+            progress: Called with the number of answers, and of sources where that is known.
+            options: As in `explain`.
+
+        Raises:
+            ValueError: `output` holds answers to another request.
+        """
+        ask: Callable[[Video], _batch.Answer] = partial(self.explain, model=model, **options)
+        if explain:
+            _batch.check(options)
+        else:
+            ask = partial(self.predict, model=model, **for_labels(options))
+        plan = _batch.Plan.of(sources, model, explain, options, concurrency, on_error, output, progress)
+        return _batch.run(plan, ask)
+
+    def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
+        """What a model says of itself: its labels, the frames that it wants, its methods, the server's limits."""
+        return self._run(_steps.card(self._context, model, self._deadline(timeout)))
+
+    def models(self, *, timeout: Timeouts | Keep = KEEP) -> tuple[status.Served, ...]:
+        """Every version of every model, with its workers, from TorchServe's management API."""
+        url = _address.management(self._url, self._management)
+        return self._run(status.models(self._context, url, self._deadline(timeout)))
+
+    def ready(self, model: str = "motions", *, timeout: Timeouts = 5.0) -> bool:
+        """Whether a worker of the model answers within the timeout: not merely the server, and not behind a queue."""
+        return self._run(status.ready(self._context, model, self._deadline(timeout)))
+
+    def wait_until_ready(self, model: str = "motions", *, timeout: Timeouts = 120.0, every: float = 0.5) -> None:
+        """Return once the model is ready.
+
+        Args:
+            model: Its name, or "name/version".
+            timeout: Seconds until it must be.
+            every: Seconds between two questions.
+
+        Raises:
+            TimedOutError: it is not; the message has the last reason.
+        """
+        self._run(status.wait_until_ready(self._context, model, self._deadline(timeout), every))
+
+    def _deadline(self, timeout: Timeouts | Keep) -> Deadline:
+        return Deadline.of(self._timeout if timeout is KEEP else Timeout.of(timeout))
+
+    def _run(self, steps: _steps.Steps[T]) -> T:
+        """Carry out the steps of a call, one after the other."""
+        outcome: Any = None
+        while True:
             try:
-                outcome = self._http.post(call.path, headers=headers, content=chunks(source))
-            except httpx2.HTTPError as reason:
-                outcome = reason
-            if (seconds := _retry.pause(outcome, attempt, *self._retries)) is None:
-                break
-            time.sleep(seconds)
-        return _retry.response(outcome, str(self._http.base_url))
+                step = steps.send(outcome)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            match step:
+                case _steps.Send():
+                    outcome = send(self._http, step)
+                case _steps.Pause():
+                    time.sleep(step.seconds)
+                case _steps.Work():
+                    outcome = step.do()
+                case _steps.Token():
+                    outcome = None if self._token is None else self._token(step.purpose)
 
     def close(self) -> None:
         """Close the connections."""
@@ -141,109 +225,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class AsyncClient:
-    """`Client` for an event loop: the same arguments, names and errors; its methods are awaited."""
-
-    def __init__(
-        self,
-        base_url: str = DEFAULT_URL,
-        token: str | None = None,
-        *,
-        timeout: Timeout = DEFAULT_TIMEOUT,
-        max_retries: int = 2,
-        backoff: float = 0.5,
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
-        url = _checked(base_url)
-        self._http = httpx2.AsyncClient(
-            base_url=url,
-            headers=_authorization(token),
-            timeout=timeout,
-            transport=transport,
-            trust_env=not _is_here(url),
-        )
-        self._retries = (max_retries, backoff)
-
-    async def predict(
-        self,
-        video: Video,
-        model: str = "motions",
-        *,
-        top_k: int | None = None,
-        start: float | None = None,
-        end: float | None = None,
-    ) -> Result:
-        """See `Client.predict`."""
-        call = _wire.call("predictions", model, {"top_k": top_k, "start": start, "end": end})
-        return _wire.result(*await self._post(call, source_of(video)))
-
-    async def explain(
-        self,
-        video: Video,
-        model: str = "motions",
-        *,
-        top_k: int | None = None,
-        method: str | None = None,
-        target: int | str | None = None,
-        contrast: int | str | None = None,
-        start: float | None = None,
-        end: float | None = None,
-        mass: float | None = None,
-        verify: int | None = None,
-        maps: Maps = "base64",
-    ) -> Explanation:
-        """See `Client.explain`."""
-        options: dict[str, object] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
-        options |= {"start": start, "end": end, "mass": mass, "verify": verify, "maps": maps}
-        call = _wire.call("explanations", model, options)
-        source = source_of(video)
-        return replace(_wire.explanation(*await self._post(call, source)), source=source)
-
-    async def _post(self, call: _wire.Call, source: Source) -> tuple[int, httpx2.Headers, bytes]:
-        for attempt in itertools.count():
-            headers = {**call.headers, "Content-Length": str(length(source))}
-            outcome: _retry.Outcome
-            try:
-                outcome = await self._http.post(call.path, headers=headers, content=async_chunks(source))
-            except httpx2.HTTPError as reason:
-                outcome = reason
-            if (seconds := _retry.pause(outcome, attempt, *self._retries)) is None:
-                break
-            await asyncio.sleep(seconds)
-        return _retry.response(outcome, str(self._http.base_url))
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-def _checked(base_url: str) -> httpx2.URL:
-    """The address as a URL, of http where it names no scheme, as in "localhost:8080"."""
-    has_scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", base_url)
-    try:
-        url = httpx2.URL(base_url if has_scheme else f"http://{base_url}")
-    except httpx2.InvalidURL:
-        url = httpx2.URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        msg = f'a server\'s address looks like "{DEFAULT_URL}", got {base_url!r}'
-        raise ValueError(msg)
-    return url
-
-
-def _is_here(url: httpx2.URL) -> bool:
-    """Whether the server is on this machine, where no proxy of the environment can reach it."""
-    return url.host in {"127.0.0.1", "::1", "localhost"}
-
-
-def _authorization(token: str | None) -> dict[str, str]:
-    return {} if token is None else {"Authorization": f"Bearer {token.strip()}"}

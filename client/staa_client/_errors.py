@@ -3,6 +3,7 @@
     StaaError
     ├── UnreachableError         no server answers, or it cut the connection       unreachable, connection_cut
     ├── TimedOutError            the server took longer than the client's timeout  timed_out
+    ├── SourceError             the video's own address: a URL, camera or stream   source_unreachable
     ├── ReplyError               a 200 whose body is not the contract's            reply_invalid
     └── StatusError              the server said no
         ├── RequestError         400 and other 4xx: the request or an option is wrong
@@ -52,6 +53,10 @@ class UnreachableError(StaaError):
 
 class TimedOutError(StaaError):
     """The server took longer than the client's timeout."""
+
+
+class SourceError(StaaError):
+    """The video cannot be fetched from its own address, which is not the server's."""
 
 
 class ReplyError(StaaError):
@@ -106,12 +111,13 @@ _BY_STATUS: dict[int, type[StatusError]] = {
     503: UnavailableError,
     504: UnavailableError,
 }
-_TOKEN_CODES = {"invalid_key", "token_authorization"}
+TOKEN_CODES = {"invalid_key", "token_authorization"}
+"""TorchServe's names for a token that is wrong, too old or missing; it answers 400."""
 
 
 def error_of(status: int, code: str, message: str, request_id: str | None) -> StatusError:
     """The error of the tree for this status and code."""
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else RequestError)
-    if code in _TOKEN_CODES:
+    if code in TOKEN_CODES:
         kind = AuthError
     return kind(message, code=code, status=status, request_id=request_id)

@@ -1,48 +1,68 @@
 """What to do after an attempt: pure, so that both clients do the same."""
 
 import random
+from dataclasses import dataclass
 
 import httpx2
 
-from staa_client import _wire
+from staa_client import _failure
 from staa_client._errors import StaaError, TimedOutError, UnreachableError
 
 _BUSY = {429, 502, 503, 504}
 _LONGEST = 30.0
 
-Outcome = httpx2.Response | httpx2.HTTPError
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answered."""
+
+    status: int
+    headers: httpx2.Headers
+    body: bytes
 
 
-def pause(outcome: Outcome, attempt: int, max_retries: int, backoff: float) -> float | None:
-    """Seconds to wait before the next attempt; None when there is none. The first attempt is number 0.
+Outcome = Reply | httpx2.HTTPError
 
-    Another attempt follows when no connection was made, and when the server is busy and does not say why: then nothing
-    was computed. The wait doubles each time, up to 30 s, less a random half, or is what the server asks for.
-    """
-    if attempt >= max_retries:
-        return None
-    if isinstance(outcome, httpx2.HTTPError):
-        if not isinstance(outcome, httpx2.ConnectError | httpx2.ConnectTimeout):
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often, and after how long, another attempt is made."""
+
+    most: int = 2
+    """Further attempts."""
+    backoff: float = 0.5
+    """Seconds before the first of them; doubles with each, less a random half."""
+
+    def pause(self, outcome: Outcome, attempt: int) -> float | None:
+        """Seconds to wait before the next attempt; None when there is none. The first attempt is number 0.
+
+        Another attempt follows when no connection was made, and when the server is busy and does not say why: then
+        nothing was computed. The wait doubles each time, up to 30 s, less a random half, or is as the server asks.
+        """
+        if attempt >= self.most:
             return None
-        asked = ""
-    else:
-        if outcome.status_code not in _BUSY or _wire.says_why(outcome.content):
-            return None
-        asked = outcome.headers.get("retry-after", "")
-    if asked.isascii() and asked.isdigit():
-        return min(float(asked), _LONGEST)
-    return min(backoff * 2.0**attempt, _LONGEST) * random.uniform(0.5, 1)
+        if isinstance(outcome, httpx2.HTTPError):
+            if not isinstance(outcome, httpx2.ConnectError | httpx2.ConnectTimeout):
+                return None
+            asked = ""
+        else:
+            if outcome.status not in _BUSY or _failure.says_why(outcome.body):
+                return None
+            asked = outcome.headers.get("retry-after", "")
+        if asked.isascii() and asked.isdigit():
+            return min(float(asked), _LONGEST)
+        return min(self.backoff * 2.0**attempt, _LONGEST) * random.uniform(0.5, 1)
 
 
-def response(outcome: Outcome, url: str) -> tuple[int, httpx2.Headers, bytes]:
-    """Status, headers and body of the last attempt.
+def answered(outcome: Outcome, url: str) -> Reply:
+    """The reply of the last attempt.
 
     Raises:
-        StaaError: there was no response.
+        StaaError: there was none.
     """
     if isinstance(outcome, httpx2.HTTPError):
         raise _no_response(outcome, url) from outcome
-    return outcome.status_code, outcome.headers, outcome.content
+    return outcome
 
 
 def _no_response(reason: httpx2.HTTPError, url: str) -> StaaError:

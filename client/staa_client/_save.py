@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from staa_client._frames import Frame, Frames
 from staa_client._types import Explanation
-from staa_client.video import Frame, frames_at
-
-Frames = list[Frame] | None
+from staa_client.video import frames_at
 
 
-def save(explanation: Explanation, path: Path, video: Path | bytes | None) -> Path:
+def save(explanation: Explanation, path: Path, video: Path | bytes | Frames | None) -> Path:
     """See `Explanation.save`."""
     data = _form(path)(explanation, explanation.source if video is None else video)
     path.write_bytes(data)
@@ -28,14 +27,14 @@ def check(path: Path) -> None:
         raise ValueError(msg)
 
 
-def _form(path: Path) -> Callable[[Explanation, Path | bytes | None], bytes]:
+def _form(path: Path) -> Callable[[Explanation, Path | bytes | Frames | None], bytes]:
     if path.suffix.lower() not in FORMS:
         msg = f"an explanation is saved as one of {', '.join(FORMS)}, got {path.name!r}"
         raise ValueError(msg)
     return FORMS[path.suffix.lower()]
 
 
-def clip_frames(explanation: Explanation, source: Path | bytes | None) -> tuple[Frames, str]:
+def clip_frames(explanation: Explanation, source: Path | bytes | Frames | None) -> tuple[list[Frame] | None, str]:
     """The T frames of the clip, and ""; or None, and why there are none.
 
     Raises:
@@ -55,13 +54,13 @@ def clip_frames(explanation: Explanation, source: Path | bytes | None) -> tuple[
     return frames, ""
 
 
-def _html(explanation: Explanation, source: Path | bytes | None) -> bytes:
+def _html(explanation: Explanation, source: Path | bytes | Frames | None) -> bytes:
     from staa_client.report import report  # noqa: PLC0415  # pictures load Pillow, numbers need none of it
 
     return report(explanation, *clip_frames(explanation, source)).encode()
 
 
-def _png(explanation: Explanation, source: Path | bytes | None) -> bytes:
+def _png(explanation: Explanation, source: Path | bytes | Frames | None) -> bytes:
     from staa_client.render import contact_sheet  # noqa: PLC0415  # pictures load Pillow, numbers need none of it
 
     buffer = io.BytesIO()
@@ -69,11 +68,11 @@ def _png(explanation: Explanation, source: Path | bytes | None) -> bytes:
     return buffer.getvalue()
 
 
-def _json(explanation: Explanation, _: Path | bytes | None) -> bytes:
+def _json(explanation: Explanation, _: Path | bytes | Frames | None) -> bytes:
     return json.dumps(explanation.to_dict(), ensure_ascii=False, indent=1).encode()
 
 
-def _npz(explanation: Explanation, _: Path | bytes | None) -> bytes:
+def _npz(explanation: Explanation, _: Path | bytes | Frames | None) -> bytes:
     reply = np.frombuffer(json.dumps(explanation.without_maps()).encode(), np.uint8)
     buffer = io.BytesIO()
     maps = {"temporal": explanation.temporal, "spatial": explanation.spatial, "joint": explanation.joint}
@@ -82,7 +81,7 @@ def _npz(explanation: Explanation, _: Path | bytes | None) -> bytes:
     return buffer.getvalue()
 
 
-FORMS: dict[str, Callable[[Explanation, Path | bytes | None], bytes]] = {
+FORMS: dict[str, Callable[[Explanation, Path | bytes | Frames | None], bytes]] = {
     ".html": _html,
     ".png": _png,
     ".json": _json,

@@ -1,63 +1,137 @@
-"""The video that is sent: a path, bytes, or a binary file object; every attempt sends the same bytes."""
+"""The video that is sent: what a caller may give, and what of it goes on its way."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
 
-Video = str | Path | bytes | BinaryIO
-"""A path, the bytes of a file, or a binary file object."""
-Source = Path | bytes
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_client._frames import KIND, Frame, Frames
+
+Video: TypeAlias = str | Path | bytes | BinaryIO | Frames | NDArray[np.uint8] | Iterable[Frame]
+"""A path, a URL that this client fetches, the bytes of a file, a binary file object, or frames in memory: `Frames`, an
+array (T, H, W, 3) or an iterable of (H, W, 3), uint8 RGB, which are taken to be 25 a second."""
+Sample = Literal["server", "client", "auto"]
+SAMPLES: tuple[Sample, ...] = ("server", "client", "auto")
+LARGE = 4_000_000
+"""Bytes of a file from which `sample="auto"` samples here."""
 _CHUNK = 1 << 18
 
 
-def source_of(video: Video) -> Source:
-    """The video as an absolute path, streamed from disk at each attempt, or as bytes.
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A video that is still to be fetched."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the URL's path."""
+        return unquote(urlsplit(self.url).path.rpartition("/")[2]) or "video"
+
+
+Source = Path | bytes | Frames
+"""A video at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The body of a request; every attempt sends the same bytes."""
+
+    data: Path | bytes
+    kind: str = "application/octet-stream"
+    """Its content type."""
+
+    def __len__(self) -> int:
+        return self.data.stat().st_size if isinstance(self.data, Path) else len(self.data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes to send, from the first one, at each call."""
+        if isinstance(self.data, bytes):
+            for begin in range(0, len(self.data), _CHUNK):
+                yield self.data[begin : begin + _CHUNK]
+            return
+        with self.data.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    async def async_chunks(self) -> AsyncIterator[bytes]:
+        """The same for an event loop; reading a chunk of a local file takes less time than handing it to a thread."""
+        for chunk in self.chunks():
+            yield chunk
+
+
+def source_of(video: Video) -> Source | Link:
+    """The video as an absolute path, streamed from disk at each attempt, as bytes, as frames, or as a link to it.
 
     A file object is read from where it stands to its end, once, so that pipes work and retries send it whole.
 
     Raises:
         TypeError: none of these kinds.
-        ValueError: the file is empty.
+        ValueError: there is nothing in it.
         OSError: no such file.
     """
-    if isinstance(video, str | Path):
-        path = Path(video).absolute()
-        if not path.is_file():  # a pipe has no size before it is read; a folder, or nothing, raises OSError here
-            return _filled(path.read_bytes(), str(path))
-        return _filled(path, str(path))
-    if isinstance(video, bytes | bytearray | memoryview):
-        return _filled(bytes(video), "the bytes given")
-    data = video.read() if hasattr(video, "read") else None
+    found: Source | Link
+    match video:
+        case str() if video.lower().startswith(("http://", "https://")):
+            found = Link(video)
+        case str() | Path():
+            path = Path(video).absolute()
+            # A pipe has no size before it is read; a folder, or nothing, raises OSError here.
+            found = _filled(path if path.is_file() else path.read_bytes(), str(path))
+        case bytes() | bytearray() | memoryview():
+            found = _filled(bytes(video), "the bytes given")
+        case Frames():
+            found = video
+        case _ if hasattr(video, "read"):
+            found = _filled(_read(video), f"{getattr(video, 'name', 'the file object')} from where it stands")
+        case Iterable():
+            found = Frames.of(video)
+        case _:
+            raise _unknown(video)
+    return found
+
+
+def _read(file: Any) -> bytes:  # whatever has a method `read`
+    data = file.read()
     if not isinstance(data, bytes):
-        msg = f"a video is a path, bytes or a file opened in binary mode, got {type(video).__name__}"
-        raise TypeError(msg)
-    return _filled(data, f"{getattr(video, 'name', 'the file object')} from where it stands")
+        raise _unknown(file)
+    return data
 
 
-def _filled(source: Source, name: str) -> Source:
+def _unknown(video: object) -> TypeError:
+    kinds = "a path, a URL, bytes, a file opened in binary mode or frames"
+    return TypeError(f"a video is {kinds}, got {type(video).__name__}")
+
+
+def name_of(source: Source | Link) -> str:
+    """What to call the video."""
+    return source.name if isinstance(source, Path | Link) else "video"
+
+
+def sampled_here(source: Source, sample: Sample) -> bool:
+    """Whether the frames are sampled on this side; those in memory always are, as they must be encoded anyway.
+
+    Raises:
+        ValueError: there is no such way of sampling.
+    """
+    if sample not in SAMPLES:
+        msg = f"sample is {sample!r}: expected one of {', '.join(SAMPLES)}"
+        raise ValueError(msg)
+    return isinstance(source, Frames) or sample == "client" or (sample == "auto" and len(Upload(source)) > LARGE)
+
+
+def upload_of(source: Source) -> Upload:
+    """The source as a body."""
+    return Upload(source.archive(), KIND) if isinstance(source, Frames) else Upload(source)
+
+
+def _filled(source: Path | bytes, name: str) -> Path | bytes:
     """The same source, which must have a byte to send."""
-    if length(source) == 0:
+    if len(Upload(source)) == 0:
         msg = f"the file is empty: no byte in {name}; send a video"
         raise ValueError(msg)
     return source
-
-
-def length(source: Source) -> int:
-    """Bytes to send."""
-    return source.stat().st_size if isinstance(source, Path) else len(source)
-
-
-def chunks(source: Source) -> Iterator[bytes]:
-    """The bytes to send, from the first one, at each call."""
-    if isinstance(source, bytes):
-        yield source
-        return
-    with source.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-
-
-async def async_chunks(source: Source) -> AsyncIterator[bytes]:
-    """The same for an event loop; reading a chunk of a local file takes less time than handing it to a thread."""
-    for chunk in chunks(source):
-        yield chunk

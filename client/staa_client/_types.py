@@ -1,89 +1,24 @@
-"""What the client gives back: frozen, with numpy arrays; every field says its shape and unit, checked here."""
+"""An explanation: frozen, with numpy arrays; every field says its shape and unit, checked here."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from staa_client._faithfulness import Faithfulness
-from staa_client._geometry import Box, Floats, place, region_box, strongest_cells
+from staa_client._frames import Frames
+from staa_client._geometry import Box, Floats, in_time, place, region_box, strongest_cells
 from staa_client._labels import ClassName, Prediction
+from staa_client._maps import packed
+from staa_client._result import ClipInfo, Model, Result
 
 FLAT = 3.0
 """Multiples of the even share that the colour scale reaches at least."""
 PEAK = 1.2
 """Multiples of the even share that a step must exceed to be a peak."""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """The model that answered."""
-
-    name: str
-    version: str
-    family: str
-    """The architecture, such as "timesformer"."""
-    classes: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClipInfo:
-    """The source video, and the T frames of it that the model saw."""
-
-    width: int
-    """Pixels, in display orientation."""
-    height: int
-    """Pixels, in display orientation."""
-    fps: float
-    """Mean frame rate of the source, frames per second."""
-    duration: float
-    """Length of the source, seconds."""
-    frames: NDArray[np.int64]
-    """(T,) number of each frame in the source; the first frame is 0."""
-    times: NDArray[np.float64]
-    """(T,) source time of each frame, seconds."""
-    box: Box
-    """x0, y0, x1, y1 in pixels: the part of the frame that the model saw. A map covers exactly it."""
-
-    def __post_init__(self) -> None:
-        if self.frames.ndim != 1 or self.frames.shape != self.times.shape or len(self.frames) == 0:
-            msg = f"one number and one time a frame, got {self.frames.shape = } and {self.times.shape = }"
-            raise ValueError(msg)
-        x0, y0, x1, y1 = self.box
-        if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
-            msg = f"the box lies in the frame, got {self.box = } for {self.width}x{self.height}"
-            raise ValueError(msg)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The clip as plain JSON data, in the form of the HTTP contract."""
-        return {
-            "width": self.width,
-            "height": self.height,
-            "fps": self.fps,
-            "duration": self.duration,
-            "frames": self.frames.tolist(),
-            "times": self.times.tolist(),
-            "box": list(self.box),
-        }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """The labels of one video."""
-
-    model: Model
-    predictions: tuple[Prediction, ...]
-    """Strongest first."""
-    clip: ClipInfo
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result as plain JSON data, in the form of the HTTP contract."""
-        model = {name: getattr(self.model, name) for name in ("name", "version", "family", "classes")}
-        labels = [{"class_id": p.class_id, "label": p.label, "score": p.score} for p in self.predictions]
-        return {"model": model, "predictions": labels, "clip": self.clip.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +72,10 @@ class Explanation:
     """Whether the label rests on the map, where that was asked for (`verify`)."""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Fields of the reply's `explanation` that this client does not know."""
-    source: Path | bytes | None = field(default=None, repr=False)
+    source: Path | bytes | Frames | None = field(default=None, repr=False)
     """The video, for pictures with frames."""
+    name: str = "video"
+    """The file's name, or "video" where there is none."""
 
     def __post_init__(self) -> None:
         if self.joint.ndim != 3 or 0 in self.joint.shape:
@@ -160,11 +97,6 @@ class Explanation:
     def box(self) -> Box:
         """x0, y0, x1, y1 in pixels of the source: the part of the frame that the model saw."""
         return self.clip.box
-
-    @property
-    def name(self) -> str:
-        """The file's name, or "video" where there is none."""
-        return self.source.name if isinstance(self.source, Path) else "video"
 
     def top(self, n: int = 3) -> tuple[Moment, ...]:
         """The n steps with the largest share of the attention, strongest first, each with its strongest region."""
@@ -188,13 +120,45 @@ class Explanation:
         total = kept.sum()
         return kept / total if total > 0 else kept
 
-    def heatmap(self, step: int, *, focused: bool = False) -> Floats:
-        """The map of one step in pixels of the source: (height, width), 0 to 1, zero where the model saw nothing.
+    def heatmap(
+        self,
+        step: int | None = None,
+        *,
+        second: float | None = None,
+        frame: int | None = None,
+        focused: bool = False,
+    ) -> Floats:
+        """The map in pixels of the source: (height, width), 0 to 1, zero where the model saw nothing.
 
-        Smoothly interpolated between the centres of the cells. 1 is the top of the scale of the whole CLIP, so that
-        steps can be compared (see `scaled`); 0 is no attention.
+        Smoothly interpolated between the centres of the cells, and for a second or a frame between the middles of the
+        steps. 1 is the top of the scale of the whole CLIP, so that moments can be compared (see `scaled`); 0 is no
+        attention.
+
+        Args:
+            step: One of the t steps, or
+            second: a time of the source, or
+            frame: the number of a frame of the source, whose time is taken from its mean frame rate.
+            focused: Of the focused map.
+
+        Raises:
+            ValueError: not exactly one of the three is given, or it lies outside of the source.
         """
-        return place(self.scaled(focused=focused)[step], self.box, self.clip.height, self.clip.width)
+        scaled = self.scaled(focused=focused)
+        if [step, second, frame].count(None) != 2:
+            msg = f"give a step, a second or a frame, got {step = }, {second = }, {frame = }"
+            raise ValueError(msg)
+        if step is not None:
+            if not -len(scaled) <= step < len(scaled):
+                msg = f"step is {step}: expected one of 0 to {len(scaled) - 1}"
+                raise ValueError(msg)
+            grid = scaled[step]
+        else:
+            at = float(second) if second is not None else (frame or 0) / self.clip.fps
+            if not 0 <= at <= self.clip.duration:
+                msg = f"{at:g} s is not in the source, which lasts {self.clip.duration:g} s"
+                raise ValueError(msg)
+            grid = in_time(scaled, self.seconds, at)
+        return place(grid, self.box, self.clip.height, self.clip.width)
 
     def scaled(self, *, focused: bool = False) -> Floats:
         """`joint` (or the focused map) over the top of the scale: (t, h, w), 0 to 1. A map without any weight stays 0.
@@ -217,11 +181,15 @@ class Explanation:
         strongest = int(np.argmax(self.temporal))
         return strongest if float(self.temporal[strongest]) * len(self.temporal) > PEAK else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The explanation as plain JSON data, in the form of the HTTP contract with `maps="json"`."""
+    def to_dict(self, maps: Literal["json", "base64"] = "json") -> dict[str, Any]:
+        """The explanation as plain JSON data, in the form of the HTTP contract with these `maps`.
+
+        With "base64" the numbers are halves where that loses nothing, as in most replies, else singles.
+        """
         names = ("temporal", "spatial", "joint", *(() if self.signed is None else ("signed",)))
-        maps = {name: getattr(self, name).tolist() for name in names}
-        return self.without_maps() | {"explanation": self.without_maps()["explanation"] | maps}
+        arrays = {name: getattr(self, name) for name in names}
+        made = {name: array.tolist() if maps == "json" else packed(array) for name, array in arrays.items()}
+        return self.without_maps() | {"explanation": self.without_maps()["explanation"] | made}
 
     def without_maps(self) -> dict[str, Any]:
         """`to_dict()` less `temporal`, `spatial`, `joint` and `signed`."""
@@ -239,6 +207,24 @@ class Explanation:
                 "threshold": self.threshold,
             }
         }
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write the explanation as a Parquet file of one row, of the form that `Client.batch` writes.
+
+        Raises:
+            ImportError: the package `pyarrow` is missing: the extra `parquet`.
+        """
+        from staa_client import _parquet  # noqa: PLC0415  # an optional extra
+
+        source = str(self.source) if isinstance(self.source, Path) else self.name
+        _parquet.write(Path(path), [{"source": source, "request": "", "reply": self.to_dict("base64")}])
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the contact sheet, with labels in words for those who do not see it."""
+        from staa_client._notebook import html_of  # noqa: PLC0415  # pictures load Pillow, labels need none of it
+
+        return html_of(self)
 
     def save(self, path: str | Path, video: str | Path | bytes | None = None) -> Path:
         """Write the explanation as `.html` (report), `.png` (contact sheet), `.json` or `.npz`, by the name's ending.

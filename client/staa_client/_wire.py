@@ -3,7 +3,6 @@
 A request is a path and headers; its body is the video as it is. A reply is a status, headers and a body.
 """
 
-import base64
 import io
 import json
 import re
@@ -15,28 +14,27 @@ from urllib.parse import quote
 
 import numpy as np
 
-from staa_client._errors import ReplyError, StatusError, error_of
+from staa_client import _failure
+from staa_client._card import Card, MethodCard
+from staa_client._errors import ReplyError
 from staa_client._faithfulness import Areas, Faithfulness
-from staa_client._geometry import Floats
 from staa_client._labels import ClassName, Prediction
-from staa_client._types import ClipInfo, Explanation, Model, Result
+from staa_client._maps import unpacked
+from staa_client._result import ClipInfo, Model, Result
+from staa_client._types import Explanation
 
 T = TypeVar("T")
 _MAPS = ("temporal", "spatial", "joint")
 _SIGNED = "signed"
-_DTYPES = {"<f2", "<f4", "<f8"}
-_TOO_MANY_BYTES = (
-    "the video has more bytes than the server's max_request_size (96 MiB as shipped, see its config.properties); "
-    "send a shorter or smaller clip, or cut start to end out into a re-encoded file, as the options start and end "
-    "alone still send all of it"
-)
+DESCRIBE = b'{"describe": true}'
+"""The JSON body that asks for a model's card."""
 _ABOUT = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", "faithfulness"}
 _KNOWN = {*_ABOUT, *_MAPS, _SIGNED}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request without its body."""
+    """A request without its body, and without the body's type."""
 
     path: str
     """Below the server's URL, without a leading slash."""
@@ -55,7 +53,7 @@ def call(kind: str, model: str, options: Mapping[str, object]) -> Call:
     if len(parts) > 2 or not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part) for part in parts):
         msg = f'a model is "name" or "name/version" of letters, digits, ".", "_" and "-", got {model!r}'
         raise ValueError(msg)
-    headers = {"Content-Type": "application/octet-stream"}
+    headers: dict[str, str] = {}
     for name, value in options.items():
         if value is not None:
             headers["X-Staa-" + name.replace("_", "-").title()] = _header(name, value)
@@ -90,9 +88,43 @@ def explanation(status: int, headers: Mapping[str, str], body: bytes) -> Explana
     return _parsed(status, headers, body, _explanation)
 
 
+def of_document(document: dict[str, Any]) -> Result | Explanation:
+    """A reply that was kept as JSON data: labels, or labels with maps.
+
+    Raises:
+        ReplyError: it is none.
+    """
+    parse: Callable[[int, Mapping[str, str], bytes], Result | Explanation]
+    parse = explanation if "explanation" in document else result
+    return parse(200, {}, json.dumps(document).encode())
+
+
+def card(status: int, headers: Mapping[str, str], body: bytes) -> Card:
+    """What a model says of itself.
+
+    Raises:
+        StatusError: the server said no.
+        ReplyError: the body is not the contract's.
+    """
+    return _parsed(status, headers, body, _card)
+
+
+def management(body: bytes) -> Any:
+    """What TorchServe's management API says, as JSON data.
+
+    Raises:
+        ReplyError: it is no JSON.
+    """
+    try:
+        return json.loads(body)
+    except ValueError as reason:
+        msg = "the management API's reply is no JSON; is it the management address?"
+        raise ReplyError(msg, code="reply_invalid", status=200) from reason
+
+
 def _parsed(status: int, headers: Mapping[str, str], body: bytes, parse: Callable[[dict[str, Any]], T]) -> T:
     if status != 200:
-        raise error(status, headers, body)
+        raise _failure.error(status, headers, body)
     try:
         return parse(_document(body))
     except (
@@ -107,65 +139,7 @@ def _parsed(status: int, headers: Mapping[str, str], body: bytes, parse: Callabl
     ) as reason:
         what = f"no field {reason}" if isinstance(reason, KeyError) else str(reason)
         msg = f"the server's reply is not the contract's ({what}); is it a STAA server of this client's version?"
-        raise ReplyError(msg, code="reply_invalid", status=status, request_id=_request_id(headers)) from reason
-
-
-def error(status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
-    """The error in a reply that is not 200: the contract's form, TorchServe's own, or any other body, empty too."""
-    document = _object(body)
-    own = document.get("error")
-    if isinstance(own, dict):
-        code, message = str(own.get("code", f"http_{status}")), str(own.get("message", ""))
-    elif "message" in document and "type" in document:
-        kind = str(document["type"]).removesuffix("Exception")
-        code, message = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower(), str(document["message"])
-        if code == "model_not_found":
-            message += f"; is it served? ./serve.sh {_model_in(message)}"
-    elif status == 413 and not body.strip():
-        code, message = "too_many_bytes", _TOO_MANY_BYTES  # TorchServe's own; the contract's code for the same
-    else:
-        code, message = f"http_{status}", _unexplained(status, headers, body)
-    return error_of(status, code, " ".join(message.split()), _request_id(headers))
-
-
-def says_why(body: bytes) -> bool:
-    """Whether the body of a failed request gives a reason that asking again will not change.
-
-    That is the contract's own form, and TorchServe's report that the model failed on this very request; its report
-    that no worker is free is no such reason.
-    """
-    document = _object(body)
-    return "error" in document or document.get("type") == "InternalServerException"
-
-
-def _model_in(message: str) -> str:
-    """The model's name at the end of TorchServe's "Model not found: NAME"; "NAME" where none stands there."""
-    found = re.search(r": ([A-Za-z0-9][A-Za-z0-9._-]*)$", message.strip())
-    return found[1] if found else "NAME"
-
-
-def _unexplained(status: int, headers: Mapping[str, str], body: bytes) -> str:
-    if status == 413:
-        return (
-            "the video is larger than the server or its proxy takes; send a shorter or smaller one, or raise that limit"
-        )
-    if 300 <= status < 400:
-        return f"the server redirects to {headers.get('location', 'nowhere')}; give that address as base_url"
-    text = body[:200].decode("utf-8", "replace").strip()
-    return f"the server gave no reason, only: {text}" if text else "the server gave no reason; see its log"
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    """The JSON object in the body; an empty one where there is none."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _request_id(headers: Mapping[str, str]) -> str | None:
-    return next((value for name, value in headers.items() if name.lower() == "x-request-id"), None)
+        raise ReplyError(msg, code="reply_invalid", status=status, request_id=_failure.request_id(headers)) from reason
 
 
 def _document(body: bytes) -> dict[str, Any]:
@@ -183,10 +157,10 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 def _result(document: dict[str, Any]) -> Result:
-    model, clip = document["model"], document["clip"]
+    clip = document["clip"]
     x0, y0, x1, y1 = (int(edge) for edge in clip["box"])
     return Result(
-        Model(str(model["name"]), str(model["version"]), str(model["family"]), int(model["classes"])),
+        _model(document["model"]),
         tuple(Prediction(int(p["class_id"]), str(p["label"]), float(p["score"])) for p in document["predictions"]),
         ClipInfo(
             int(clip["width"]),
@@ -200,9 +174,30 @@ def _result(document: dict[str, Any]) -> Result:
     )
 
 
+def _card(document: dict[str, Any]) -> Card:
+    wants = document["input"]
+    size = wants["resize"]
+    t, h, w = (int(edge) for edge in wants["steps"])
+    return Card(
+        _model(document["model"]),
+        tuple(str(label) for label in document["labels"]),
+        int(wants["frames"]),
+        (int(wants["height"]), int(wants["width"])),
+        (int(size[0]), int(size[1])) if isinstance(size, list) else None if size is None else int(size),
+        (t, h, w),
+        {str(name): MethodCard(str(one["version"]), bool(one["classes"])) for name, one in document["methods"].items()},
+        int(document["verify"]),
+        {str(name): float(value) for name, value in document["limits"].items()},
+    )
+
+
+def _model(fields: dict[str, Any]) -> Model:
+    return Model(str(fields["name"]), str(fields["version"]), str(fields["family"]), int(fields["classes"]))
+
+
 def _explanation(document: dict[str, Any]) -> Explanation:
     labels, fields = _result(document), document["explanation"]
-    temporal, spatial, joint = (_map(fields[name]) for name in _MAPS)
+    temporal, spatial, joint = (unpacked(fields[name]) for name in _MAPS)
     if list(joint.shape) != list(fields["shape"]):
         msg = f"joint is {joint.shape}, but shape says {fields['shape']}"
         raise ValueError(msg)
@@ -219,7 +214,7 @@ def _explanation(document: dict[str, Any]) -> Explanation:
         joint=joint,
         target=_class(fields["target"]),
         contrast=_class(fields.get("contrast")),
-        signed=_map(fields[_SIGNED]) if _SIGNED in fields else None,
+        signed=unpacked(fields[_SIGNED]) if _SIGNED in fields else None,
         faithfulness=_faithfulness(fields["faithfulness"]) if "faithfulness" in fields else None,
         extra={name: value for name, value in fields.items() if name not in _KNOWN},
     )
@@ -249,17 +244,6 @@ def _faithfulness(fields: dict[str, Any]) -> Faithfulness:
         int(cost["clips"]),
         float(cost["seconds"]),
     )
-
-
-def _map(value: Any) -> Floats:  # whatever JSON or npz holds
-    """A map in any of the three encodings, as float32."""
-    if isinstance(value, dict):
-        if value["dtype"] not in _DTYPES:
-            msg = f"expected one of the dtypes {sorted(_DTYPES)}, got {value['dtype']!r}"
-            raise ValueError(msg)
-        flat = np.frombuffer(base64.b64decode(value["data"], validate=True), value["dtype"])
-        return flat.reshape(value["shape"]).astype(np.float32)
-    return np.asarray(value, np.float32)
 
 
 def _rounded(threshold: float, joint: Any) -> float:  # whatever JSON or npz holds

@@ -1,115 +1,210 @@
 """The command `staa`: labels, where and when, on the terminal and into files.
 
-Exit codes: 0 done, 1 the server said no, 2 wrong usage, 3 no server answered.
+Exit codes: 0 done, 1 the server said no to something, 2 wrong usage, 3 no server answered, 130 interrupted. What an
+option is not told comes from the environment, then from ~/.config/staa/config.toml, then from the defaults.
 """
 
-import argparse
-import json
-import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
-from staa_client._client import DEFAULT_URL, Client
+import typer
+
+from staa_client import _arguments as arg
+from staa_client import _commands as commands
+from staa_client._address import DEFAULT_URL
+from staa_client._client import DEFAULT_TIMEOUT, Client
 from staa_client._errors import StaaError, TimedOutError, UnreachableError
-from staa_client._save import check
-from staa_client._types import Explanation, Result
+from staa_client._options import Options
+from staa_client._settings import settings
+from staa_client._terminal import harmless
+from staa_client._timeout import Timeout
 
-Answer = Result | Explanation
+app = typer.Typer(
+    help="Labels of a video, and where and when the model looked.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+DESCRIPTION = __doc__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or with those of the process; gives the exit code."""
-    options = _parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    verbose = any(one in {"-v", "--verbose"} for one in arguments)
     try:
-        for path in options.output:
-            check(path)
-        answer = _ask(options)
-        _say(json.dumps(answer.to_dict()) if options.json else _table(answer))
-        if isinstance(answer, Explanation):
-            for path in options.output:
-                answer.save(path)
-                sys.stderr.write(f"wrote {path}\n")
+        code = app(arguments, prog_name="staa", standalone_mode=False)
     except (UnreachableError, TimedOutError) as error:
-        return _failed(error, 3)
+        return _failed(error, 3, verbose)
     except StaaError as error:
-        return _failed(error, 1)
-    except (OSError, ValueError) as error:
-        return _failed(error, 2)
-    return 0
+        return _failed(error, 1, verbose)
+    except (typer.TyperException, OSError, ValueError, TypeError, ImportError) as error:
+        return _failed(error, 2, verbose)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("staa: interrupted\n")
+        return 130
+    return code if isinstance(code, int) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("video", help='a video file, or "-" for standard input')
-    common.add_argument("--model", default="motions", help='its name, or "name/version" (default: %(default)s)')
-    common.add_argument(
-        "--server", default=os.environ.get("STAA_SERVER", DEFAULT_URL), help="default: STAA_SERVER, or %(default)s"
-    )
-    common.add_argument("--token", default=os.environ.get("STAA_TOKEN"), help="default: STAA_TOKEN, or none")
-    common.add_argument("--top-k", type=int, metavar="N", help="how many labels")
-    common.add_argument("--start", type=float, metavar="SECONDS", help="where the clip starts in the video")
-    common.add_argument("--end", type=float, metavar="SECONDS", help="where it ends")
-    common.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    common.set_defaults(output=[])
-
-    parser = argparse.ArgumentParser("staa", description="Labels of a video, and where and when the model looked.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("predict", parents=[common], help="print the labels")
-    explain = commands.add_parser("explain", parents=[common], help="print the labels, when and where; draw the map")
-    explain.add_argument("--method", help="how the map is made; the server says which it has")
-    explain.add_argument("--target", metavar="CLASS", help="number or label of the class that a class map is for")
-    explain.add_argument("--contrast", metavar="CLASS", help="class to tell it from: why the target and not this one")
-    explain.add_argument("--mass", type=float, help="share of the attention that the focus keeps, 0 to 1")
-    explain.add_argument("--verify", type=int, metavar="N", help="check the map with N points, 2 to 16, on its curves")
-    explain.add_argument(
-        "-o", "--output", type=Path, action="append", default=[], metavar="FILE", help="a .html, .png, .json or .npz"
-    )
-    return parser
-
-
-def _ask(options: argparse.Namespace) -> Answer:
-    video = sys.stdin.buffer if options.video == "-" else options.video
-    segment = {"top_k": options.top_k, "start": options.start, "end": options.end}
-    with Client(options.server, options.token or None) as client:
-        if options.command == "predict":
-            return client.predict(video, options.model, **segment)
-        focus = {name: getattr(options, name) for name in ("method", "target", "contrast", "mass", "verify")}
-        return client.explain(video, options.model, **segment, **focus)
-
-
-def _table(answer: Answer) -> str:
-    """The labels; for an explanation also the strongest seconds and the strongest region."""
-    wide = max((len(guess.label) for guess in answer.predictions), default=0)
-    lines = [f"{guess.label:<{wide}}  {guess.score:6.1%}" for guess in answer.predictions]
-    if isinstance(answer, Explanation):
-        against = "" if answer.contrast is None else f", against {answer.contrast}"
-        lines.append("" if answer.target is None else f"\nwhat speaks for {answer.target}{against}:")
-        for row, moment in enumerate(answer.top(3)):
-            lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {moment.share:6.1%}")
-        x0, y0, x1, y1 = answer.region()
-        clip = answer.clip
-        lines.append(f"where  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
-        if (checked := answer.faithfulness) is not None:
-            lines.append(
-                f"check  {checked.message} ({checked.verdict}; {checked.clips} clips, {checked.seconds:.2f} s)"
-            )
-    return "\n".join(lines)
-
-
-def _say(text: str) -> None:
-    """Print what came from outside: a label must not steer the terminal."""
-    sys.stdout.write(_harmless(text) + "\n")
-
-
-def _failed(error: Exception, code: int) -> int:
-    sys.stderr.write("staa: " + _harmless(" ".join(str(error).split())) + "\n")
+def _failed(error: Exception, code: int, verbose: bool) -> int:
+    """Say it on one line, with what to do."""
+    if verbose:
+        sys.stderr.write(harmless("".join(traceback.format_exception(error))))
+    text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+    sys.stderr.write("staa: " + harmless(" ".join(text.split())) + "\n")
     return code
 
 
-def _harmless(text: str) -> str:
-    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+@app.callback()
+def configured(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="A file with defaults; also STAA_CONFIG.")] = None,
+) -> None:
+    """Labels of a video, and where and when the model looked."""
+    values = settings(config)
+    named = ("predict", "explain", "batch", "watch", "models", "ready")
+    context.default_map = {name: {**values, "name": values.get("model")} for name in named}
+
+
+def _client(server: str, token: str | None, file: Path | None, timeout: float | None, management: str | None) -> Client:
+    waits = DEFAULT_TIMEOUT if timeout is None else Timeout(min(timeout, 5.0), timeout, timeout)
+    return Client(server, token or file, timeout=waits, management_url=management)
+
+
+@app.command()
+def predict(
+    videos: arg.Videos,
+    *,
+    model: arg.Model = "motions",
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    timeout: arg.Timeout = None,
+    top_k: arg.TopK = None,
+    start: arg.Start = None,
+    end: arg.End = None,
+    sample: arg.Sampled = "server",
+    concurrency: arg.Concurrency = 4,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Print the labels."""
+    options = _options(top_k=top_k, start=start, end=end, sample=sample)
+    with _client(server, token, token_file, timeout, None) as client:
+        return commands.answer(client, videos, model, options, explain=False, json=json, concurrency=concurrency)
+
+
+@app.command()
+def explain(
+    videos: arg.Videos,
+    *,
+    model: arg.Model = "motions",
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    timeout: arg.Timeout = None,
+    top_k: arg.TopK = None,
+    start: arg.Start = None,
+    end: arg.End = None,
+    method: arg.Method = None,
+    target: arg.Target = None,
+    contrast: arg.Contrast = None,
+    mass: arg.Mass = None,
+    verify: arg.Verify = None,
+    sample: arg.Sampled = "server",
+    concurrency: arg.Concurrency = 4,
+    output: arg.Output = None,
+    alpha: Annotated[float | None, typer.Option(min=0, max=1, help="How much the heat covers the frame.")] = None,
+    colormap: Annotated[str | None, typer.Option(help="Colours of the heat.")] = None,
+    focus: Annotated[bool | None, typer.Option("--focus", help="Draw the focused map.")] = None,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Print the labels, when and where; draw the map, on the terminal or into files."""
+    options = _options(top_k=top_k, start=start, end=end, sample=sample, method=method, target=target)
+    options |= _options(contrast=contrast, mass=mass, verify=verify)
+    drawn = {"alpha": alpha, "focus": focus, "colormap": colormap}
+    given = {name: value for name, value in drawn.items() if value is not None}
+    made = commands.Pictures(tuple(output or ()), given)
+    with _client(server, token, token_file, timeout, None) as client:
+        return commands.answer(
+            client, videos, model, options, explain=True, json=json, concurrency=concurrency, pictures=made
+        )
+
+
+@app.command()
+def batch(
+    videos: arg.Videos,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .jsonl or .parquet that takes the answers.")],
+    labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps.")] = False,
+    model: arg.Model = "motions",
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    timeout: arg.Timeout = None,
+    top_k: arg.TopK = None,
+    method: arg.Method = None,
+    target: arg.Target = None,
+    contrast: arg.Contrast = None,
+    mass: arg.Mass = None,
+    verify: arg.Verify = None,
+    sample: arg.Sampled = "server",
+    concurrency: arg.Concurrency = 4,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Ask for many videos into one file; called again, it goes on where it was interrupted."""
+    options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
+    options |= _options(mass=mass, verify=verify)
+    with _client(server, token, token_file, timeout, None) as client:
+        return commands.collect(client, videos, model, options, output, explain=not labels, concurrency=concurrency)
+
+
+@app.command()
+def models(
+    *,
+    server: arg.Server = DEFAULT_URL,
+    management: arg.Management = None,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    timeout: arg.Timeout = None,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """List what is served, with its workers."""
+    with _client(server, token, token_file, timeout, management) as client:
+        return commands.served(client, json=json)
+
+
+@app.command()
+def ready(
+    name: arg.NamedModel = "motions",
+    *,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for it.")] = 0,
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Whether a model answers: exit code 0, or 3."""
+    with _client(server, token, token_file, None, None) as client:
+        return commands.is_ready(client, name, wait)
+
+
+def _options(**given: Any) -> Options:
+    """Those that were given; a class may be named by its number."""
+    found: Options = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
+    return found
+
+
+def entry() -> None:
+    """What the installed command calls."""
+    sys.exit(main())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

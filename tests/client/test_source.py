@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from staa_client._source import chunks, length, source_of
+from staa_client._source import Upload, source_of
 
 
 def test_an_empty_file_is_no_video(tmp_path: Path) -> None:
@@ -27,7 +27,9 @@ def test_a_named_pipe_is_no_empty_file(tmp_path: Path) -> None:
     writer.start()
     source = source_of(path)
     writer.join(5)
-    assert (length(source), b"".join(chunks(source)), b"".join(chunks(source))) == (3, b"abc", b"abc")
+    assert isinstance(source, bytes)
+    upload = Upload(source)
+    assert (len(upload), b"".join(upload.chunks()), b"".join(upload.chunks())) == (3, b"abc", b"abc")
 
 
 def test_a_folder_cannot_be_sent(tmp_path: Path) -> None:

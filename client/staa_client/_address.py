@@ -1,0 +1,46 @@
+"""Addresses of servers."""
+
+import re
+
+import httpx2
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def checked(base_url: str) -> httpx2.URL:
+    """The address as a URL, of http where it names no scheme, as in "localhost:8080"; its path ends in a slash.
+
+    Raises:
+        ValueError: it is none.
+    """
+    has_scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", base_url)
+    try:
+        url = httpx2.URL(base_url if has_scheme else f"http://{base_url}")
+    except httpx2.InvalidURL:
+        url = httpx2.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        msg = f'a server\'s address looks like "{DEFAULT_URL}", got {base_url!r}'
+        raise ValueError(msg)
+    return url.copy_with(path=url.path.rstrip("/") + "/")
+
+
+def is_here(url: httpx2.URL) -> bool:
+    """Whether the server is on this machine, where no proxy of the environment can reach it."""
+    return url.host in {"127.0.0.1", "::1", "localhost"}
+
+
+def management(url: httpx2.URL, given: str | None) -> str:
+    """Where the management API is: as given, or on this machine one port above, as config.properties has it.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    if given is not None:
+        return str(checked(given))
+    if not is_here(url):
+        msg = (
+            "the models of a server are listed by its management API, which is not for the network: give management_url"
+            " where you may reach it, or ask ready(model) for one model"
+        )
+        raise ValueError(msg)
+    return str(url.copy_with(port=(url.port or (443 if url.scheme == "https" else 80)) + 1, path="/"))
