@@ -46,8 +46,8 @@ def models(context: Context, management_url: str, deadline: Deadline) -> Steps[t
     while True:
         query = urlencode({"limit": 100} | ({"next_page_token": token} if token else {}))
         page = yield from _managed(context, f"models?{query}", management_url, deadline)
-        names += [str(one["modelName"]) for one in page["models"]]
-        token = str(page.get("nextPageToken") or "")
+        named, token = _page(page)
+        names += named
         if not token:
             break
     found: list[Served] = []
@@ -97,6 +97,19 @@ def _managed(context: Context, path: str, url: str, deadline: Deadline) -> Steps
     return _wire.management(reply.body)
 
 
+def _page(page: Any) -> tuple[list[str], str]:  # whatever JSON holds
+    """Names on a page of the list of models, and the token of the next one."""
+    try:
+        return [str(one["modelName"]) for one in page["models"]], str(page.get("nextPageToken") or "")
+    except (KeyError, TypeError, AttributeError) as reason:
+        raise _not_torchserve(reason) from reason
+
+
+def _not_torchserve(reason: Exception) -> ReplyError:
+    msg = f"the management API's reply is not TorchServe's ({reason!r}); is it the management address?"
+    return ReplyError(msg, code="reply_invalid", status=200)
+
+
 def _served(one: Mapping[str, Any]) -> Served:
     try:
         return Served(
@@ -108,5 +121,4 @@ def _served(one: Mapping[str, Any]) -> Served:
             int((one.get("jobQueueStatus") or {}).get("pendingRequests", 0)),
         )
     except (KeyError, TypeError, ValueError) as reason:
-        msg = f"the management API's reply is not TorchServe's ({reason!r}); is it the management address?"
-        raise ReplyError(msg, code="reply_invalid", status=200) from reason
+        raise _not_torchserve(reason) from reason

@@ -100,6 +100,18 @@ def document(
     }
 
 
+def card() -> dict[str, Any]:
+    """What the server says of its model."""
+    return {
+        "model": {"name": "motions", "version": "1.0", "family": "timesformer", "classes": 8},
+        "labels": ["moves down", "moves right", "grows", "moves up", "spins", "shrinks", "stays", "blinks"],
+        "input": {"frames": 16, "height": 96, "width": 96, "resize": 96, "steps": [STEPS, CELLS, CELLS]},
+        "methods": {"staa": {"version": "1", "classes": False}, "staa_class": {"version": "2", "classes": True}},
+        "verify": 16,
+        "limits": {"bytes": 67108864, "pixels": 9437184, "duration": 600.0, "frames": 20000, "seconds": 30.0},
+    }
+
+
 def checked(reply: dict[str, Any]) -> dict[str, Any]:
     """The reply of a server that was asked to verify its map."""
     found = {
@@ -144,10 +156,12 @@ def encoded(reply: dict[str, Any], encoding: str) -> bytes:
 
 
 def server(reply: dict[str, Any] | None = None) -> Server:
-    """A server of the contract: labels on /predictions, maps in the encoding that is asked for on /explanations."""
+    """A server of the contract: labels on /predictions, maps as asked for on /explanations, and cards."""
     whole = reply or document()
 
     def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.headers.get("content-type") == "application/json" and json.loads(request.read()).get("describe"):
+            return httpx2.Response(200, json=card())
         if request.url.path.startswith("/explanations/"):
             return httpx2.Response(200, content=encoded(whole, request.headers.get("x-staa-maps", "json")))
         labels = {name: value for name, value in whole.items() if name != "explanation"}

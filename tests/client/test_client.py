@@ -247,7 +247,7 @@ def test_errors_cross_processes() -> None:
 
 def test_the_twins_have_the_same_arguments() -> None:
     """AsyncClient takes what Client takes, name by name and default by default."""
-    for name in ("__init__", "predict", "explain"):
+    for name in ("__init__", "predict", "explain", "batch", "card", "models", "ready", "wait_until_ready"):
         one, other = (inspect.signature(getattr(kind, name)).parameters for kind in (Client, AsyncClient))
         assert [(p.name, p.default, p.kind) for p in one.values()] == [
             (p.name, p.default, p.kind) for p in other.values()

@@ -1,0 +1,110 @@
+"""Readiness, and what is served."""
+
+import asyncio
+import json
+import time
+
+import httpx2
+import pytest
+
+from staa_client import AsyncClient, AuthError, Client, ReplyError, Served, TimedOutError
+from tests.client.conftest import card
+from tests.client.test_client import Recorder, client
+
+STARTING: list[httpx2.Response | httpx2.HTTPError] = [
+    httpx2.ConnectError("refused"),
+    httpx2.Response(404, json={"code": 404, "type": "ModelNotFoundException", "message": "Model not found: motions"}),
+    httpx2.Response(503, json={"code": 503, "type": "ServiceUnavailableException", "message": "no worker"}),
+]
+
+
+@pytest.mark.parametrize("trouble", STARTING)
+def test_a_model_that_starts_is_not_ready(trouble: httpx2.Response | httpx2.HTTPError) -> None:
+    """No server, no such model yet, no worker yet: not ready, after one attempt. A worker that answers is ready."""
+    recorder = Recorder(trouble)
+    with client(recorder) as staa:
+        assert not staa.ready()
+        assert len(recorder.requests) == 1
+        assert staa.ready("motions/1.0")
+    assert recorder.requests[1].url.path == "/predictions/motions/1.0"
+
+
+def test_waiting_ends_with_the_model_ready_or_with_the_reason() -> None:
+    """`wait_until_ready` asks again until it is so; too late, the last reason is in the error."""
+    recorder = Recorder(*STARTING)
+    with client(recorder) as staa:
+        staa.wait_until_ready(every=0.01)
+        assert len(recorder.requests) == 4
+        recorder.first = [httpx2.ConnectError("refused")] * 1000
+        began = time.monotonic()
+        with pytest.raises(TimedOutError, match=r"motions was not ready within 0\.2 s; at last: unreachable") as caught:
+            staa.wait_until_ready(timeout=0.2, every=0.02)
+        assert time.monotonic() - began < 1
+    assert caught.value.code == "not_ready"
+
+
+def test_other_trouble_is_no_readiness() -> None:
+    """A refused token is an error: waiting would not help."""
+    with client(Recorder(httpx2.Response(403))) as staa, pytest.raises(AuthError):
+        staa.wait_until_ready()
+
+
+def test_the_card_is_what_the_server_says() -> None:
+    """Labels, frames, size, methods and limits, asked for anew at each call."""
+    recorder = Recorder()
+    with client(recorder) as staa:
+        found = staa.card()
+        staa.card()
+    assert len(recorder.requests) == 2
+    assert (found.model.name, found.labels[4], found.frames, found.size) == ("motions", "spins", 16, (96, 96))
+    assert found.methods["staa_class"].classes
+    assert found.limits["duration"] == 600
+
+
+def management(request: httpx2.Request) -> httpx2.Response:
+    """TorchServe's management API with three models on two pages."""
+    if request.url.path == "/models":
+        second = request.url.params.get("next_page_token") == "2"
+        names = ["c"] if second else ["a", "b"]
+        page = {"models": [{"modelName": name, "modelUrl": f"{name}.mar"} for name in names]}
+        return httpx2.Response(200, json=page if second else page | {"nextPageToken": "2"})
+    name = request.url.path.split("/")[2]
+    status = {"a": "READY", "b": "LOADING", "c": "UNLOADING"}[name]
+    one = {"modelName": name, "modelVersion": "1.0", "minWorkers": 2, "batchSize": 4}
+    one |= {"workers": [{"status": status}, {"status": "READY"}], "jobQueueStatus": {"pendingRequests": 3}}
+    return httpx2.Response(200, json=[one] if request.url.path.endswith("/all") else one)
+
+
+def test_models_are_listed_with_their_workers() -> None:
+    """All pages, all versions, from the management address: on this machine one port above."""
+    asked: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return management(request)
+
+    with Client("127.0.0.1:9000", transport=httpx2.MockTransport(answer)) as staa:
+        found = staa.models()
+    assert found == tuple(Served(name, "1.0", 2, ready, 4, 3) for name, ready in (("a", 2), ("b", 1), ("c", 1)))
+    assert {request.url.port for request in asked} == {9001}
+
+    async def twin() -> tuple[Served, ...]:
+        async with AsyncClient(management_url="10.0.0.1:1", transport=httpx2.MockTransport(answer)) as staa:
+            return await staa.models()
+
+    assert asyncio.run(twin()) == found
+    assert str(asked[-1].url).startswith("http://10.0.0.1:1/models/")
+
+
+def test_a_far_management_address_must_be_given() -> None:
+    """For another machine it cannot be guessed: a ValueError says what to do."""
+    with Client("https://staa.example.com") as staa, pytest.raises(ValueError, match="management_url"):
+        staa.models()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"models": [{}]}', json.dumps(card()).encode()])
+def test_what_is_no_management_api_is_said(body: bytes) -> None:
+    """Another server's reply is a ReplyError."""
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=body))
+    with Client(transport=transport) as staa, pytest.raises(ReplyError):
+        staa.models()
