@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-DESCRIPTION = __doc__
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     verbose = any(one in {"-v", "--verbose"} for one in arguments)
     try:
-        code = app(arguments, prog_name="staa", standalone_mode=False)
+        code: object = app(arguments, prog_name="staa", standalone_mode=False)
     except (UnreachableError, TimedOutError) as error:
         return _failed(error, 3, verbose)
     except StaaError as error:
@@ -45,8 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (typer.TyperException, OSError, ValueError, TypeError, ImportError) as error:
         return _failed(error, 2, verbose)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("staa: interrupted\n")
-        return 130
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        sys.stderr.write(
+            "staa: interrupted; call it again to go on\n" if "batch" in arguments else "staa: interrupted\n"
+        )
     return code if isinstance(code, int) else 0
 
 

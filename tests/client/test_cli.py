@@ -5,49 +5,24 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from staa_client import ClassName, Explanation, _wire
 from staa_client._terminal import words
 from staa_client.cli import main
 from staa_client.report import report
-from tests.client.conftest import checked, document, encoded, server
-
-
-class Door(BaseHTTPRequestHandler):
-    """Hands real requests to the fake server; a body that is no mp4 is refused as the contract says."""
-
-    def do_POST(self) -> None:
-        """Answer one request."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        request = httpx2.Request("POST", f"http://server{self.path}", headers=dict(self.headers), content=body)
-        reply = server(document(label="moves \x1b[31mdown"))(request)
-        if b"ftyp" not in body[:16]:
-            reply = httpx2.Response(415, json={"error": {"code": "not_a_video", "message": "noise came, send a video"}})
-        self.send_response(reply.status_code)
-        self.send_header("Content-Length", str(len(reply.content)))
-        self.end_headers()
-        self.wfile.write(reply.content)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is http.server's
-        """Say nothing."""
+from tests.client.conftest import checked, document, encoded
+from tests.client.doors import door
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The address of a server on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as door:
-        thread = threading.Thread(target=door.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{door.server_port}"
-        door.shutdown()
-        thread.join()
+    with door() as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,0 +1,180 @@
+"""The command with many videos, its files, its settings, and what it draws."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from rich.console import Console
+
+from staa_client import Client, Explanation
+from staa_client._settings import settings
+from staa_client._terminal import picture
+from staa_client.cli import main
+from tests.client.doors import Door, door
+from tests.client.test_status import management
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The address of a server on loopback."""
+    with door() as address:
+        yield address
+
+
+@pytest.fixture
+def folder(clip: bytes, tmp_path: Path) -> Path:
+    """Three videos, and a file that is none."""
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(clip)
+    (tmp_path / "noise.mp4").write_bytes(b"noise")
+    return tmp_path
+
+
+def test_many_videos_are_a_line_each(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pattern stands for its files; what failed is said by name, and makes exit code 1; the others are there."""
+    assert main(["explain", str(folder / "*.mp4"), "--server", url]) == 1
+    printed = capsys.readouterr()
+    assert [line.split()[0].rpartition("/")[2] for line in printed.out.splitlines()] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert "4.50 - 5.00 s" in printed.out
+    assert re.search(r"staa: .*noise\.mp4: 415 not_a_video", printed.err)
+
+
+def test_pictures_of_many_have_names_of_their_own(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`{name}` in -o stands for the video's name; without it many videos are refused before anything is asked."""
+    videos = [str(folder / name) for name in ("a.mp4", "b.mp4")]
+    before = len(Door.seen)
+    assert main(["explain", *videos, "--server", url, "-o", str(folder / "out.png")]) == 2
+    assert "put {name} in" in capsys.readouterr().err
+    assert len(Door.seen) == before
+    assert main(["explain", *videos, "--server", url, "-o", str(folder / "{name}-map.png")]) == 0
+    assert sorted(path.name for path in folder.glob("*.png")) == ["a-map.png", "b-map.png"]
+
+
+def test_json_of_many_is_a_line_each(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--json` prints one object a video, with its name."""
+    assert main(["predict", str(folder / "a.mp4"), str(folder / "b.mp4"), "--json", "--server", url]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["source"] for line in lines] == [str(folder / "a.mp4"), str(folder / "b.mp4")]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_batch_goes_on(ending: str, url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Called again with more videos, only those that are missing or failed are asked."""
+    output = folder / f"out.{ending}"
+    arguments = ["--server", url, "-o", str(output)]
+    assert main(["batch", str(folder / "a.mp4"), str(folder / "b.mp4"), *arguments]) == 0
+    assert "2 new, 0 there before, 0 failed" in capsys.readouterr().err
+    before = len(Door.seen)
+    assert main(["batch", str(folder / "*.mp4"), *arguments]) == 1
+    assert "1 new, 2 there before, 1 failed" in capsys.readouterr().err
+    assert len(Door.seen) == before + 2
+
+
+def test_an_interrupt_ends_a_batch_and_the_next_run_goes_on(url: str, clip: bytes, tmp_path: Path) -> None:
+    """Ctrl-C in the middle: exit code 130, what was answered is in the file, and no source is asked twice."""
+    for number in range(200):
+        (tmp_path / f"{number}.mp4").write_bytes(clip + number.to_bytes(4, "big") * 100_000)
+    output = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "staa_client.cli", "batch", str(tmp_path / "*.mp4"), "-o", str(output)]
+    before = len(Door.seen)
+    with subprocess.Popen([*command, "--server", url, "--concurrency", "2"], stderr=subprocess.PIPE) as process:
+        until = time.monotonic() + 30
+        while len(Door.seen) < before + 10 and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.decode().strip().endswith("staa: interrupted; call it again to go on")
+    done = len(output.read_text().splitlines())
+    assert 0 < done == len(Door.seen) - before < 200
+
+
+def test_models_and_readiness(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`staa ready` is exit code 0 or 3, `staa models` a line a model."""
+    assert main(["ready", "motions", "--server", url]) == 0
+    assert main(["ready", "--wait", "1", "--server", url]) == 0
+    assert main(["ready", "motions", "--server", "127.0.0.1:9"]) == 3
+    assert "--wait SECONDS" in capsys.readouterr().err
+    monkeypatch.setattr(
+        "staa_client.cli._client", lambda *_: Client("127.0.0.1:9", transport=httpx2.MockTransport(management))
+    )
+    assert main(["models"]) == 0
+    assert "a/1.0  2 of 2 workers ready, 3 requests waiting" in capsys.readouterr().out
+
+
+def test_settings_come_in_order(
+    url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An option wins over the environment, that over the file, that over the default."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'server = "{url}"\nmodel = "from-file"\ntoken = "file"\n')
+    monkeypatch.setenv("STAA_CONFIG", str(config))
+    monkeypatch.setenv("STAA_TOKEN", "environment")
+    video = str(folder / "a.mp4")
+    assert main(["predict", video]) == 0
+    assert main(["predict", video, "--model", "from-option", "--token", "option"]) == 0
+    first, second = Door.seen[-2:]
+    assert (first[0], first[1]["authorization"]) == ("/predictions/from-file", "Bearer environment")
+    assert (second[0], second[1]["authorization"]) == ("/predictions/from-option", "Bearer option")
+    monkeypatch.delenv("STAA_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "staa").mkdir()
+    (tmp_path / "staa" / "config.toml").write_text(f'server = "{url}"\n')
+    assert main(["predict", video]) == 0
+    assert main(["--config", str(config), "predict", video]) == 0
+    assert Door.seen[-1][0] == "/predictions/from-file"
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("text", ["server", 'sever = "x"', "timeout = true", 'timeout = "long"', "server = 3", "\xff"])
+def test_a_wrong_file_of_settings_is_said(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No TOML, an unknown key or a wrong value: exit code 2 and one line with the file's name."""
+    config = tmp_path / "config.toml"
+    config.write_bytes(text.encode("latin-1"))
+    assert main(["--config", str(config), "ready"]) == 2
+    said = capsys.readouterr().err
+    assert str(config) in said
+    assert said.count("\n") == 1
+    with pytest.raises(ValueError, match=str(config)):
+        settings(config)
+
+
+def test_the_terminal_shows_map_and_curve(explanation: Explanation) -> None:
+    """On a terminal: coloured half blocks where the model looked, bars for when, and the same words as elsewhere."""
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, color_system="truecolor", width=100)
+    console.print(picture(explanation, console))
+    drawn = text.getvalue()
+    colours = re.findall(r"38;2;(\d+);(\d+);(\d+);48", drawn)
+    assert len(set(colours)) > 50
+    assert "▀" in drawn
+    assert "█" in drawn
+    assert "when   4.50 - 5.00 s" in drawn
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn)
+    assert max(map(len, plain.splitlines())) <= 100
+
+
+def test_the_trace_is_shown_on_request(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`-v` shows where an error came from; without it there is one line."""
+    missing = str(folder / "missing.mp4")
+    assert main(["predict", missing]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["predict", missing, "-v"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_completion_is_offered() -> None:
+    """`staa --show-completion bash` prints a script for the shell."""
+    environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    command = [sys.executable, "-m", "staa_client.cli", "--show-completion", "bash"]
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert b"complete" in done.stdout
