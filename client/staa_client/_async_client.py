@@ -10,14 +10,14 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
-from staa_client import _address, _batch, _steps
+from staa_client import _address, _async_batch, _batch, _steps
 from staa_client import _status as status
+from staa_client._async_send import asend
 from staa_client._card import Card
 from staa_client._client import DEFAULT_TIMEOUT
 from staa_client._options import Maps, Options, for_labels
 from staa_client._result import Result
 from staa_client._retry import Retries
-from staa_client._send import asend
 from staa_client._source import Sample, Video
 from staa_client._timeout import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client._token import AsyncTokenSource, provider
@@ -107,7 +107,7 @@ class AsyncClient:
         else:
             ask = partial(self.predict, model=model, **for_labels(options))
         plan = _batch.Plan.of(sources, model, explain, options, concurrency, on_error, output, progress)
-        return _batch.arun(plan, ask)
+        return _async_batch.arun(plan, ask)
 
     async def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
         """See `Client.card`."""

@@ -1,9 +1,8 @@
 """Many videos at once: bounded, in order, and resumable."""
 
-import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from staa_client._types import Explanation
 
 OnError = Literal["raise", "collect"]
 Answer = Result | Explanation
-_AHEAD = 2
+AHEAD = 2
 """Sources that are taken beyond those under way, as a multiple of them: a slow one does not hold up the others."""
 _UNTOLD = ("sample", "timeout", "maps")
 """Options that leave the answer what it is."""
@@ -107,7 +106,7 @@ class Plan:
         return len(self.sources) if isinstance(self.sources, Sized) else None
 
 
-class _Book:
+class Book:
     """What becomes of the answers: a journal, a Parquet file at the end, and news of the progress."""
 
     def __init__(self, plan: Plan) -> None:
@@ -156,7 +155,7 @@ class _Book:
             self.journal.close()
 
 
-def _key(video: Video) -> str:
+def key(video: Video) -> str:
     try:
         return key_of(video)
     except FAILURES:
@@ -165,7 +164,7 @@ def _key(video: Video) -> str:
 
 def run(plan: Plan, ask: Callable[[Video], Answer]) -> Iterator[BatchItem]:
     """Answers in the order of the sources; closing the iterator waits for what is under way, and writes it down."""
-    book = _Book(plan)
+    book = Book(plan)
     with ExitStack() as stack:
         stack.callback(book.close)
         pool = ThreadPoolExecutor(plan.concurrency, "staa-batch")
@@ -180,51 +179,16 @@ def run(plan: Plan, ask: Callable[[Video], Answer]) -> Iterator[BatchItem]:
             return book.item(index, key, answer)
 
         for index, video in enumerate(plan.sources):
-            key = _key(video)
-            waiting.append(book.known(index, key) or pool.submit(work, index, key, video))
-            if len(waiting) > _AHEAD * plan.concurrency:
-                yield _checked(plan, waiting.popleft())
+            name = key(video)
+            waiting.append(book.known(index, name) or pool.submit(work, index, name, video))
+            if len(waiting) > AHEAD * plan.concurrency:
+                yield checked(plan, waiting.popleft())
         while waiting:
-            yield _checked(plan, waiting.popleft())
+            yield checked(plan, waiting.popleft())
         book.finish()
 
 
-async def arun(plan: Plan, ask: Callable[[Video], Awaitable[Answer]]) -> AsyncIterator[BatchItem]:
-    """`run` for an event loop; closing it cancels what is under way."""
-    book = _Book(plan)
-    door = asyncio.Semaphore(plan.concurrency)
-    waiting: deque[asyncio.Task[BatchItem] | BatchItem] = deque()
-
-    async def work(index: int, key: str, video: Video) -> BatchItem:
-        async with door:
-            try:
-                answer: Answer | Failure = await ask(video)
-            except FAILURES as error:
-                answer = error
-            return book.item(index, key, answer)
-
-    try:
-        for index, video in enumerate(plan.sources):
-            key = _key(video)
-            waiting.append(book.known(index, key) or asyncio.create_task(work(index, key, video)))
-            if len(waiting) > _AHEAD * plan.concurrency:
-                yield _checked(plan, await _settled(waiting.popleft()))
-        while waiting:
-            yield _checked(plan, await _settled(waiting.popleft()))
-        book.finish()
-    finally:
-        under_way = [one for one in waiting if isinstance(one, asyncio.Task)]
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-        book.close()
-
-
-async def _settled(one: "asyncio.Task[BatchItem] | BatchItem") -> BatchItem:
-    return await one if isinstance(one, asyncio.Task) else one
-
-
-def _checked(plan: Plan, one: "Future[BatchItem] | BatchItem") -> BatchItem:
+def checked(plan: Plan, one: "Future[BatchItem] | BatchItem") -> BatchItem:
     """The item, or its error where that ends the batch."""
     item = one.result() if isinstance(one, Future) else one
     if item.error is not None and plan.on_error == "raise":

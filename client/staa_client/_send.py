@@ -1,7 +1,6 @@
-"""Carries out a request for either client."""
+"""Carries out a request."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import httpx2
@@ -24,29 +23,8 @@ def send(http: httpx2.Client, step: Send) -> Outcome:
             body = bytearray()
             for chunk in response.iter_bytes():
                 step.deadline.check()
-                _add(body, chunk)
+                add(body, chunk)
             return Reply(response.status_code, response.headers, bytes(body))
-    except httpx2.HTTPError as reason:
-        return reason
-
-
-async def asend(http: httpx2.AsyncClient, step: Send) -> Outcome:
-    """Send it, and read the whole reply before the deadline."""
-    content = None if step.upload is None else step.upload.async_chunks()
-    left = step.deadline.left
-    try:
-        async with (
-            asyncio.timeout(None if left == float("inf") else left),
-            http.stream(
-                step.method, step.url, headers=step.headers, content=content, timeout=step.deadline.http()
-            ) as response,
-        ):
-            body = bytearray()
-            async for chunk in _bytes(response):
-                _add(body, chunk)
-            return Reply(response.status_code, response.headers, bytes(body))
-    except TimeoutError:
-        return httpx2.ReadTimeout(f"the call took more than {step.deadline.timeout.total:g} s in total")
     except httpx2.HTTPError as reason:
         return reason
 
@@ -58,11 +36,7 @@ def _timely(step: Send) -> Iterator[bytes]:
         yield chunk
 
 
-def _bytes(response: httpx2.Response) -> AsyncIterator[bytes]:
-    return response.aiter_bytes()
-
-
-def _add(body: bytearray, chunk: bytes) -> None:
+def add(body: bytearray, chunk: bytes) -> None:
     body += chunk
     if len(body) > MOST:
         msg = f"the reply has more than {MOST} bytes; is it a STAA server?"

@@ -117,8 +117,8 @@ def test_it_has_its_files(python: Path) -> None:
 
 
 def test_it_loads_little(python: Path) -> None:
-    """`import staa_client` loads neither pictures nor video nor what only the command needs."""
-    heavy = {"PIL", "av", "pyarrow", "typer", "rich", "pydantic"}
+    """`import staa_client` loads no pictures, no video, no event loop, and not what only the command needs."""
+    heavy = {"PIL", "av", "pyarrow", "typer", "rich", "pydantic", "asyncio"}
     assert run(python, "-c", f"import staa_client, sys; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
 
 
