@@ -1,9 +1,12 @@
 """Addresses of servers."""
 
 import re
+import ssl
+from pathlib import Path
 
 import httpx2
 
+Verify = bool | str | Path | ssl.SSLContext
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
@@ -22,6 +25,15 @@ def checked(base_url: str) -> httpx2.URL:
         msg = f'a server\'s address looks like "{DEFAULT_URL}", got {base_url!r}'
         raise ValueError(msg)
     return url.copy_with(path=url.path.rstrip("/") + "/")
+
+
+def trusted(verify: Verify) -> bool | ssl.SSLContext:
+    """What to check certificates with.
+
+    Raises:
+        OSError: a file that is named cannot be read.
+    """
+    return ssl.create_default_context(cafile=verify) if isinstance(verify, str | Path) else verify
 
 
 def is_here(url: httpx2.URL) -> bool:

@@ -12,6 +12,7 @@ import httpx2
 
 from staa_client import _address, _async_batch, _batch, _steps
 from staa_client import _status as status
+from staa_client._address import Verify
 from staa_client._async_send import asend
 from staa_client._card import Card
 from staa_client._client import DEFAULT_TIMEOUT
@@ -41,13 +42,16 @@ class AsyncClient:
         max_retries: int = 2,
         backoff: float = 0.5,
         management_url: str | None = None,
+        verify: Verify = True,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = _address.checked(base_url)
         self._management = management_url
         self._timeout = Timeout.of(timeout)
         self._token = provider(token)
-        self._http = httpx2.AsyncClient(transport=transport, trust_env=not _address.is_here(self._url))
+        self._http = httpx2.AsyncClient(
+            transport=transport, verify=_address.trusted(verify), trust_env=not _address.is_here(self._url)
+        )
         lasting = not isinstance(token, str)
         self._context = _steps.Context(str(self._url), Retries(max_retries, backoff), lasting, {})
 

@@ -11,6 +11,7 @@ import httpx2
 
 from staa_client import _address, _batch, _steps
 from staa_client import _status as status
+from staa_client._address import Verify
 from staa_client._card import Card
 from staa_client._options import Maps, Options, for_labels
 from staa_client._result import Result
@@ -38,6 +39,8 @@ class Client:
             does not say why.
         backoff: Seconds before the first further attempt; doubles with each, less a random half.
         management_url: Where TorchServe's management API is, for `models`; on this machine it is found by itself.
+        verify: Whose certificates are trusted: True those of the system, a path those in a PEM file, an ssl.SSLContext
+            what it says, False everybody's.
         transport: How requests are sent, for tests and special networks.
 
     Every method raises an error of the tree in `StaaError`; OSError when a file cannot be opened; ValueError or
@@ -53,13 +56,16 @@ class Client:
         max_retries: int = 2,
         backoff: float = 0.5,
         management_url: str | None = None,
+        verify: Verify = True,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._url = _address.checked(base_url)
         self._management = management_url
         self._timeout = Timeout.of(timeout)
         self._token = provider(token)
-        self._http = httpx2.Client(transport=transport, trust_env=not _address.is_here(self._url))
+        self._http = httpx2.Client(
+            transport=transport, verify=_address.trusted(verify), trust_env=not _address.is_here(self._url)
+        )
         lasting = not isinstance(token, str)
         self._context = _steps.Context(str(self._url), Retries(max_retries, backoff), lasting, {})
 
