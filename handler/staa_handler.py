@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from ts.metrics.metric_type_enum import MetricTypes
 
-from staa import Attribution, Clip, Explainer, Options, Settings, StaaError, decode, wire
+from staa import Attribution, Clip, Explainer, Options, Settings, StaaError, decode, frames, wire
 from staa.row import Row
 from staa.types import Forward
 
@@ -43,6 +43,7 @@ class StaaHandler:
         self.pool = ThreadPoolExecutor(settings.decoders, "decode")
         version = context.manifest["model"]["modelVersion"]
         self.model = wire.Model(context.model_name, version, self.explainer.family, self.explainer.labels)
+        self.card = wire.card(self.model, self.explainer.grid, self.explainer.recipe, settings)
         self.metrics = _metrics(context.metrics)
         self.batch = int(properties.get("batch_size") or 1)
         self._warm(self.batch)
@@ -63,7 +64,7 @@ class StaaHandler:
             self._guarded([row], context, lambda: self._read(row, data[row.number], context))
 
         list(self.pool.map(read, rows))
-        good = [row for row in rows if row.error is None]
+        good = [row for row in rows if row.error is None and row.pixels is not None]
         if good:
             self._forward(good, context)
         replies = [self._reply(row, context) for row in rows]
@@ -74,12 +75,15 @@ class StaaHandler:
         """Request -> clip -> pixels, in the pool: videos of one batch are decoded at the same time."""
         explain = context.get_request_header(row.number, "explain") == "True"
         request = row.request = wire.parse(data, context.get_all_request_header(row.number), explain=explain)
+        if request.describe:
+            return  # the card needs no clip
         options = request.options
         self.settings.check(options)
         self.explainer.check(options)
         with row.timed("decode"):
+            read = frames.unpack if frames.packed(request.video) else decode
             wanted, limits = self.explainer.grid.frames, self.settings.limits
-            row.clip = decode(request.video, wanted, options.start, options.end, limits)
+            row.clip = read(request.video, wanted, options.start, options.end, limits)
         with row.timed("prepare"):
             row.pixels, (row.box,) = self.explainer.prepare([row.clip])
 
@@ -130,6 +134,8 @@ class StaaHandler:
         row.result = replace(row.result, faithfulness=checked)
 
     def _encode(self, row: Row) -> wire.Reply:
+        if row.request is not None and row.request.describe:
+            return self.card
         if row.request is None or row.clip is None or row.result is None:
             raise RuntimeError("a row without an error has a result")
         with row.timed("encode"):

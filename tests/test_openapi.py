@@ -1,18 +1,25 @@
 """docs/openapi.yaml and the code say the same: options, encodings, methods, families, error codes."""
 
+import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from openapi_spec_validator import validate
 
 import staa.errors
-from staa import wire
+from staa import Explainer, Grid, Limits, Settings, wire
 from staa.attribution import METHODS
-from staa.errors import LoadError, StaaError, TooLargeError
+from staa.errors import LoadError, RequestError, StaaError, TooLargeError
 from staa.families import FAMILIES
+from staa.frames import FORM, unpack
+from staa.prepare import Recipe
 from staa.verify import VERDICTS
+from staa_client._frames import KIND
+from tests import archives
 
 SPEC = Path(__file__).parents[1] / "docs" / "openapi.yaml"
 
@@ -46,6 +53,86 @@ def test_the_same_names(spec: dict[str, Any]) -> None:
     assert schemas["Method"]["enum"] == list(METHODS)
     assert schemas["Faithfulness"]["properties"]["verdict"]["enum"] == list(VERDICTS)
     assert schemas["Model"]["properties"]["family"]["enum"] == list(FAMILIES)
+
+
+def test_the_card_is_as_described(spec: dict[str, Any]) -> None:
+    """The card of the default model is the example, and follows the schema."""
+    explainer = Explainer.load(SPEC.parents[1] / "model_store" / "motions", "cpu")
+    model = wire.Model("motions", "0.1.0", explainer.family, explainer.labels)
+    body, kind = wire.card(model, explainer.grid, explainer.recipe, Settings("weights"))
+    assert kind == "application/json"
+    content = spec["paths"]["/predictions/{model}"]["post"]["responses"]["200"]["content"]["application/json"]
+    assert json.loads(body) == content["examples"]["card"]["value"]
+    follow(spec, json.loads(body), "Card")
+
+
+def test_the_card_of_every_recipe(spec: dict[str, Any]) -> None:
+    """A resize to rows and columns, or none, and few methods follow the schema, and are what they are."""
+    model = wire.Model("tiny", "1.0", "vivit", ["a", "b"])
+    settings = Settings("w", methods=("staa",), verify=0, limits=Limits(bytes=1e6, seconds=0.5))  # type: ignore[arg-type]
+    for resize, told in ((None, None), (64, 64), ((40, 60), [40, 60])):
+        recipe = Recipe(resize, "bilinear", (32, 48), (1.0,) * 3, (0.0,) * 3)
+        card = json.loads(wire.card(model, Grid(2, 4, 6, 2), recipe, settings)[0])
+        follow(spec, card, "Card")
+        assert card["input"] == {"frames": 4, "height": 32, "width": 48, "resize": told, "steps": [2, 4, 6]}
+        assert card["methods"] == {"staa": {"version": "1", "classes": False}}
+        assert card["verify"] == 0
+        assert card["limits"]["seconds"] == 0.5
+
+
+def test_the_limits_are_all_of_them(spec: dict[str, Any]) -> None:
+    """Every limit that a server has is on its card."""
+    described = spec["components"]["schemas"]["Card"]["properties"]["limits"]["required"]
+    assert described == [one.name for one in fields(Limits)]
+
+
+def test_examples_follow_their_schemas(spec: dict[str, Any]) -> None:
+    """Every example of a reply, and of clip.json, is what its schema allows, and that one is read."""
+    shown = 0
+    for path in spec["paths"].values():
+        for answer in path["post"]["responses"].values():
+            for content in answer.get("content", {}).values():
+                for example in content.get("examples", {}).values():
+                    jsonschema.validate(example["value"], {**content["schema"], "components": spec["components"]})
+                    shown += 1
+    assert shown >= 4
+    example = spec["components"]["schemas"]["ClipJson"]["example"]
+    follow(spec, example, "ClipJson")
+    image = archives.encode(archives.greys(1)[0])
+    assert unpack(archives.pack(example, [image] * 4), 4).source == (320, 240)
+
+
+@pytest.mark.parametrize(
+    ("body", "fine"),
+    [
+        ({"video": "AAAA"}, True),
+        ({"describe": True}, True),
+        ({"video": "AAAA", "describe": False, "top_k": 3}, True),
+        ({"describe": False}, False),
+        ({"top_k": 3}, False),
+    ],
+)
+def test_json_needs_a_video_or_asks_for_the_card(spec: dict[str, Any], body: dict[str, Any], fine: bool) -> None:
+    """The description of the JSON body and its reader agree on what is a request."""
+    schema = {"$ref": "#/components/schemas/JsonRequest", "components": spec["components"]}
+    assert jsonschema.Draft202012Validator(schema).is_valid(body) is fine
+    if fine:
+        assert wire.parse({"body": body}, {}, explain=True).describe is body.get("describe", False)
+    else:
+        with pytest.raises(RequestError):
+            wire.parse({"body": body}, {}, explain=True)
+
+
+def test_the_content_type_of_frames(spec: dict[str, Any]) -> None:
+    """It is described under the name that the client sends, and that messages tell."""
+    content = spec["components"]["requestBodies"]["Video"]["content"]
+    assert KIND in content
+    assert KIND in FORM
+
+
+def follow(spec: dict[str, Any], value: Any, schema: str) -> None:
+    """Hold a value against a schema of the description."""
+    jsonschema.validate(value, {"$ref": f"#/components/schemas/{schema}", "components": spec["components"]})
 
 
 def test_the_same_errors(spec: dict[str, Any]) -> None:

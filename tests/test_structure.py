@@ -11,7 +11,7 @@ LAYERS = [
     ["errors"],
     ["types"],
     ["sites"],
-    ["sampling", "video", "prepare", "capture", "attribution", "focus", "verify"],
+    ["sampling", "video", "frames", "prepare", "capture", "attribution", "focus", "verify"],
     ["settings", "wire"],
     ["row"],
     ["families"],

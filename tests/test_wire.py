@@ -141,6 +141,48 @@ def test_a_request_without_a_video_says_how_to_send_one(row: dict[str, Any], hea
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize(
+    ("row", "headers"),
+    [
+        ({}, {"X-Staa-Describe": "true"}),
+        ({"body": bytearray()}, {"x-staa-describe": "True"}),
+        ({"body": bytearray()}, {"x-staa-describe": "true", "content-type": "application/json"}),
+        ({"body": bytearray(VIDEO)}, {"X-Staa-Describe": "true", "X-Staa-Top-K": "3"}),
+        ({"describe": bytearray(b"true")}, {}),
+        ({"describe": bytearray(b"true"), "video": bytearray(VIDEO)}, {}),
+        ({"body": {"describe": True}}, {}),
+        ({"body": {"describe": True, "video": "***"}}, {"X-Staa-Describe": "true"}),
+    ],
+)
+def test_the_card_needs_no_video(row: dict[str, Any], headers: dict[str, str]) -> None:
+    """Asked for in any form it is asked for, and a video that comes along is not looked at."""
+    request = wire.parse(row, headers, explain=False)
+    assert request.describe
+    assert not request.video
+
+
+def test_a_card_that_is_not_asked_for() -> None:
+    """`describe` false is the default; what else is wrong with a request stays wrong beside it."""
+    assert not parse({"video": VIDEO, "describe": b"false"}).describe
+    with pytest.raises(RequestError, match="no video"):
+        parse({"describe": b"false"})
+    with pytest.raises(OptionError, match="describe is 'yes': expected true or false"):
+        parse({"describe": b"yes"})
+    with pytest.raises(OptionError, match="'colour' is no option"):
+        parse({"describe": b"true", "colour": b"red"})
+    with pytest.raises(OptionError, match="top_k"):
+        parse({"describe": b"true", "top_k": b"0"})
+
+
+def test_the_size_of_the_source_is_told() -> None:
+    """Of a clip whose frames were scaled, the reply has the size of the source."""
+    clip, answer = result()
+    reply = json.loads(wire.reply(MODEL, dataclasses.replace(clip, size=(852, 640)), answer, "json")[0])
+    assert (reply["clip"]["width"], reply["clip"]["height"]) == (852, 640)
+    with pytest.raises(ValueError, match="size of the source"):
+        dataclasses.replace(clip, size=(0, 640))
+
+
 @pytest.mark.parametrize(("maps", "tolerance"), [("json", 1e-5), ("base64", 1e-3), ("npz", 0)])
 def test_every_encoding_gives_the_same_maps(maps: str, tolerance: float) -> None:
     """A reader gets the arrays back, to the digits that the encoding keeps, and the same focused cells."""

@@ -148,7 +148,7 @@ class Explainer:
                 wanted = self.grid.frames
                 msg = f"the model wants {wanted} frames, got {len(clip.frames)}: decode(source, {wanted})"
                 raise ValueError(msg)
-            made.append(prepare(clip.frames, self.recipe, self.device, self.dtype))
+            made.append(prepare(clip.frames, self.recipe, self.device, self.dtype, clip.size))
         return torch.stack([pixels for pixels, _ in made]), [box for _, box in made]
 
     def pixels(self, clips: Sequence[Clip]) -> Tensor:

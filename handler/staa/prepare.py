@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers.utils.hub import cached_file
 
-from staa.errors import LoadError
+from staa.errors import LoadError, RequestError, TooManyPixelsError
 from staa.types import Box
 
 Triple = tuple[float, float, float]
 RECIPES = ("preprocessor_config.json", "video_preprocessor_config.json")
+
+LARGEST = 4096 * 2304
+"""Pixels that a resize may make of a frame: a strip that is scaled by its short edge must not fill the memory."""
 
 _HALF, _IMAGENET_MEAN, _IMAGENET_STD = [0.5] * 3, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -126,30 +129,40 @@ def configuration(weights: str) -> dict[str, Any]:
 
 
 def prepare(
-    frames: NDArray[np.uint8], recipe: Recipe, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    frames: NDArray[np.uint8],
+    recipe: Recipe,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    size: tuple[int, int] | None = None,
 ) -> tuple[torch.Tensor, Box]:
     """Turn frames into the pixels that a model expects.
 
     The resize runs on the CPU in 8 bits whatever the device is: every device gets the same pixels, and only the crop
-    travels.
+    travels. Its target follows from the size of the source alone: frames that have it already are not resized again.
 
     Args:
         frames: (T, H, W, 3) uint8 RGB.
         recipe: what to do to them.
         device: where the pixels are wanted.
         dtype: floating type of the pixels.
+        size: (width, height) of the source where the frames are scaled; None is that of the frames.
 
     Returns:
         pixels: (T, 3, h, w) on `device`.
         box: (x0, y0, x1, y1), the part of the source frame that the pixels show, source pixels rounded to nearest.
             Zero padding shows nothing of the frame: the box ends at the frame's edges.
+
+    Raises:
+        RequestError: the frames have neither the shape of the source nor that of the resize.
+        TooManyPixelsError: the resize would make too much of a frame.
     """
     greys = torch.from_numpy(np.ascontiguousarray(frames)).permute(
         0, 3, 1, 2
     )  # channels_last, which the 8-bit resize wants
-    height, width = greys.shape[-2:]
+    height, width = frames.shape[1:3] if size is None else size[::-1]
     rows, columns = _resized(recipe.resize, height, width)
-    if (rows, columns) != (height, width):
+    if (rows, columns) != tuple(greys.shape[-2:]):
+        _check(frames.shape[1:3], (height, width), (rows, columns))
         greys = functional.interpolate(greys, size=(rows, columns), mode=recipe.mode, antialias=True)
 
     h, w = recipe.crop or (rows, columns)
@@ -214,6 +227,20 @@ def _resized(resize: int | tuple[int, int] | None, height: int, width: int) -> t
     if width <= height:
         return int(resize * height / width), resize
     return resize, int(resize * width / height)
+
+
+def _check(frame: tuple[int, ...], source: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Refuse a resize of frames from one (height, width) to another that would distort them, or fill the memory."""
+    (h, w), (height, width), (rows, columns) = frame, source, wanted
+    if abs(w * height - h * width) >= width + height:  # no scale gives both edges, even rounded up or down
+        msg = (
+            f"the frames are {w}x{h} pixels, the source is {width}x{height}: scale whole frames, to {columns}x{rows} "
+            "at best, and do not crop them"
+        )
+        raise RequestError(msg)
+    if rows * columns > LARGEST:
+        msg = f"frames of {width}x{height} become {columns}x{rows} for this model, over {LARGEST} pixels: crop them"
+        raise TooManyPixelsError(msg)
 
 
 def _nearest(x: float) -> int:

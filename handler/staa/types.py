@@ -29,6 +29,8 @@ class Clip:
     """Mean frame rate of the source, frames per second."""
     duration: float
     """Length of the whole source, seconds."""
+    size: tuple[int, int] | None = None
+    """(width, height) of the source, pixels, where the frames were scaled before they came; None is the frames' own."""
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
@@ -44,6 +46,15 @@ class Clip:
         if not (self.fps > 0 and self.duration >= 0):
             msg = f"fps must be positive and duration not negative, got {self.fps = }, {self.duration = }"
             raise ValueError(msg)
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            msg = f"the size of the source is (width, height), pixels, got {self.size = }"
+            raise ValueError(msg)
+
+    @property
+    def source(self) -> tuple[int, int]:
+        """(width, height) of the source, pixels, whatever was done to the frames."""
+        height, width = self.frames.shape[1:3]
+        return self.size or (width, height)
 
 
 @dataclass(frozen=True, slots=True)
