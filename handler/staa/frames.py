@@ -62,6 +62,7 @@ def unpack(
         start: start of the segment, seconds of the source; None is the first of the frames.
         end: end of the segment, seconds of the source; None is the end of the last frame.
         limits: what may be spent; `bytes` holds for the archive and for what it unpacks to, `frames` for its images.
+            The length of the source costs nothing here and is not limited: it may be a stream that has run for hours.
 
     Raises:
         NotVideoError: the bytes are no zip with a clip.json.
@@ -122,9 +123,6 @@ class _About:
         width, height = (_whole(key, facts[key], 1, EDGE) for key in ("width", "height"))
         fps = _number("fps", facts["fps"], 1e-6, 1e6)
         duration = _number("duration", facts["duration"], 0, 1e12)
-        if duration > limits.duration:
-            msg = f"the frames are of {duration:.1f} s of video, at most {limits.duration:g} s are taken: cut it"
-            raise errors.TooLongError(msg)
         for key in ("frames", "times"):
             _ascends(key, facts[key], limits)
         numbers, times = facts["frames"], facts["times"]
