@@ -29,6 +29,8 @@ class Card:
     """(height, width) of what the model sees, pixels."""
     resize: int | tuple[int, int] | None
     """What frames are scaled to before the crop: their shortest edge or (height, width), pixels; None: not at all."""
+    interpolation: str
+    """How: "bilinear" or "bicubic", antialiased."""
     steps: tuple[int, int, int]
     """(t, h, w) of its maps."""
     methods: Mapping[str, MethodCard]
@@ -36,6 +38,11 @@ class Card:
     """The most that the option verify may be; 0: not offered."""
     limits: Mapping[str, float]
     """What a video may cost: bytes, pixels of a frame, frames, duration and seconds of decoding."""
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in {"bilinear", "bicubic"}:
+            msg = f"frames are scaled by bilinear or bicubic interpolation, got {self.interpolation!r}"
+            raise ValueError(msg)
 
     def scaled(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) that a frame of this size is scaled to before the crop: the server's own rule."""

@@ -161,10 +161,12 @@ def _sampled(source: Source, wanted: Card, start: float | None, end: float | Non
     from staa_client.video import resized, sampled  # noqa: PLC0415  # needs the extra only where a file is decoded
 
     if not isinstance(source, Frames):
-        return sampled(source, wanted.frames, wanted.scaled, start, end)
+        return sampled(source, wanted.frames, wanted.scaled, start, end, interpolation=wanted.interpolation)
     places = np.arange(len(source.images))
     if len(places) != wanted.frames or start is not None or end is not None:
         zero = 0.0 if start is not None or end is not None else float(source.seconds[0])  # a window of a longer source
         places = choose(source.seconds - zero, source.duration - zero, wanted.frames, start, end)
-    images = np.stack([resized(image, *wanted.scaled(*image.shape[:2])) for image in source.images[places]])
+    images = np.stack(
+        [resized(image, *wanted.scaled(*image.shape[:2]), wanted.interpolation) for image in source.images[places]]
+    )
     return replace(source, images=images, seconds=source.seconds[places], indices=source.indices[places])

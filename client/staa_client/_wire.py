@@ -184,6 +184,7 @@ def _card(document: dict[str, Any]) -> Card:
         int(wants["frames"]),
         (int(wants["height"]), int(wants["width"])),
         (int(size[0]), int(size[1])) if isinstance(size, list) else None if size is None else int(size),
+        str(wants["interpolation"]),
         (t, h, w),
         {str(name): MethodCard(str(one["version"]), bool(one["classes"])) for name, one in document["methods"].items()},
         int(document["verify"]),

@@ -53,7 +53,13 @@ def frames_at(source: str | Path | bytes | Frames, indices: Sequence[int] | NDAr
 
 
 def sampled(
-    source: str | Path | bytes, wanted: int, scale: Scale, start: float | None = None, end: float | None = None
+    source: str | Path | bytes,
+    wanted: int,
+    scale: Scale,
+    start: float | None = None,
+    end: float | None = None,
+    *,
+    interpolation: str = "bilinear",
 ) -> Frames:
     """`wanted` frames, uniform over [start, end) seconds, each scaled to what `scale` says: those a server would take.
 
@@ -70,7 +76,7 @@ def sampled(
         for number, frame in film.at({int(index) for index in indices}):
             picture = film.upright(frame)
             size = size if any(size) else (picture.shape[1], picture.shape[0])
-            small[number] = resized(picture, *scale(size[1], size[0]))
+            small[number] = resized(picture, *scale(size[1], size[0]), interpolation)
         if missing := {int(index) for index in indices} - set(small):
             msg = f"frame {min(missing)} of the video cannot be decoded; send the file as it is for the server's reason"
             raise ValueError(msg)
@@ -78,13 +84,14 @@ def sampled(
         return Frames(images, seconds[indices], indices, fps, duration, size)
 
 
-def resized(frame: Frame, rows: int, columns: int) -> Frame:
+def resized(frame: Frame, rows: int, columns: int, interpolation: str = "bilinear") -> Frame:
     """A frame (H, W, 3) at (rows, columns), antialiased as the server's own resize is."""
     from PIL import Image  # noqa: PLC0415  # labels need no Pillow
 
     if frame.shape[:2] == (rows, columns):
         return frame
-    return np.asarray(Image.fromarray(frame).resize((columns, rows), Image.Resampling.BILINEAR))
+    how = Image.Resampling[interpolation.upper()]
+    return np.asarray(Image.fromarray(frame).resize((columns, rows), how))
 
 
 class _Film:

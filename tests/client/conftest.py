@@ -105,7 +105,14 @@ def card() -> dict[str, Any]:
     return {
         "model": {"name": "motions", "version": "1.0", "family": "timesformer", "classes": 8},
         "labels": ["moves down", "moves right", "grows", "moves up", "spins", "shrinks", "stays", "blinks"],
-        "input": {"frames": 16, "height": 96, "width": 96, "resize": 96, "steps": [STEPS, CELLS, CELLS]},
+        "input": {
+            "frames": 16,
+            "height": 96,
+            "width": 96,
+            "resize": 96,
+            "interpolation": "bilinear",
+            "steps": [STEPS, CELLS, CELLS],
+        },
         "methods": {"staa": {"version": "1", "classes": False}, "staa_class": {"version": "2", "classes": True}},
         "verify": 16,
         "limits": {"bytes": 67108864, "pixels": 9437184, "duration": 600.0, "frames": 20000, "seconds": 30.0},

@@ -45,6 +45,7 @@ def card(model: Model, grid: Grid, recipe: Recipe, settings: Settings) -> Reply:
                 "height": height,
                 "width": width,
                 "resize": recipe.resize,
+                "interpolation": recipe.mode,
                 "steps": list(grid.shape),
             },
             "methods": {name: {"version": one.version, "classes": one.classes} for name, one in methods.items()},
