@@ -73,7 +73,8 @@ def test_a_steady_rate_gives_evenly_spread_frames() -> None:
     assert found[0].frames().indices.tolist() == [3, 9, 16, 22, 28, 34, 41, 47]
     assert [(each.start, each.end) for each in found] == [(0, 2), (0.5, 2.5), (1, 3), (1.5, 3.5), (2, 4)]
     frames = found[-1].frames()
-    assert (frames.fps, frames.duration, frames.size) == (pytest.approx(25), 4.0, (4, 2))
+    assert (frames.duration, frames.size) == (4.0, (4, 2))
+    assert frames.fps == pytest.approx(25)
     np.testing.assert_allclose(frames.seconds, frames.indices / 25)
 
 
@@ -122,7 +123,8 @@ def test_seconds_without_frames_give_no_window() -> None:
 def test_a_short_stream_is_one_window() -> None:
     """A stream shorter than a window gives one window with all its seconds; one without a frame gives none."""
     (only,) = windows(Ring(2.0, 0.5, 8), [shot(i / 10, i) for i in range(10)])
-    assert (only.start, only.end, only.shots[0].index, only.last.index) == (0, pytest.approx(1), 1, 9)
+    assert (only.start, only.shots[0].index, only.last.index) == (0, 1, 9)
+    assert only.end == pytest.approx(1)
     (single,) = windows(Ring(2.0, 0.5, 8), [shot(0, 0)])
     assert [s.index for s in single.shots] == [0]
     assert Ring(2.0, 0.5, 8).finish() == []
@@ -131,12 +133,10 @@ def test_a_short_stream_is_one_window() -> None:
 def test_stream_time_goes_on_over_every_jump() -> None:
     """Times that run back, leap, or start anew are a cut, over which the time of arrival counts; others are kept."""
     clock = Clock(2.0)
-    assert clock.at(100.0, 5.0) == (0.0, False)
-    assert clock.at(100.5, 5.1) == (0.5, False)
-    assert clock.at(90.0, 5.6) == (1.0, True)
-    assert clock.at(95.0, 5.7) == (pytest.approx(1.1), True)
-    assert clock.at(95.1, 15.7, fresh=True) == (pytest.approx(11.1), True)
-    assert clock.at(95.2, 15.7) == (pytest.approx(11.2), False)
+    came = [(100.0, 5.0, False), (100.5, 5.1, False), (90.0, 5.6, False), (95.0, 5.7, False), (95.1, 15.7, True)]
+    found = [clock.at(own, arrival, fresh=fresh) for own, arrival, fresh in [*came, (95.2, 15.7, False)]]
+    assert [seconds for seconds, _ in found] == pytest.approx([0, 0.5, 1.0, 1.1, 11.1, 11.2])
+    assert [cut for _, cut in found] == [False, False, True, True, True, False]
 
 
 def test_a_full_queue_drops_the_oldest_and_says_how_many() -> None:
