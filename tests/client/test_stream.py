@@ -32,6 +32,16 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+def remuxed(clip: bytes, path: Path) -> None:
+    """Write the same packets in the container of the path's ending."""
+    with av.open(io.BytesIO(clip), "r") as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+
+
 def read(source: LiveSource, reading: Reading, most: int = 10_000) -> list[Shot]:
     """The first frames of a source, which is then stopped."""
     halt, found = Halt(), []
@@ -168,12 +178,7 @@ def test_a_file_is_played_at_its_pace_or_at_once(clip: bytes, tmp_path: Path) ->
 
 def test_a_recording_on_the_web_ends(clip: bytes, tmp_path: Path) -> None:
     """A file behind http, which says how long it lasts, is read once to its end, as a file is."""
-    with av.open(io.BytesIO(clip), "r") as source, av.open(str(tmp_path / "clip.mkv"), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
+    remuxed(clip, tmp_path / "clip.mkv")
     handler = functools.partial(Quiet, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
         serving = threading.Thread(target=web.serve_forever, args=(0.05,))
@@ -198,18 +203,20 @@ def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
 
 def test_a_playlist_opens_nothing(tmp_path: Path, clip: bytes) -> None:
     """A file that names other files makes nothing else be opened."""
-    (tmp_path / "clip.mp4").write_bytes(clip)
+    remuxed(clip, tmp_path / "clip.ts")
     path = tmp_path / "list.m3u8"
-    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:8\n#EXTINF:8,\nclip.mp4\n#EXT-X-ENDLIST\n")
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:8\n#EXTINF:8,\nclip.ts\n#EXT-X-ENDLIST\n")
+    assert read(tmp_path / "clip.ts", Reading(paced=False), 1)
     with pytest.raises(StreamError):
-        read(path, Reading())
+        read(path, Reading(paced=False), 1)
 
 
 def test_a_callers_own_frames_are_copied_and_checked() -> None:
     """Frames of one reused buffer stay what they were; other shapes, and seconds that run back, are told by number."""
-    found = read(grabbed(2), Reading(longest=16))
-    assert [int(shot.image[0, 0, 0]) for shot in found] == list(range(20))
-    assert {(shot.image.shape, shot.size) for shot in found} == {((16, 16, 3), (32, 32))}
+    for longest, side in ((480, 32), (16, 16)):
+        found = read(grabbed(2), Reading(longest=longest))
+        assert [int(shot.image[0, 0, 0]) for shot in found] == list(range(20))
+        assert {(shot.image.shape, shot.size) for shot in found} == {((side, side, 3), (32, 32))}
     grey = np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match=r"got \(4, 4\) uint8 as frame 0"):
         read([(0.0, grey)], Reading())
