@@ -12,7 +12,7 @@ from staa_client._ring import EPSILON, Ring, Shot, Window, nearest
 from staa_client._smooth import Smooth
 from staa_client._types import Model
 
-TRIALS = range(60)
+TRIALS = range(25)
 
 
 def shot(seconds: float, index: int, *, cut: bool = False, width: int = 4) -> Shot:
