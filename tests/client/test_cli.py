@@ -133,7 +133,7 @@ def test_wrong_usage_is_exit_2(url: str, path: Path, capsys: pytest.CaptureFixtu
     for arguments in (
         ["predict", str(path) + ".none", "--server", url],
         ["predict", str(empty), "--server", url],
-        ["explain", str(path), "--server", url, "-o", "x.gif"],
+        ["explain", str(path), "--server", url, "-o", "x.bmp"],
         ["explain", str(path), "--server", "ftp://nowhere"],
     ):
         assert main(arguments) == 2
