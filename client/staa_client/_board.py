@@ -44,14 +44,15 @@ def plan(source: Size, count: int, most: Size) -> Plan:
 
     Only what is narrower than `NARROWEST` is enlarged to it, where the height lets it.
     """
-    plans = [_plan(source, columns, -(-count // columns), most) for columns in range(1, count + 1)]
+    widest = max(min(count, (most[0] + GAP) // (NARROWEST + GAP)), 1)
+    plans = [_plan(source, columns, -(-count // columns), most) for columns in range(1, widest + 1)]
     return max(plans, key=lambda found: (found.frame[0], -found.rows))
 
 
 def _plan(source: Size, columns: int, rows: int, most: Size) -> Plan:
     widest = (most[0] + GAP) // columns - GAP - 1
     tallest = (most[1] + GAP) // rows - GAP - 1
-    strip = _strip.height(max(min(widest, source[0]), NARROWEST))
+    strip = max(_strip.height(NARROWEST), _strip.height(max(min(widest, source[0]), NARROWEST)))
     scale = min(widest / source[0], max(tallest - strip, 1) / source[1], max(1.0, NARROWEST / source[0]))
     frame = (max(round(source[0] * scale), 1), max(round(source[1] * scale), 1))
     width = max(frame[0], NARROWEST)

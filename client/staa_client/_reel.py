@@ -126,7 +126,7 @@ class _Clock:
         self._clip = clip
         self._gap = 1 / most if most < clip.fps else 0.0
         self._start: float | None = None
-        self._last = self._due = -float("inf")
+        self._last, self._due = -float("inf"), float(clip.times[0])
 
     def due(self, number: int, time: float | None) -> float | None:
         """The source time of a frame by its own time, or by its number where it has none; None: left out."""
@@ -137,7 +137,7 @@ class _Clock:
             second = float(np.interp(number, self._clip.frames, self._clip.times))
         else:
             second = time - self._start + begin
-        if second <= self._last or second < self._due - 1e-6:
+        if second <= self._last or second < self._due - self._gap / 20:
             return None
         self._due = max(self._due + self._gap, second + self._gap / 2)
         self._last = second

@@ -25,7 +25,8 @@ MOST_FRAMES = 9000
 """Of an mp4, five minutes at 30 frames/s: of a longer clip every second, third, ... frame is drawn."""
 MP4_SIZE, MP4_SEVERAL = (1280, 1280), (1920, 1280)
 """(width, height) in pixels, at most: of one map, and of several together."""
-GIF_SIZE, GIF_SEVERAL = (480, 480), (720, 480)
+GIF_SIZE, GIF_SEVERAL = (480, 480), (720, 720)
+"""The same of a GIF."""
 GIF_RATE, GIF_FRAMES = 12.0, 240
 """Pictures a second and in all, at most: of a long clip there are fewer a second."""
 GIF_BYTES = 3_000_000
@@ -82,7 +83,9 @@ def film(layers: Sequence[Layer], source: Source, target: Path, progress: Progre
 
 
 def animation(layers: Sequence[Layer], source: Source, progress: Progress | None = None) -> bytes:
-    """A GIF that loops: at most 12 pictures a second, 240 in all and 480 pixels, below 3 MB where that is possible.
+    """A GIF that loops: at most 12 pictures a second, 240 in all and 480 pixels (720 for several maps).
+
+    It stays below 3 MB where that is possible: colours, still noise and pictures give way.
 
     Raises:
         ImportError: the package `av` is missing, and the source is a video.
