@@ -31,19 +31,15 @@ def overlay(frame: Frame, grid: Floats, box: Box, *, opacity: float = 0.8, scale
 
 def painted(frame: Image.Image, grid: Floats, box: Box, *, opacity: float = 0.8, scale: str = HEAT) -> Image.Image:
     """The same from picture to picture. In 8 bit throughout: a movie has thousands of them."""
-    x0, y0, x1, y1 = box
-    grey = frame.convert("L")
-    pale = Image.blend(frame, grey.convert("RGB"), opacity / 2)  # so that the colours of the scale stand out
+    part = frame.crop(box)
+    pale = Image.blend(part, part.convert("L").convert("RGB"), opacity / 2)  # so that the scale's colours stand out
     heat = _enlarged(grid, box, scale)
-    seen = Image.composite(
-        _coloured(heat, scale), pale.crop(box), heat.point(_cover(opacity, checked(scale).diverging))
-    )
+    seen = Image.composite(_coloured(heat, scale), pale, heat.point(_cover(opacity, checked(scale).diverging)))
     if box == (0, 0, *frame.size):
         return seen
-    drawn = grey.point([round(level * 0.3 + 20) for level in range(256)]).convert("RGB")
-    drawn.paste(seen, (x0, y0, x1, y1))
-    drawn.paste(*_marks(frame.size, box))
-    return drawn
+    drawn = frame.convert("L").point([round(level * 0.3 + 20) for level in range(256)]).convert("RGB")
+    drawn.paste(seen, box)
+    return _marked(drawn, box)
 
 
 def bare(size: tuple[int, int], grid: Floats, box: Box, scale: str = HEAT) -> Image.Image:
@@ -52,7 +48,7 @@ def bare(size: tuple[int, int], grid: Floats, box: Box, scale: str = HEAT) -> Im
     drawn = Image.new("RGB", size, tuple(int(part) // 2 + 14 for part in nothing))
     drawn.paste(_coloured(_enlarged(grid, box, scale), scale), box[:2])
     if box != (0, 0, *size):
-        drawn.paste(*_marks(size, box))
+        return _marked(drawn, box)
     return drawn
 
 
@@ -75,13 +71,20 @@ def _cover(opacity: float, diverging: bool) -> list[int]:
     return [int(part) for part in (255 * opacity * sizes**0.7).round()]
 
 
+def _marked(drawn: Image.Image, box: Box) -> Image.Image:
+    """Outline the box, and write into each strip around it that the model did not see it; gives the same picture."""
+    ImageDraw.Draw(drawn).rectangle((box[0] - 1, box[1] - 1, box[2], box[3]), outline=(150, 152, 165))
+    for letters, corner in _marks(drawn.size, box):
+        drawn.paste((225, 226, 235), corner, letters)
+    return drawn
+
+
 @lru_cache(16)
-def _marks(size: tuple[int, int], box: Box) -> tuple[Image.Image, tuple[int, int], Image.Image]:
-    """The box's outline, and "not seen by the model" in each strip around it that is wide enough: what to paste."""
+def _marks(size: tuple[int, int], box: Box) -> list[tuple[Image.Image, tuple[int, int]]]:
+    """`UNSEEN` for each strip around the box that is wide enough: letters as a mask, and their corner."""
     x0, y0, x1, y1 = box
-    light, mask = Image.new("RGB", size, (225, 226, 235)), Image.new("L", size)
-    ImageDraw.Draw(mask).rectangle((x0 - 1, y0 - 1, x1, y1), outline=150)
     width, height = size
+    marks = []
     for strip in ((0, y0, x0, y1), (x1, y0, width, y1), (0, 0, width, y0), (0, y1, width, height)):
         wide, tall = strip[2] - strip[0], strip[3] - strip[1]
         letters = min(13.0 * max(1, max(size) / 640), min(wide, tall) * 0.6, max(wide, tall) / 13)
@@ -92,5 +95,5 @@ def _marks(size: tuple[int, int], box: Box) -> tuple[Image.Image, tuple[int, int
         ImageDraw.Draw(text).text((1 - left, 1 - top), UNSEEN, font=font(letters), fill=200)
         if tall > wide:
             text = text.transpose(Image.Transpose.ROTATE_90)
-        mask.paste(text, (strip[0] + (wide - text.width) // 2, strip[1] + (tall - text.height) // 2))
-    return light, (0, 0), mask
+        marks.append((text, (strip[0] + (wide - text.width) // 2, strip[1] + (tall - text.height) // 2)))
+    return marks
