@@ -30,7 +30,7 @@ GIF_SIZE, GIF_SEVERAL = (480, 480), (720, 720)
 GIF_RATE, GIF_FRAMES = 12.0, 240
 """Pictures a second and in all, at most: of a long clip there are fewer a second."""
 GIF_BYTES = 3_000_000
-_RUNGS = ((160, 6, 1), (96, 12, 1), (64, 18, 1), (64, 18, 2), (48, 24, 2), (32, 32, 3), (24, 40, 4))
+_RUNGS = ((255, 6, 1), (128, 9, 1), (96, 12, 1), (64, 18, 1), (64, 18, 2), (48, 24, 2), (32, 32, 3), (24, 40, 4))
 """Colours, largest difference to the picture before that is left as it was, and every how manieth picture is kept."""
 _TICKS = 90_000
 """Of an mp4's clock, a second: keeps the times of any source to 11 microseconds."""
@@ -143,7 +143,7 @@ def _palette(pictures: Sequence[Image.Image], scales: set[str], colours: int) ->
     """A picture whose palette serves all pictures, and the colours of the maps, which are rare and matter most."""
     chosen = pictures[:: max(len(pictures) // 6, 1)]
     width, height = pictures[0].size
-    share = max(height // 4, 1)
+    share = max(height // 2, 1)
     montage = Image.new("RGB", (width, height * len(chosen) + share * len(scales)))
     for number, picture in enumerate(chosen):
         montage.paste(picture, (0, number * height))

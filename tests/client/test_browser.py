@@ -206,6 +206,8 @@ def test_the_map_fades_hides_and_focuses(report: Tab) -> None:
     far = [sum(abs(a - b) for a, b in zip(each, hidden, strict=True)) for each in (faded, first)]
     assert 0 < far[0] < far[1]
     report.page.check("#shown")
+    report.set("opacity", 0)
+    assert report.pixels() == hidden
     report.set("opacity", 80)
     assert report.pixels() == first
     report.page.click("#dynamic")
