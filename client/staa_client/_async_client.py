@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 import httpx2
 
@@ -16,13 +16,16 @@ from staa_client._address import Verify
 from staa_client._async_send import asend
 from staa_client._card import Card
 from staa_client._client import DEFAULT_TIMEOUT
-from staa_client._options import Maps, Options, for_labels
+from staa_client._options import Maps, Options, WatchOptions, for_labels
 from staa_client._result import Result
 from staa_client._retry import Retries
 from staa_client._source import Sample, Video
 from staa_client._timeout import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client._token import AsyncTokenSource, provider
 from staa_client._types import Explanation
+
+if TYPE_CHECKING:
+    from staa_client.watch import AsyncWatch, LiveSource
 
 T = TypeVar("T")
 
@@ -112,6 +115,28 @@ class AsyncClient:
             ask = partial(self.predict, model=model, **for_labels(options))
         plan = _batch.Plan.of(sources, model, explain, options, concurrency, on_error, output, progress)
         return _async_batch.arun(plan, ask)
+
+    def watch(
+        self,
+        source: "LiveSource",
+        model: str = "motions",
+        *,
+        window: float = 2.0,
+        stride: float = 0.5,
+        latency: Literal["drop", "keep"] = "drop",
+        explain: bool = True,
+        **options: Unpack[WatchOptions],
+    ) -> "AsyncWatch":
+        """See `Client.watch`; iterate with `async for`."""
+        from staa_client.watch import watch_async  # noqa: PLC0415  # loaded by those who watch
+
+        async def wanted() -> int:
+            return (await self.card(model)).frames
+
+        rest: dict[str, Any] = dict(options)
+        frames = rest.pop("frames", None) or wanted
+        ways: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
+        return watch_async(self, source, model, frames=frames, **ways, **rest)
 
     async def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
         """See `Client.card`."""

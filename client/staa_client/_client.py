@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 import httpx2
 
@@ -13,7 +13,7 @@ from staa_client import _address, _batch, _steps
 from staa_client import _status as status
 from staa_client._address import Verify
 from staa_client._card import Card
-from staa_client._options import Maps, Options, for_labels
+from staa_client._options import Maps, Options, WatchOptions, for_labels
 from staa_client._result import Result
 from staa_client._retry import Retries
 from staa_client._send import send
@@ -21,6 +21,9 @@ from staa_client._source import Sample, Video
 from staa_client._timeout import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client._token import TokenSource, provider
 from staa_client._types import Explanation
+
+if TYPE_CHECKING:
+    from staa_client.watch import LiveSource, Watch
 
 T = TypeVar("T")
 DEFAULT_TIMEOUT = Timeout()
@@ -171,6 +174,44 @@ class Client:
             ask = partial(self.predict, model=model, **for_labels(options))
         plan = _batch.Plan.of(sources, model, explain, options, concurrency, on_error, output, progress)
         return _batch.run(plan, ask)
+
+    def watch(
+        self,
+        source: "LiveSource",
+        model: str = "motions",
+        *,
+        window: float = 2.0,
+        stride: float = 0.5,
+        latency: Literal["drop", "keep"] = "drop",
+        explain: bool = True,
+        **options: Unpack[WatchOptions],
+    ) -> "Watch":
+        """Watch a camera, a stream or a file: windows of it, explained one after the other as they come.
+
+        What is given is iterated, and stopped by `stop()` or at the end of a `with`; needs the extra `video`.
+
+        Args:
+            source: A camera's number; the URL of a stream (rtsp, http, tcp, udp, srt, rtmp); the path of a file; or any
+                iterable of (seconds, (H, W, 3) uint8 RGB array) pairs.
+            model: Its name, or "name/version".
+            window: Seconds of the stream in each window.
+            stride: Seconds from the start of one window to the start of the next.
+            latency: "drop" lets only the newest window wait, and counts those that it overtakes; "keep" drops nothing
+                of a file, and of a live source only what no longer fits.
+            explain: With maps; False: labels only.
+            options: Those of `staa_client.watch.watch` - how long scores are smoothed, errors, reconnecting, sizes -
+                and those of `explain`.
+
+        Raises:
+            ValueError: an argument is out of its range.
+            StreamError: while it is iterated, the source cannot be opened, or was lost for good.
+        """
+        from staa_client.watch import watch  # noqa: PLC0415  # loaded by those who watch
+
+        rest: dict[str, Any] = dict(options)
+        frames = rest.pop("frames", None) or (lambda: self.card(model).frames)
+        ways: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
+        return watch(self, source, model, frames=frames, **ways, **rest)
 
     def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
         """What a model says of itself: its labels, the frames that it wants, its methods, the server's limits."""

@@ -18,6 +18,7 @@ from staa_client._client import Client
 from staa_client._options import Options
 from staa_client._source import Video
 from staa_client._types import Explanation
+from staa_client.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,17 @@ def collect(
     there = len(videos) - asked
     sys.stderr.write(f"wrote {output}: {asked - failed} new, {there} there before, {failed} failed\n")
     return int(failed > 0)
+
+
+def follow(seen: Watch, count: int | None, *, json: bool) -> int:
+    """Print each window of what is watched; 1 where the last one failed."""
+    failed = False
+    for number, sight in enumerate(seen, 1):
+        failed = sight.error is not None
+        _say(js.dumps(_terminal.facts(sight)) if json else _terminal.sight(sight))
+        if number == count:
+            break
+    return int(failed)
 
 
 def served(client: Client, *, json: bool) -> int:

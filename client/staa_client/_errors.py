@@ -3,7 +3,8 @@
     StaaError
     ├── UnreachableError         no server answers, or it cut the connection       unreachable, connection_cut
     ├── TimedOutError            the server took longer than the client's timeout  timed_out
-    ├── SourceError             the video's own address: a URL, camera or stream   source_unreachable
+    ├── SourceError             the address that a video is fetched from         source_unreachable
+    ├── StreamError             a camera or stream that is watched   stream_unreachable, stream_lost, stream_unreadable
     ├── ReplyError               a 200 whose body is not the contract's            reply_invalid
     └── StatusError              the server said no
         ├── RequestError         400 and other 4xx: the request or an option is wrong
@@ -57,6 +58,10 @@ class TimedOutError(StaaError):
 
 class SourceError(StaaError):
     """The video cannot be fetched from its own address, which is not the server's."""
+
+
+class StreamError(StaaError):
+    """A camera or a stream cannot be opened, is no video, or was lost for good."""
 
 
 class ReplyError(StaaError):

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+import numpy as np
+
+from staa_client._display import upright
 from staa_client._frames import Frame
 
 if TYPE_CHECKING:
@@ -115,8 +118,6 @@ def pictures(container: "InputContainer", longest: int, threads: Literal["AUTO",
         longest: Pixels that the longer side of a picture has at most.
         threads: "AUTO" decodes fastest; "SLICE" holds no frame back.
     """
-    from staa_client.video import _upright  # noqa: PLC0415  # the one place that knows of display matrices
-
     stream = container.streams.video[0]
     stream.thread_type = threads
     spacing = float(1 / (stream.average_rate or 25))
@@ -124,7 +125,8 @@ def pictures(container: "InputContainer", longest: int, threads: Literal["AUTO",
     for frame in _decoded(container.demux(stream)):
         seconds = seconds + spacing if frame.time is None else frame.time
         width, height = smaller((frame.width, frame.height), longest)
-        image = _upright(frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA"))
+        stored = frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA").to_ndarray()
+        image = np.ascontiguousarray(upright(stored, frame.side_data.get("DISPLAYMATRIX")), np.uint8)
         turned = image.shape[:2] != (height, width)
         yield Picture(image, seconds, (frame.height, frame.width) if turned else (frame.width, frame.height))
 

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 
+from staa_client._layer import Layer
 from staa_client._save import clip_frames
 from staa_client._types import Explanation
 from staa_client.render import contact_sheet
@@ -16,7 +17,7 @@ def html_of(explanation: Explanation) -> str:
     except (OSError, ValueError) as reason:  # the file was moved since: a result is still a result
         frames, note = None, f"drawn without frames: {reason}"
     buffer = io.BytesIO()
-    contact_sheet(explanation, frames, note).save(buffer, "PNG", optimize=True)
+    contact_sheet(Layer(explanation), frames, note).save(buffer, "PNG", optimize=True)
     picture = base64.b64encode(buffer.getvalue()).decode()
     return f'<img style="max-width:100%" alt="{html.escape(words(explanation))}" src="data:image/png;base64,{picture}">'
 

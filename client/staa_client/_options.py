@@ -1,5 +1,6 @@
 """What a call may say beside the video."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from staa_client._source import Sample
@@ -22,6 +23,20 @@ class Options(TypedDict, total=False):
     maps: Maps
     sample: Sample
     timeout: Timeouts | Keep
+
+
+class WatchOptions(Options, total=False):
+    """The further options of `Client.watch`: see `staa_client.watch.watch`; and those of `Client.explain`."""
+
+    frames: int | None
+    smooth: int
+    on_error: Literal["collect", "raise"]
+    reconnect: bool
+    reconnect_max: int | None
+    stall: float
+    max_pending: int
+    longest: int
+    av_options: Mapping[str, str] | None
 
 
 LABELS = ("top_k", "start", "end", "sample", "timeout")

@@ -7,9 +7,10 @@ from typing import Literal
 from staa_client._errors import ServerError, StaaError, TimedOutError, UnavailableError, UnreachableError
 from staa_client._frames import Frames
 from staa_client._labels import Prediction
+from staa_client._result import Result
 from staa_client._ring import Window
 from staa_client._smooth import Smooth
-from staa_client._types import Explanation, Result
+from staa_client._types import Explanation
 
 Answer = Explanation | Result
 OnError = Literal["collect", "raise"]

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from staa_client._labels import Prediction
-from staa_client._types import Model
+from staa_client._result import Model
 
 
 class Smooth:

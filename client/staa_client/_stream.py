@@ -14,7 +14,7 @@ import numpy as np
 
 from staa_client._child import Child, LostError
 from staa_client._clock import Clock
-from staa_client._errors import StaaError
+from staa_client._errors import StreamError
 from staa_client._frames import Frame
 from staa_client._grab import Picture, Place, opened, pictures, place_of, require_av, smaller
 from staa_client._ring import Shot
@@ -23,10 +23,6 @@ LOG = logging.getLogger("staa_client.watch")
 LiveSource = int | str | Path | Iterable[tuple[float, Frame]]
 """A camera's number, a stream's URL, a file's path, or (seconds, (H, W, 3) uint8 RGB) pairs."""
 _SHORTEST, _LONGEST = 0.5, 30.0
-
-
-class StreamError(StaaError):
-    """A camera or a stream cannot be opened, is no video, or was lost for good."""
 
 
 @dataclass(frozen=True, slots=True)

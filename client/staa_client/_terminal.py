@@ -1,13 +1,20 @@
 """Answers on a terminal: words for everybody, and the map and the curve in colours where there are colours."""
 
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.text import Text
 
+from staa_client._geometry import Floats
 from staa_client._labels import Prediction
+from staa_client._layer import Layer
 from staa_client._result import Result
+from staa_client._sight import Sight
 from staa_client._types import Explanation
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -31,6 +38,26 @@ def line(name: str, answer: Result | Explanation) -> str:
     return f"{name}  {best}  {moment.start:.2f} - {moment.end:.2f} s"
 
 
+def sight(seen: Sight) -> str:
+    """One window of a stream, on one line."""
+    head = f"{seen.start:8.2f} - {seen.end:.2f} s"
+    tail = f"{seen.latency * 1000:.0f} ms" + (f", {seen.dropped} dropped" if seen.dropped else "")
+    if seen.error is not None:
+        return f"{head}  {' '.join(str(seen.error).split())}"
+    best, smooth = (f"{guesses[0].label} {guesses[0].score:.0%}" for guesses in (seen.predictions, seen.smoothed))
+    return f"{head}  {best}  (smoothed: {smooth}{', changed' if seen.changed else ''})  {tail}"
+
+
+def facts(seen: Sight) -> dict[str, Any]:
+    """One window of a stream as JSON data."""
+    answer = None if seen.answer is None else seen.answer.to_dict()
+    smoothed = [asdict(guess) for guess in seen.smoothed]
+    error = None if seen.error is None else {"code": seen.error.code, "message": seen.error.message}
+    names = ("number", "start", "end", "latency", "changed", "dropped", "reconnects")
+    told = {name: getattr(seen, name) for name in names}
+    return told | {"captured": seen.captured.isoformat(), "answer": answer, "smoothed": smoothed, "error": error}
+
+
 def harmless(text: str) -> str:
     """What came from outside, less what would steer the terminal."""
     return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
@@ -41,8 +68,10 @@ def picture(answer: Explanation, console: Console) -> RenderableType:
     columns = min(_COLUMNS, (console.width - 4) // 2)
     strongest = int(np.argmax(answer.temporal))
     start, end = answer.seconds[strongest]
-    whole = answer.spatial / max(float(answer.spatial.max()), 3 / answer.spatial.size)
-    maps = [_map(answer, whole, columns), _map(answer, answer.scaled()[strongest], columns)]
+    layer = Layer(answer)
+    over_time = layer.whole.mean(0)
+    whole = over_time / max(float(np.abs(over_time).max()), 1e-9)
+    maps = [_map(answer, grid, columns, layer.scale) for grid in (whole, layer.whole[strongest])]
     titles = ["where, over the whole clip", f"where, {start:.2f} to {end:.2f} s"]
     wide = len(maps[0][0])
     head = Text("  ".join(title[:wide].ljust(wide) for title in titles), style="bold")
@@ -70,20 +99,18 @@ def _where(answer: Explanation) -> list[str]:
     return lines
 
 
-def _map(
-    answer: Explanation, grid: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", columns: int
-) -> list[list[Segment]]:
-    """A grid (h, w), 0 to 1, over the frame in half blocks: two pixels a character, grey where nothing was seen."""
-    from staa_client._geometry import scaled_box  # noqa: PLC0415
-    from staa_client._overlay import blank, overlay  # noqa: PLC0415  # pictures load Pillow, words need none of it
+def _map(answer: Explanation, grid: Floats, columns: int, scale: str) -> list[list[Segment]]:
+    """A grid (h, w) on a colour scale in half blocks: two pixels a character, dim where nothing was seen."""
+    from staa_client._geometry import scaled_box  # noqa: PLC0415  # words need no picture
+    from staa_client._overlay import bare  # noqa: PLC0415  # pictures load Pillow, words need none of it
 
     clip = answer.clip
     tall = max(min(round(columns * clip.height / clip.width), 2 * _ROWS) // 2 * 2, 2)
     wide = max(min(round(tall * clip.width / clip.height), columns), 2)
     box = scaled_box(answer.box, (clip.width, clip.height), (wide, tall))
-    pixels = overlay(blank(tall, wide), grid, box, opacity=1)
+    pixels = np.asarray(bare((wide, tall), grid, box, scale))
 
-    def colour(pixel: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> str:
+    def colour(pixel: NDArray[np.uint8]) -> str:
         return "#{:02x}{:02x}{:02x}".format(*pixel.tolist())
 
     return [
@@ -107,5 +134,5 @@ def _curve(answer: Explanation, columns: int) -> list[Text]:
             bar.append(_BARS[int(np.clip(height - level, 0, 8))], style)
         bars.append(bar)
     first, last = f"{answer.seconds.min():.2f} s", f"{answer.seconds.max():.2f} s"
-    title = Text("when, share of the attention", style="bold")
+    title = Text(harmless(f"when, share of the {Layer(answer).subject}"), style="bold")
     return [title, *bars, Text(first + last.rjust(max(len(heights) - len(first), len(last) + 1)))]

@@ -1,6 +1,6 @@
 """An explanation: frozen, with numpy arrays; every field says its shape and unit, checked here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -226,15 +226,35 @@ class Explanation:
 
         return html_of(self)
 
-    def save(self, path: str | Path, video: str | Path | bytes | None = None) -> Path:
-        """Write the explanation as `.html` (report), `.png` (contact sheet), `.json` or `.npz`, by the name's ending.
+    def save(
+        self,
+        path: str | Path,
+        video: str | Path | bytes | Frames | None = None,
+        *,
+        alpha: float = 0.8,
+        colormap: str = "heat",
+        focus: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Write the explanation as `.html` (report), `.png` (sheet), `.mp4`, `.gif`, `.json`, `.npz` or `.parquet`.
 
-        Pictures show the frames of `video`, or of the video that was sent; without one, or without the package `av`,
-        they are drawn without frames and say so. `.json` and `.npz` have the form of the server's replies.
+        Pictures show the frames of `video`, or of the video that was sent. Without one they are drawn without frames
+        and say so; so are `.html` and `.png` without the package `av`. `.json` and `.npz` have the form of the
+        server's replies. The file is written whole or not at all.
+
+        Args:
+            path: The file; its ending chooses.
+            video: The video for pictures with frames; None is the one that was sent.
+            alpha: How much of a frame the top of the colour scale covers, 0 to 1.
+            colormap: "heat", "viridis", "grey", or "balance" for maps with signs, which "heat" draws in it too.
+            focus: Draw only what reaches the dynamic threshold.
+            progress: Called after each picture of a movie with (done, total).
 
         Raises:
-            ValueError: the ending is none of these, or `video` is not the one that was explained.
+            ValueError: an argument is none of these, or `video` is not the one that was explained.
+            ImportError: a movie needs the package `av`, which is missing.
+            OSError: the file cannot be written, or the video not be read.
         """
         from staa_client._save import save  # noqa: PLC0415  # pictures load Pillow, labels need none of it
 
-        return save(self, Path(path), Path(video) if isinstance(video, str) else video)
+        return save(path, self, video, alpha=alpha, colormap=colormap, focus=focus, progress=progress)

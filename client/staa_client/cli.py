@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -165,6 +165,52 @@ def batch(
     options |= _options(mass=mass, verify=verify)
     with _client(server, token, token_file, timeout, None) as client:
         return commands.collect(client, videos, model, options, output, explain=not labels, concurrency=concurrency)
+
+
+@app.command()
+def watch(
+    source: Annotated[str, typer.Argument(help="A camera's number, a URL (rtsp, http, tcp, udp, ...) or a file.")],
+    *,
+    window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of each window.")] = 2.0,
+    stride: Annotated[float, typer.Option(metavar="SECONDS", help="From one window's start to the next.")] = 0.5,
+    latency: Annotated[str, typer.Option(metavar="WAY", help="drop (the newest window counts) or keep.")] = "drop",
+    smooth: Annotated[int, typer.Option(metavar="N", min=1, help="Windows whose scores are averaged.")] = 3,
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N windows.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps.")] = False,
+    model: arg.Model = "motions",
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    timeout: arg.Timeout = None,
+    method: arg.Method = None,
+    target: arg.Target = None,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Watch a camera, a stream or a file, a line a window."""
+    options = _options(method=method, target=target)
+    with (
+        _client(server, token, token_file, timeout, None) as client,
+        client.watch(
+            int(source) if source.isdecimal() else source,
+            model,
+            window=window,
+            stride=stride,
+            latency=_way(latency),
+            explain=not labels,
+            smooth=smooth,
+            **options,
+        ) as seen,
+    ):
+        return commands.follow(seen, count, json=json)
+
+
+def _way(latency: str) -> Literal["drop", "keep"]:
+    match latency:
+        case "drop" | "keep":
+            return latency
+    msg = f"latency is {latency!r}: expected drop or keep"
+    raise ValueError(msg)
 
 
 @app.command()

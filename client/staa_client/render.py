@@ -1,4 +1,4 @@
-"""The contact sheet: a whole explanation on one page. `overlay` draws one map over one frame."""
+"""The contact sheet: a whole explanation on one page, several one below the other."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,11 @@ from PIL import Image, ImageDraw
 
 from staa_client._colours import table
 from staa_client._geometry import Floats, scaled_box
-from staa_client._overlay import Frame, blank, font, overlay
+from staa_client._layer import Layer
+from staa_client._overlay import Frame, bare, font, overlay, painted
 from staa_client._types import Explanation
 
-__all__ = ["contact_sheet", "overlay"]
+__all__ = ["contact_sheet", "contact_sheets", "overlay"]
 
 Colour = tuple[int, int, int]
 
@@ -22,21 +23,34 @@ ACCENT: Colour = (196, 62, 62)
 
 WIDTH, MARGIN, GAP = 1280, 40, 16
 TILES, TALLEST = 8, 420
-CURVE = 150
+CURVE, SCALE = 150, 300
 BAR: Colour = (86, 92, 160)
 
 
-def contact_sheet(explanation: Explanation, frames: Sequence[Frame] | None, note: str = "") -> Image.Image:
+def contact_sheets(layers: Sequence[Layer], frames: Sequence[Frame] | None, note: str = "") -> Image.Image:
+    """Several explanations of one clip as one picture, their sheets one below the other."""
+    sheets = [contact_sheet(layer, frames, note) for layer in layers]
+    page = Image.new("RGB", (WIDTH, sum(sheet.height for sheet in sheets)), PAPER)
+    top = 0
+    for sheet in sheets:
+        page.paste(sheet, (0, top))
+        top += sheet.height
+    return page
+
+
+def contact_sheet(layer: Layer, frames: Sequence[Frame] | None, note: str = "") -> Image.Image:
     """The whole explanation as one picture, 1280 pixels wide.
 
-    Up to 8 steps with their maps and seconds, the attention over time, the labels, the colour scale, and what made it.
+    Up to 8 steps with their maps and seconds, the curve over time, the labels, the colour scale, and what made it.
 
     Args:
-        explanation: What is drawn.
+        layer: What is drawn.
         frames: The T frames of `explanation.clip`, each (H, W, 3); None draws the maps on plain grey.
         note: Why there are no frames.
     """
+    explanation = layer.explanation
     steps = steps_shown(explanation.temporal, TILES)
+    maps = layer.drawn
     columns, size = _grid(len(steps), explanation.clip.width / explanation.clip.height)
     rows = -(-len(steps) // columns)
     below = 110 + rows * (size[1] + 44) + 8
@@ -46,12 +60,12 @@ def contact_sheet(explanation: Explanation, frames: Sequence[Frame] | None, note
     left = (WIDTH - columns * size[0] - (columns - 1) * GAP) // 2
     for place, step in enumerate(steps):
         corner = (left + place % columns * (size[0] + GAP), 110 + place // columns * (size[1] + 44))
-        page.paste(tile(explanation, step, frames, size), corner)
+        page.paste(tile(layer, maps[step], step, frames, size), corner)
         _caption(pen, explanation, step, corner, size)
     middle = WIDTH * 2 // 3 - 20
-    _curve(pen, explanation, (MARGIN, below, middle - 30, below + CURVE), steps)
+    _curve(pen, layer, (MARGIN, below, middle - 30, below + CURVE), steps)
     _labels(pen, explanation, (middle + 20, below, WIDTH - MARGIN, below + CURVE))
-    _foot(page, explanation, below + CURVE + 76)
+    _foot(page, layer, below + CURVE + 76)
     return page
 
 
@@ -66,15 +80,15 @@ def frame_of_step(step: int, steps: int, frames: int) -> int:
     return (2 * step + 1) * frames // (2 * steps)
 
 
-def tile(explanation: Explanation, step: int, frames: Sequence[Frame] | None, size: tuple[int, int]) -> Image.Image:
-    """One step with its map, drawn at (width, height) in pixels."""
-    source = (explanation.clip.width, explanation.clip.height)
-    grid, box = explanation.scaled()[step], scaled_box(explanation.box, source, size)
+def tile(layer: Layer, grid: Floats, step: int, frames: Sequence[Frame] | None, size: tuple[int, int]) -> Image.Image:
+    """One step with its map (h, w), drawn at (width, height) in pixels."""
+    clip = layer.explanation.clip
+    box = scaled_box(clip.box, (clip.width, clip.height), size)
     if frames is None:
-        return Image.fromarray(overlay(blank(size[1], size[0]), grid, box, opacity=1))
-    number = frame_of_step(step, len(explanation.temporal), len(frames))
+        return bare(size, grid, box, layer.scale)
+    number = frame_of_step(step, len(layer.explanation.temporal), len(frames))
     under = Image.fromarray(frames[number]).resize(size, Image.Resampling.LANCZOS)
-    return Image.fromarray(overlay(np.asarray(under), grid, box))
+    return painted(under, grid, box, opacity=layer.look.alpha, scale=layer.scale)
 
 
 def _grid(count: int, aspect: float) -> tuple[int, tuple[int, int]]:
@@ -115,16 +129,15 @@ def _caption(
         pen.text((x + size[0], y + size[1] + 8), share, font=font(15), fill=colour, anchor="ra")
 
 
-def _curve(
-    pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple[int, int, int, int], shown: Sequence[int]
-) -> None:
-    """Attention over time as a bar a step, as wide as its seconds, against the even share."""
+def _curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, int, int], shown: Sequence[int]) -> None:
+    """The shares over time as a bar a step, as wide as its seconds, against the even share."""
     x0, y0, x1, y1 = area
+    explanation = layer.explanation
     seconds, temporal = explanation.seconds, explanation.temporal
     first, last = float(seconds.min()), float(max(seconds.max(), seconds.min() + 1e-3))
     most = max(float(temporal.max()), 1e-9) * 1.1
     even = 1 / len(temporal)
-    pen.text((x0, y0), "When: share of the attention, by seconds of the video", font=font(15), fill=INK)
+    when = f"When: share of the {layer.subject}"
     top = y0 + 30
 
     def across(second: float) -> float:
@@ -139,14 +152,9 @@ def _curve(
         pen.rectangle((left, min(up(float(share)), y1 - 1), max(right - 2, left + 1), y1), fill=colour)
     for dash in range(x0, x1, 9):
         pen.line((dash, up(even), min(dash + 4, x1), up(even)), fill=INK)
-    if even < most:
-        pen.text(
-            (x1, y0),
-            f"dashed: even share, {even:.1%}" + (" · dark: shown above" if len(shown) < len(temporal) else ""),
-            font=font(13),
-            fill=SOFT,
-            anchor="ra",
-        )
+    dashed = f"dashed: even share, {even:.1%}" + (" · dark: shown above" if len(shown) < len(temporal) else "")
+    pen.text((x1, y0), dashed, font=font(13), fill=SOFT, anchor="ra")
+    pen.text((x0, y0), fitted(when, 15, x1 - x0 - font(13).getlength(dashed) - 16), font=font(15), fill=INK)
     pen.line((x0, y1 + 1, x1, y1 + 1), fill=INK)
     for second in ticks(first, last):
         pen.line((across(second), y1 + 1, across(second), y1 + 6), fill=INK)
@@ -167,30 +175,25 @@ def _labels(pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple[int,
         pen.text((x1, y), f"{guess.score:.1%}", font=font(14), fill=SOFT, anchor="ra")
 
 
-def _foot(page: Image.Image, explanation: Explanation, y: int) -> None:
+def _foot(page: Image.Image, layer: Layer, y: int) -> None:
     """The colour scale with its meaning, and what made the map."""
-    pen = ImageDraw.Draw(page)
+    pen, explanation = ImageDraw.Draw(page), layer.explanation
     pen.line((MARGIN, y - 22, WIDTH - MARGIN, y - 22), fill=LINE)
-    scale = Image.fromarray(table()[None]).resize((220, 14), Image.Resampling.BILINEAR)
+    scale = Image.fromarray(table(layer.scale)[None]).resize((SCALE, 14), Image.Resampling.BILINEAR)
     page.paste(scale, (MARGIN, y + 4))
-    pen.rectangle((MARGIN, y + 4, MARGIN + 219, y + 17), outline=LINE)
-    pen.text((MARGIN, y + 23), "0", font=font(13), fill=SOFT)
-    pen.text(
-        (MARGIN + 220, y + 23),
-        f"{explanation.top_of_scale:.3g} x the even share",
-        font=font(13),
-        fill=SOFT,
-        anchor="ra",
-    )
+    pen.rectangle((MARGIN, y + 4, MARGIN + SCALE - 1, y + 17), outline=LINE)
+    low, high = (fitted(end, 13, SCALE / 2 - 6) for end in layer.ends)
+    pen.text((MARGIN, y + 23), low, font=font(13), fill=SOFT)
+    pen.text((MARGIN + SCALE, y + 23), high, font=font(13), fill=SOFT, anchor="ra")
     t, h, w = explanation.joint.shape
-    target = "" if explanation.target is None else f", for {explanation.target}"
-    target += "" if explanation.contrast is None else f" against {explanation.contrast}"
-    model = explanation.model
-    method = f"method {explanation.method}, version {explanation.method_version}{target}"
-    what = f"Where: {method} · {t} steps of {h} x {w} cells"
+    share, cells = layer.kept
+    focused = f" · focused: {share:.0%} in {cells:.0%} of the cells" if layer.look.focus else ""
+    model, left = explanation.model, MARGIN + SCALE + 36
+    what = f"Where: {layer.title}, version {explanation.method_version} · {t} steps of {h} x {w} cells{focused}"
     who = f"Model {model.name} {model.version} ({model.family}, {model.classes} classes)"
-    pen.text((MARGIN + 260, y + 1), fitted(what, 14, WIDTH - 2 * MARGIN - 260), font=font(14), fill=INK)
-    pen.text((MARGIN + 260, y + 23), fitted(who, 14, WIDTH - 2 * MARGIN - 260), font=font(14), fill=SOFT)
+    who += f" · ends of the colours at {layer.top:.3g} x the even share" if layer.signs else ""
+    pen.text((left, y + 1), fitted(what, 14, WIDTH - MARGIN - left), font=font(14), fill=INK)
+    pen.text((left, y + 23), fitted(who, 14, WIDTH - MARGIN - left), font=font(14), fill=SOFT)
 
 
 def percent(share: float) -> str:

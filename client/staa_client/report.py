@@ -1,6 +1,7 @@
 """The report: one HTML file with the frames, the maps and the curve in it, that opens offline and loads nothing."""
 
 import base64
+import hashlib
 import html
 import io
 import json
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from staa_client._colours import table
+from staa_client._layer import Layer
 from staa_client._overlay import Frame
 from staa_client._types import Explanation
 
@@ -22,47 +24,112 @@ MOST_BYTES = 4_000_000
 """For all embedded frames together, before base64."""
 
 
-def report(explanation: Explanation, frames: Sequence[Frame] | None, note: str = "") -> str:
-    """The report as HTML text.
+def report(shown: Explanation | Sequence[Layer], frames: Sequence[Frame] | None, note: str = "") -> str:
+    """The report as HTML text: the maps of one clip, side by side, that play together.
 
     Args:
-        explanation: What is shown.
-        frames: The T frames of `explanation.clip`, each (H, W, 3); None shows the maps on a plain ground.
+        shown: An explanation, or layers of the same clip; the look of the first one sets the controls.
+        frames: The T frames of the clip, each (H, W, 3); None shows the maps on a plain ground.
         note: Why there are no frames.
     """
-    best = explanation.predictions[0] if explanation.predictions else None
-    model, clip = explanation.model, explanation.clip
-    t, h, w = explanation.joint.shape
-    target = "" if explanation.target is None else f", for {explanation.target}"
-    contrast = "" if explanation.contrast is None else f", against {explanation.contrast}"
-    size = f"{clip.width} x {clip.height} pixels"
-    facts = {
-        "Video": f"{explanation.name}, {size}, {clip.duration:.2f} s, {clip.fps:.4g} frames/s",
-        "Model": f"{model.name} {model.version} ({model.family}, {model.classes} classes)",
-        "Method": f"{explanation.method}, version {explanation.method_version}{target}{contrast}",
-        "Map": f"{t} steps of {h} x {w} cells over pixels {_corners(explanation)}",
-        **({} if explanation.faithfulness is None else {"Check": explanation.faithfulness.message}),
-        "Frames": f"{len(clip.frames)} of the video, from {clip.times[0]:.2f} to {clip.times[-1]:.2f} s",
-    }
+    layers = [Layer(shown)] if isinstance(shown, Explanation) else shown
+    explanation, look = layers[0].explanation, layers[0].look
+    best = next(iter(explanation.predictions), None)
+    alike = all(layer.explanation.predictions == explanation.predictions for layer in layers)
+    script = "\n" + _part("report.js")
     return _filled(
+        "report.html",
         {
-            "title": html.escape(best.label if best else "no label"),
-            "score": f"{best.score:.1%}" if best else "",
+            "title": html.escape((best.label if best else "no label") if alike else explanation.name),
+            "score": f"{best.score:.1%}" if best and alike else "",
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
-            "labels": "\n".join(_row(p.label, p.score) for p in explanation.predictions),
-            "facts": "\n".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items()),
-            "scale": ",".join("#{:02x}{:02x}{:02x}".format(*table()[i].tolist()) for i in range(0, 256, 15)),
-            "most": f"{explanation.top_of_scale:.3g}",
-            "peak": "" if explanation.peak is None else "; red: the peak",
-            "data": _script(_data(explanation, frames)),
-        }
+            "style": _part("report.css"),
+            "layout": "several" if layers[1:] else "one",
+            "maps": "\n".join(_map(layer, number) for number, layer in enumerate(layers)),
+            "controlled": "all maps" if layers[1:] else "the map",
+            "alpha": f"{look.alpha * 100:g}",
+            "focused": str(look.focus).lower(),
+            "labels": "\n".join(_labels(layer, named=not alike) for layer in (layers[:1] if alike else layers)),
+            "facts": _facts(_of_clip(explanation)),
+            "data": _script(_data(layers, frames)),
+            "script": script,
+            "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        },
     )
 
 
-def _filled(values: dict[str, str]) -> str:
+def _part(name: str) -> str:
+    return files("staa_client").joinpath(name).read_text("utf-8")
+
+
+def _filled(template: str, values: dict[str, str]) -> str:
     """The template with its {{names}} replaced, in one pass: a value that looks like a name stays as it is."""
-    template = files("staa_client").joinpath("report.html").read_text("utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], template)
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _part(template))
+
+
+def _map(layer: Layer, number: int) -> str:
+    explanation, (low, high) = layer.explanation, layer.ends
+    colours = table(layer.scale)
+    return _filled(
+        "report_map.html",
+        {
+            "n": str(number),
+            "title": html.escape(layer.title),
+            "subject": html.escape(layer.subject),
+            "low": html.escape(low),
+            "high": html.escape(high),
+            "scale": ",".join("#{:02x}{:02x}{:02x}".format(*colours[i].tolist()) for i in range(0, 256, 15)),
+            "peak": "" if explanation.peak is None else "; red: the peak",
+            "facts": _facts(_of_map(layer)),
+            "steps": "\n".join(_step(explanation, step) for step in range(len(explanation.temporal))),
+        },
+    )
+
+
+def _of_clip(explanation: Explanation) -> dict[str, str]:
+    clip = explanation.clip
+    size = f"{clip.width} x {clip.height} pixels"
+    return {
+        "Video": f"{explanation.name}, {size}, {clip.duration:.2f} s, {clip.fps:.4g} frames/s",
+        "Frames": f"{len(clip.frames)} of the video, from {clip.times[0]:.2f} to {clip.times[-1]:.2f} s: "
+        + ", ".join(str(number) for number in clip.frames.tolist()),
+    }
+
+
+def _of_map(layer: Layer) -> dict[str, str]:
+    """What made a map, and with which options."""
+    one, (t, h, w), (share, cells) = layer.explanation, layer.explanation.joint.shape, layer.kept
+    x0, y0, x1, y1 = one.box
+    subject = layer.subject.partition(" ")[0]
+    return {
+        "Model": f"{one.model.name} {one.model.version} ({one.model.family}, {one.model.classes} classes)",
+        "Method": f"{one.method}, version {one.method_version}",
+        **({} if one.target is None else {"Target": str(one.target)}),
+        **({} if one.contrast is None else {"Contrast": str(one.contrast)}),
+        "Map": f"{t} steps of {h} x {w} cells over pixels ({x0}, {y0}) to ({x1}, {y1})",
+        **({"Colours": f"end at {layer.top:.3g} times the even share of a cell"} if layer.signs else {}),
+        "Threshold": f"the dynamic one keeps {share:.0%} of the {subject}, in {cells:.0%} of the cells",
+        **({} if one.faithfulness is None else {"Check": f"{one.faithfulness.message} ({one.faithfulness.verdict})"}),
+    }
+
+
+def _facts(facts: dict[str, str]) -> str:
+    return "\n".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items())
+
+
+def _step(explanation: Explanation, step: int) -> str:
+    (start, end), (x0, y0, x1, y1) = explanation.seconds[step], explanation.region(step)
+    return (
+        f'<tr><th scope="row">{start:.2f} to {end:.2f}</th><td>{explanation.temporal[step]:.1%}</td>'
+        f"<td>({x0}, {y0}) to ({x1}, {y1})</td></tr>"
+    )
+
+
+def _labels(layer: Layer, *, named: bool) -> str:
+    model = layer.explanation.model
+    caption = f"<caption>{html.escape(f'{model.name} {model.version}')}</caption>" if named else ""
+    rows = "\n".join(_row(guess.label, guess.score) for guess in layer.explanation.predictions)
+    return f'<table class="labels">{caption}<tbody>\n{rows}\n</tbody></table>'
 
 
 def _row(label: str, score: float) -> str:
@@ -72,36 +139,42 @@ def _row(label: str, score: float) -> str:
     )
 
 
-def _corners(explanation: Explanation) -> str:
-    x0, y0, x1, y1 = explanation.box
-    return f"({x0}, {y0}) to ({x1}, {y1})"
-
-
 def _script(data: dict[str, Any]) -> str:
     """JSON that can stand in a script element: no character in it can end the element."""
     return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _data(explanation: Explanation, frames: Sequence[Frame] | None) -> dict[str, Any]:
-    clip, (t, h, w), top = explanation.clip, explanation.joint.shape, explanation.top_of_scale
-    scaled = np.round(explanation.scaled() * 10_000).astype(int)
-    steps = np.minimum(np.arange(len(clip.frames)) * t // len(clip.frames), t - 1)
+def _data(layers: Sequence[Layer], frames: Sequence[Frame] | None) -> dict[str, Any]:
+    clip, maps = layers[0].explanation.clip, [_map_data(layer) for layer in layers]
+    peak = maps[0]["peak"]
     return {
         "width": clip.width,
         "height": clip.height,
+        "times": np.round(clip.times, 4).tolist(),
+        "numbers": clip.frames.tolist(),
+        "start": maps[0]["steps"].index(peak) if peak in maps[0]["steps"] else 0,
+        "maps": maps,
+        "frames": [] if frames is None else [base64.b64encode(jpeg).decode() for jpeg in jpegs(frames)],
+    }
+
+
+def _map_data(layer: Layer) -> dict[str, Any]:
+    explanation, (t, h, w) = layer.explanation, layer.whole.shape
+    count = len(explanation.clip.frames)
+    return {
+        "title": layer.title,
+        "subject": layer.subject,
         "box": list(explanation.box),
         "shape": [t, h, w],
-        "joint": scaled.ravel().tolist(),
-        "threshold": max(min(explanation.threshold, float(explanation.joint.max())), 0.0) * t * h * w / top,
+        "signs": layer.signs,
+        "values": np.round(layer.whole * 10_000).astype(int).ravel().tolist(),
+        "threshold": layer.threshold,
         "peak": explanation.peak,
         "temporal": [float(f"{share:.5g}") for share in explanation.temporal],
         "seconds": np.round(explanation.seconds, 4).tolist(),
-        "times": np.round(clip.times, 4).tolist(),
-        "numbers": clip.frames.tolist(),
-        "steps": steps.tolist(),
+        "steps": np.minimum(np.arange(count) * t // count, t - 1).tolist(),
         "regions": [list(explanation.region(step)) for step in range(t)],
-        "colours": base64.b64encode(table().tobytes()).decode(),
-        "frames": [] if frames is None else [base64.b64encode(jpeg).decode() for jpeg in jpegs(frames)],
+        "colours": base64.b64encode(table(layer.scale).tobytes()).decode(),
     }
 
 

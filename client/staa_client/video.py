@@ -8,11 +8,12 @@ import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from staa_client._display import upright
 from staa_client._frames import Frame, Frames
 from staa_client._sampling import choose
 
@@ -174,14 +175,7 @@ class _Film:
     def upright(self, frame: "av.VideoFrame") -> Frame:
         """The frame as it is to be displayed: RGB, turned by quarters and mirrored as its display matrix says."""
         picture = frame.reformat(format="rgb24", dst_color_range="JPEG").to_ndarray()
-        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-        if matrix is not None:
-            # The stored point (x, y) is displayed at (a x + c y, b x + d y); rows are (a, b, _), (c, d, _).
-            a, b, _, c, d = (int(part) for part in np.frombuffer(bytes(matrix), np.int32)[:5])
-            if abs(b) > abs(a):
-                picture, a, d = picture.transpose(1, 0, 2), c, b
-            picture = picture[:: 1 if d >= 0 else -1, :: 1 if a >= 0 else -1]
-        return np.ascontiguousarray(picture, np.uint8)
+        return np.ascontiguousarray(upright(picture, frame.side_data.get("DISPLAYMATRIX")), np.uint8)
 
 
 @contextmanager

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from staa_client._capture import Capture, Latency, Windows
+from staa_client._errors import StreamError
 from staa_client._frames import Frames
 from staa_client._iterators import AsyncWatch, Watch
+from staa_client._result import Result
 from staa_client._sight import Answer, OnError, Report, Sight
-from staa_client._stream import LiveSource, Reading, StreamError
-from staa_client._types import Explanation, Result
+from staa_client._stream import LiveSource, Reading
+from staa_client._types import Explanation
 
 __all__ = ["AsyncWatch", "Latency", "LiveSource", "OnError", "Sight", "StreamError", "Watch", "watch", "watch_async"]
 

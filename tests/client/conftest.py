@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from staa_client import Client, Explanation
+from staa_client import ClassName, Client, Explanation
 
 STEPS, CELLS = 16, 12
 Server = Callable[[httpx2.Request], httpx2.Response]
@@ -139,6 +139,25 @@ def flat(explanation: Explanation) -> Explanation:
     """The same with an even share in every cell, as of a model that looks everywhere alike."""
     joint = np.full_like(explanation.joint, 1 / explanation.joint.size)
     return dataclasses.replace(explanation, joint=joint, temporal=joint.sum((1, 2)), spatial=joint.sum(0))
+
+
+def class_map(explanation: Explanation) -> Explanation:
+    """The same as a map for "moves down" against "moves right", with what speaks for either."""
+    sizes = explanation.joint - 0.7 * np.roll(explanation.joint, 5, 2)
+    signed = np.asarray(sizes / np.abs(sizes).sum(), np.float32)
+    joint = np.maximum(signed, 0) / np.maximum(signed, 0).sum()
+    ordered = np.sort(joint, axis=None)[::-1]
+    return dataclasses.replace(
+        explanation,
+        method="staa_class",
+        target=ClassName(0, "moves down"),
+        contrast=ClassName(1, "moves right"),
+        signed=signed,
+        joint=joint,
+        temporal=joint.sum((1, 2)),
+        spatial=joint.sum(0),
+        threshold=float(ordered[np.searchsorted(np.cumsum(ordered), 0.7)]),
+    )
 
 
 def encoded(reply: dict[str, Any], encoding: str) -> bytes:

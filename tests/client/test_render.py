@@ -12,6 +12,7 @@ from PIL import Image
 
 from staa_client import Client, Explanation
 from staa_client._colours import colours, table
+from staa_client._layer import Layer
 from staa_client._overlay import overlay
 from staa_client._save import clip_frames
 from staa_client.render import ACCENT, contact_sheet, frame_of_step, percent, steps_shown, ticks
@@ -117,7 +118,7 @@ def test_the_sheet_shows_the_frames_and_the_heat(explanation: Explanation, tmp_p
 def test_only_a_peak_is_marked(explanation: Explanation) -> None:
     """The sheet outlines the step that stands out in red, and no step of a flat map."""
     red = [
-        int(np.all(np.asarray(contact_sheet(each, None))[:640] == ACCENT, axis=-1).sum())
+        int(np.all(np.asarray(contact_sheet(Layer(each), None))[:640] == ACCENT, axis=-1).sum())
         for each in (explanation, flat(explanation))
     ]
     assert red[0] > 1000
@@ -173,4 +174,4 @@ def test_any_shape_of_video_has_its_sheet(
     sheet = picture(explanation.save(tmp_path / "x.png"))
     assert sheet.shape[1] == 1280
     assert 400 < sheet.shape[0] < 1400
-    assert np.array_equal(np.asarray(contact_sheet(explanation, clip_frames(explanation, data)[0])), sheet)
+    assert np.array_equal(np.asarray(contact_sheet(Layer(explanation), clip_frames(explanation, data)[0])), sheet)

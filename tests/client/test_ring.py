@@ -8,9 +8,9 @@ import pytest
 from staa_client._clock import Clock
 from staa_client._labels import Prediction
 from staa_client._pending import EndError, Pending
+from staa_client._result import Model
 from staa_client._ring import EPSILON, Ring, Shot, Window, nearest
 from staa_client._smooth import Smooth
-from staa_client._types import Model
 
 TRIALS = range(25)
 

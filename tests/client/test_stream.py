@@ -16,9 +16,10 @@ import av
 import numpy as np
 import pytest
 
+from staa_client._errors import StreamError
 from staa_client._grab import place_of
 from staa_client._ring import Shot
-from staa_client._stream import Halt, LiveSource, Reading, StreamError, pause, shots
+from staa_client._stream import Halt, LiveSource, Reading, pause, shots
 from tests.client.live import Live, brightness, grabbed
 
 MATRIX = (0, 1, -1, 0)
