@@ -16,7 +16,7 @@ from staa_client import _arguments as arg
 from staa_client import _commands as commands
 from staa_client._address import DEFAULT_URL
 from staa_client._client import DEFAULT_TIMEOUT, Client
-from staa_client._errors import StaaError, TimedOutError, UnreachableError
+from staa_client._errors import SourceError, StaaError, StreamError, TimedOutError, UnreachableError
 from staa_client._options import Options
 from staa_client._settings import settings
 from staa_client._terminal import harmless
@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: object = app(arguments, prog_name="staa", standalone_mode=False)
     except (UnreachableError, TimedOutError) as error:
         return _failed(error, 3, verbose)
+    except (SourceError, StreamError) as error:  # a video that is not there, as a file that is not
+        return _failed(error, 2, verbose)
     except StaaError as error:
         return _failed(error, 1, verbose)
     except (typer.TyperException, OSError, ValueError, TypeError, ImportError) as error:

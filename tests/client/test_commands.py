@@ -178,3 +178,20 @@ def test_completion_is_offered() -> None:
     command = [sys.executable, "-m", "staa_client.cli", "--show-completion", "bash"]
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
     assert b"complete" in done.stdout
+
+
+def test_a_file_is_watched_a_line_a_window(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`staa watch` prints a line a window, or JSON, for as many as are asked for; wrong words are refused."""
+    film = str(folder / "a.mp4")
+    arguments = ["watch", film, "--server", url, "--latency", "keep", "--stride", "2"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["0.00", "2.00", "4.00", "6.00"]
+    assert "(smoothed: moves" in lines[0]
+    assert main([*arguments, "--json", "--count", "2"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["start"] for one in told] == [0.0, 2.0]
+    assert told[1]["answer"]["explanation"]["shape"] == [16, 12, 12]
+    assert main([*arguments, "--latency", "soon"]) == 2
+    assert main(["watch", "http://127.0.0.1:9/live", "--server", url]) == 2
+    assert "stream_unreachable" in capsys.readouterr().err

@@ -121,7 +121,7 @@ def test_saved_numbers_are_read_back(explanation: Explanation, tmp_path: Path) -
 @pytest.mark.parametrize("name", ["map.bmp", "map", ".html"])
 def test_an_unknown_ending_names_the_known_ones(explanation: Explanation, tmp_path: Path, name: str) -> None:
     """Saving under another ending writes nothing and says which endings there are."""
-    with pytest.raises(ValueError, match=r"\.html, \.png, \.json, \.npz, \.mp4, \.gif"):
+    with pytest.raises(ValueError, match=r"\.html, \.png, \.json, \.npz, \.parquet, \.mp4, \.gif"):
         explanation.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
