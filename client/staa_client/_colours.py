@@ -79,6 +79,18 @@ def table(name: str = HEAT) -> NDArray[np.uint8]:
     return (srgb * 255).round().astype(np.uint8)
 
 
+@cache
+def inks(name: str = HEAT) -> NDArray[np.uint8]:
+    """The 256 colours that cover a frame, small values hardly: of a diverging scale the outermost fifths.
+
+    Its dark middle would hide what is under it as if it were much.
+    """
+    if not checked(name).diverging:
+        return table(name)
+    values = np.linspace(-1, 1, 256, dtype=np.float32)
+    return table(name)[places(np.sign(values) * (4 + np.abs(values)) / 5, name)]
+
+
 def _linear(scale: Scale) -> NDArray[np.float64]:
     """The scale's 256 colours as linear sRGB, (256, 3); outside of 0 to 1 where a screen cannot show them."""
     at, *path = zip(*scale.stops, strict=True)

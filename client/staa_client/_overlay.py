@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from staa_client._colours import HEAT, checked, places, table
+from staa_client._colours import HEAT, checked, inks, places, table
 from staa_client._geometry import Box, Floats
 
 Frame = NDArray[np.uint8]
@@ -34,7 +34,7 @@ def painted(frame: Image.Image, grid: Floats, box: Box, *, opacity: float = 0.8,
     part = frame.crop(box)
     pale = Image.blend(part, part.convert("L").convert("RGB"), opacity / 2)  # so that the scale's colours stand out
     heat = _enlarged(grid, box, scale)
-    seen = Image.composite(_coloured(heat, scale), pale, heat.point(_cover(opacity, checked(scale).diverging)))
+    seen = Image.composite(_coloured(heat, inks(scale)), pale, heat.point(_cover(opacity, checked(scale).diverging)))
     if box == (0, 0, *frame.size):
         return seen
     drawn = frame.convert("L").point([round(level * 0.3 + 20) for level in range(256)]).convert("RGB")
@@ -46,7 +46,7 @@ def bare(size: tuple[int, int], grid: Floats, box: Box, scale: str = HEAT) -> Im
     """The map alone, in the colours of its scale, where no frame of (width, height) is at hand."""
     nothing = table(scale)[places(np.zeros(1, np.float32), scale)[0]]
     drawn = Image.new("RGB", size, tuple(int(part) // 2 + 14 for part in nothing))
-    drawn.paste(_coloured(_enlarged(grid, box, scale), scale), box[:2])
+    drawn.paste(_coloured(_enlarged(grid, box, scale), table(scale)), box[:2])
     if box != (0, 0, *size):
         return _marked(drawn, box)
     return drawn
@@ -58,9 +58,9 @@ def _enlarged(grid: Floats, box: Box, scale: str) -> Image.Image:
     return Image.fromarray(places(grid, scale)).resize(size, Image.Resampling.BILINEAR)
 
 
-def _coloured(heat: Image.Image, scale: str) -> Image.Image:
+def _coloured(heat: Image.Image, colours: NDArray[np.uint8]) -> Image.Image:
     drawn = heat.copy()
-    drawn.putpalette(table(scale).tobytes())
+    drawn.putpalette(colours.tobytes())
     return drawn.convert("RGB")
 
 

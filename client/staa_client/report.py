@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from staa_client._colours import table
+from staa_client._colours import inks, table
 from staa_client._layer import Layer
 from staa_client._overlay import Frame
 from staa_client._types import Explanation
@@ -145,7 +145,7 @@ def _script(data: dict[str, Any]) -> str:
 
 
 def _data(layers: Sequence[Layer], frames: Sequence[Frame] | None) -> dict[str, Any]:
-    clip, maps = layers[0].explanation.clip, [_map_data(layer) for layer in layers]
+    clip, maps = layers[0].explanation.clip, [_map_data(layer, frames is not None) for layer in layers]
     peak = maps[0]["peak"]
     return {
         "width": clip.width,
@@ -158,7 +158,8 @@ def _data(layers: Sequence[Layer], frames: Sequence[Frame] | None) -> dict[str, 
     }
 
 
-def _map_data(layer: Layer) -> dict[str, Any]:
+def _map_data(layer: Layer, covers: bool) -> dict[str, Any]:
+    """What the script draws of a map, which covers frames or stands alone."""
     explanation, (t, h, w) = layer.explanation, layer.whole.shape
     count = len(explanation.clip.frames)
     return {
@@ -174,7 +175,7 @@ def _map_data(layer: Layer) -> dict[str, Any]:
         "seconds": np.round(explanation.seconds, 4).tolist(),
         "steps": np.minimum(np.arange(count) * t // count, t - 1).tolist(),
         "regions": [list(explanation.region(step)) for step in range(t)],
-        "colours": base64.b64encode(table(layer.scale).tobytes()).decode(),
+        "colours": base64.b64encode((inks if covers else table)(layer.scale).tobytes()).decode(),
     }
 
 
