@@ -81,7 +81,7 @@ def bare(explainer: Explainer, clip: bytes, batch: int, seconds: float, *, expla
             start = time.perf_counter()
             clips = list(pool.map(lambda _: decode(clip, explainer.grid.frames), range(batch)))
             for one, result in zip(clips, explainer(clips, options), strict=True):
-                wire.reply(model, one, result, "base64")
+                wire.reply(model, wire.Answer(one, result), "base64")
             rounds.append(time.perf_counter() - start)
     return rounds
 

@@ -58,24 +58,33 @@ class StaaHandler:
 
     def handle(self, data: list[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer every row of a batch: its own result, or its own error."""
-        rows = [Row(number) for number in range(len(data))]
+        calls = list(self.pool.map(lambda number: self._parse(number, data[number], context), range(len(data))))
+        rows = [row for _, own in calls for row in own]
 
         def read(row: Row) -> None:
-            self._guarded([row], context, lambda: self._read(row, data[row.number], context))
+            self._guarded([row], context, lambda: self._read(row))
 
-        list(self.pool.map(read, rows))
+        list(self.pool.map(read, [row for row in rows if row.error is None]))
         good = [row for row in rows if row.error is None and row.pixels is not None]
-        if good:
-            self._forward(good, context)
-        replies = [self._reply(row, context) for row in rows]
-        self._count(rows, forwards=int(bool(good)))
+        passes = [good[first : first + self.batch] for first in range(0, len(good), self.batch)]
+        for some in passes:  # more than one where requests hold several videos
+            self._forward(some, context)
+        replies = [self._reply(call, own, context) for call, own in calls]
+        self._count(rows, forwards=len(passes))
         return replies
 
-    def _read(self, row: Row, data: Mapping[str, Any], context: Any) -> None:
+    def _parse(self, number: int, data: Mapping[str, Any], context: Any) -> tuple[wire.Call, list[Row]]:
+        """A request, and a row for each of its videos; one row with the error where it cannot be read."""
+        row = Row(number)
+        explain = context.get_request_header(number, "explain") == "True"
+        headers = context.get_all_request_header(number)
+        call = self._guarded([row], context, lambda: wire.read(data, headers, explain=explain)) or wire.Call(())
+        return call, [Row(number, request) for request in call.requests] or [row]
+
+    def _read(self, row: Row) -> None:
         """Request -> clip -> pixels, in the pool: videos of one batch are decoded at the same time."""
-        explain = context.get_request_header(row.number, "explain") == "True"
-        request = row.request = wire.parse(data, context.get_all_request_header(row.number), explain=explain)
-        if request.describe:
+        request = row.request
+        if request is None or request.describe:
             return  # the card needs no clip
         options = request.options
         self.settings.check(options)
@@ -133,24 +142,31 @@ class StaaHandler:
             checked = self.explainer.verify(row.pixels, logits, row.result.attribution, points, self.batch, left)
         row.result = replace(row.result, faithfulness=checked)
 
-    def _encode(self, row: Row) -> wire.Reply:
-        if row.request is not None and row.request.describe:
+    def _encode(self, call: wire.Call, rows: list[Row]) -> wire.Reply:
+        if call.requests[0].describe:
             return self.card
-        if row.request is None or row.clip is None or row.result is None:
-            raise RuntimeError("a row without an error has a result")
-        with row.timed("encode"):
-            return wire.reply(self.model, row.clip, row.result, row.request.maps, row.seconds.get("verify", 0))
+        answers = []
+        for row in rows:
+            if row.clip is None or row.result is None:
+                raise RuntimeError("a row without an error has a result")
+            answers.append(wire.Answer(row.clip, row.result, row.seconds.get("verify", 0)))
+        with rows[0].timed("encode"):
+            return wire.answer(call, self.model, answers)
 
-    def _reply(self, row: Row, context: Any) -> bytes:
-        """Encode, or say why not, and set what TorchServe sends beside the body."""
-        made = self._guarded([row], context, lambda: self._encode(row)) if row.error is None else None
-        body, kind = made or wire.failure(row.error or StaaError("no reply was made"))
-        status = row.error.status if row.error else HTTPStatus.OK
-        context.set_response_status(int(status), HTTPStatus(status).phrase, row.number)
-        context.set_response_content_type(row.number, kind)
-        stages = [f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in row.seconds.items()]
-        if stages:
-            context.set_response_header(row.number, "Server-Timing", ", ".join(stages))
+    def _reply(self, call: wire.Call, rows: list[Row], context: Any) -> bytes:
+        """Encode, or say why not, and set what TorchServe sends beside the body; one bad video fails its request."""
+        number = rows[0].number
+        failed = next(((part, row.error) for part, row in enumerate(rows) if row.error is not None), None)
+        made = None if failed else self._guarded(rows, context, lambda: self._encode(call, rows))
+        part, error = failed or (0, rows[0].error)
+        body, kind = made or wire.failure(error or StaaError("no reply was made"), call.name(part))
+        status = HTTPStatus.OK if made else error.status if error else HTTPStatus.INTERNAL_SERVER_ERROR
+        context.set_response_status(int(status), HTTPStatus(status).phrase, number)
+        context.set_response_content_type(number, kind)
+        spent = {stage: sum(row.seconds.get(stage, 0) for row in rows) for row in rows for stage in row.seconds}
+        if spent:
+            timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in spent.items())
+            context.set_response_header(number, "Server-Timing", timing)
         return body
 
     def _guarded(self, rows: list[Row], context: Any, work: Callable[[], T]) -> T | None:

@@ -148,7 +148,7 @@ def test_9_what_is_measured_is_what_is_shown() -> None:
     clip = models.clip(0)
     result = explainer([clip], Options())[0]
     shown = type(result)(result.predictions, result.box, result.steps, Attribution(made, grid, "staa"), 0.01)
-    body, _ = wire.reply(wire.Model("m", "1", "timesformer", explainer.labels), clip, shown, "npz")
+    body, _ = wire.reply(wire.Model("m", "1", "timesformer", explainer.labels), wire.Answer(clip, shown), "npz")
     with np.load(io.BytesIO(body)) as archive:
         assert np.array_equal(archive["joint"], made)
         assert json.loads(archive["reply"].tobytes())["explanation"]["method"] == "staa"

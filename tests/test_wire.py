@@ -177,7 +177,7 @@ def test_a_card_that_is_not_asked_for() -> None:
 def test_the_size_of_the_source_is_told() -> None:
     """Of a clip whose frames were scaled, the reply has the size of the source."""
     clip, answer = result()
-    reply = json.loads(wire.reply(MODEL, dataclasses.replace(clip, size=(852, 640)), answer, "json")[0])
+    reply = json.loads(wire.reply(MODEL, wire.Answer(dataclasses.replace(clip, size=(852, 640)), answer), "json")[0])
     assert (reply["clip"]["width"], reply["clip"]["height"]) == (852, 640)
     with pytest.raises(ValueError, match="size of the source"):
         dataclasses.replace(clip, size=(0, 640))
@@ -189,7 +189,7 @@ def test_every_encoding_gives_the_same_maps(maps: str, tolerance: float) -> None
     clip, answer = result()
     assert answer.attribution is not None
     assert answer.threshold is not None
-    body, kind = wire.reply(MODEL, clip, answer, maps)
+    body, kind = wire.reply(MODEL, wire.Answer(clip, answer), maps)
     reply = read(body, maps)["explanation"]
     assert kind == ("application/x-npz" if maps == "npz" else "application/json")
     joint = answer.attribution.joint
@@ -204,7 +204,7 @@ def test_every_encoding_gives_the_same_maps(maps: str, tolerance: float) -> None
 def test_the_reply_has_the_contracts_fields() -> None:
     """The names and values of the contract's example."""
     clip, answer = result()
-    reply = json.loads(wire.reply(MODEL, clip, answer, "json")[0])
+    reply = json.loads(wire.reply(MODEL, wire.Answer(clip, answer), "json")[0])
     assert reply["model"] == {"name": "motions", "version": "1.0", "family": "timesformer", "classes": 8}
     assert reply["predictions"] == [{"class_id": 2, "label": "moves up", "score": 0.97}]
     assert reply["clip"]["width"] == 426
@@ -223,15 +223,15 @@ def test_the_reply_has_the_contracts_fields() -> None:
 def test_labels_only_is_the_same_without_the_explanation() -> None:
     """The reply of /explanations is the reply of /predictions plus `explanation`."""
     clip, answer = result()
-    full = json.loads(wire.reply(MODEL, clip, answer, "json")[0])
+    full = json.loads(wire.reply(MODEL, wire.Answer(clip, answer), "json")[0])
     plain = Result(answer.predictions, answer.box, answer.steps, None, None)
     del full["explanation"]
-    assert json.loads(wire.reply(MODEL, clip, plain, "json")[0]) == full
+    assert json.loads(wire.reply(MODEL, wire.Answer(clip, plain), "json")[0]) == full
 
 
 def test_base64_is_small() -> None:
     """A reply with maps of 8 x 14 x 14 in base64 is at most 10 kB."""
-    assert len(wire.reply(MODEL, *result(), "base64")[0]) <= 10_000
+    assert len(wire.reply(MODEL, wire.Answer(*result()), "base64")[0]) <= 10_000
 
 
 @pytest.mark.parametrize("error", [OptionError("a"), DecodeError("b\nc é"), TooLargeError("d"), StaaError("e")])
@@ -251,7 +251,7 @@ def test_a_class_map_arrives_with_its_class_and_signs(maps: str) -> None:
     signed = np.random.default_rng(1).normal(size=GRID.shape)
     signed = (signed / np.abs(signed).sum()).astype(np.float32)
     made = dataclasses.replace(answer.attribution, method="staa_class", signed=signed, target=2, contrast=0)
-    body, kind = wire.reply(MODEL, clip, dataclasses.replace(answer, attribution=made), maps)
+    body, kind = wire.reply(MODEL, wire.Answer(clip, dataclasses.replace(answer, attribution=made)), maps)
     got = read_reply(200, {"Content-Type": kind}, body)
     assert got.signed is not None
     assert np.abs(got.signed - signed).max() < 1e-5
@@ -260,4 +260,4 @@ def test_a_class_map_arrives_with_its_class_and_signs(maps: str) -> None:
     assert again.signed is not None
     assert np.allclose(again.signed, got.signed, rtol=1e-6)
     assert (again.target, again.contrast) == (got.target, got.contrast)
-    assert "signed" not in json.loads(wire.reply(MODEL, clip, answer, "json")[0])["explanation"]
+    assert "signed" not in json.loads(wire.reply(MODEL, wire.Answer(clip, answer), "json")[0])["explanation"]

@@ -1,4 +1,4 @@
-"""One request on its way through the handler."""
+"""One video of a request on its way through the handler."""
 
 import time
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from staa.wire import Request
 
 @dataclass(slots=True)
 class Row:
-    """What has become of one request of a batch so far; the only type here that changes."""
+    """What has become of one video of a batch so far; the only type here that changes."""
 
     number: int
-    """Its place in the batch."""
+    """The place of its request in the batch."""
     request: Request | None = None
     clip: Clip | None = None
     pixels: Tensor | None = None

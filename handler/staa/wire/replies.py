@@ -27,6 +27,16 @@ class Model:
     labels: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found of one video."""
+
+    clip: Clip
+    result: Result
+    verified: float = 0
+    """Seconds that checking its map took."""
+
+
 Reply = tuple[bytes, str]
 """Body and content type."""
 
@@ -36,7 +46,7 @@ def card(model: Model, grid: Grid, recipe: Recipe, settings: Settings) -> Reply:
     height, width = recipe.shape or (None, None)  # it is never None for a model that was loaded
     methods = {name: METHODS[name] for name in settings.methods}
     limits = settings.limits
-    return _json(
+    return json_of(
         {
             "model": _model(model),
             "labels": list(model.labels),
@@ -61,12 +71,20 @@ def card(model: Model, grid: Grid, recipe: Recipe, settings: Settings) -> Reply:
     )
 
 
-def reply(model: Model, clip: Clip, result: Result, maps: str, verified: float = 0) -> Reply:
-    """The answer to one row; `verified` are the seconds that checking its map took."""
+def reply(model: Model, answer: Answer, maps: str) -> Reply:
+    """The answer to one video."""
+    body, arrays = document(model, answer)
+    threshold = answer.result.threshold
+    return json_of(body) if threshold is None else ENCODINGS[maps](body, arrays, threshold)
+
+
+def document(model: Model, answer: Answer) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """The reply less its maps and their threshold, and the maps by name; no maps where none were asked for."""
+    clip, result = answer.clip, answer.result
     body: dict[str, Any] = {
         "model": _model(model),
         "predictions": [
-            {"class_id": one.class_id, "label": one.label, "score": _digits(one.score)} for one in result.predictions
+            {"class_id": one.class_id, "label": one.label, "score": digits(one.score)} for one in result.predictions
         ],
         "clip": {
             "width": clip.source[0],
@@ -79,8 +97,8 @@ def reply(model: Model, clip: Clip, result: Result, maps: str, verified: float =
         },
     }
     found = result.attribution
-    if found is None or result.threshold is None:
-        return _json(body)
+    if found is None:
+        return body, {}
     body["explanation"] = {
         "method": found.method,
         "method_version": METHODS[found.method].version,
@@ -90,11 +108,11 @@ def reply(model: Model, clip: Clip, result: Result, maps: str, verified: float =
         "steps": result.steps.round(6).tolist(),
     }
     if result.faithfulness is not None:
-        body["explanation"]["faithfulness"] = _faithfulness(model.labels, result.faithfulness, verified)
+        body["explanation"]["faithfulness"] = _faithfulness(model.labels, result.faithfulness, answer.verified)
     arrays = {"temporal": found.temporal, "spatial": found.spatial, "joint": found.joint}
     if found.signed is not None:
         arrays["signed"] = found.signed
-    return ENCODINGS[maps](body, arrays, result.threshold)
+    return body, arrays
 
 
 def _model(model: Model) -> dict[str, Any]:
@@ -113,24 +131,27 @@ def _faithfulness(labels: Sequence[str], found: Faithfulness, seconds: float) ->
         "message": VERDICTS[code],
         "target": _class(labels, found.target),
         "contrast": _class(labels, found.contrast),
-        "probability": _digits(found.probability),
-        "blurred": _digits(found.blurred),
-        "deletion": {name: _digits(one.deletion) for name, one in orders.items()},
-        "insertion": {name: _digits(one.insertion) for name, one in orders.items()},
-        "cost": {"clips": found.clips, "seconds": _digits(seconds)},
+        "probability": digits(found.probability),
+        "blurred": digits(found.blurred),
+        "deletion": {name: digits(one.deletion) for name, one in orders.items()},
+        "insertion": {name: digits(one.insertion) for name, one in orders.items()},
+        "cost": {"clips": found.clips, "seconds": digits(seconds)},
     }
 
 
-def failure(error: StaaError) -> Reply:
-    """The answer to a row that has none."""
-    return _json({"error": {"code": error.code, "message": str(error)}})
+def failure(error: StaaError, about: str = "") -> Reply:
+    """The answer to a request that has none; the message says which of several videos it is `about`."""
+    message = str(error) if str(error).startswith(about) else about + str(error)
+    return json_of({"error": {"code": error.code, "message": message}})
 
 
-def _json(body: Mapping[str, Any]) -> Reply:
+def json_of(body: Mapping[str, Any]) -> Reply:
+    """The body as JSON without a space."""
     return json.dumps(body, separators=(",", ":"), allow_nan=False).encode(), "application/json"
 
 
-def _digits(value: float) -> float:
+def digits(value: float) -> float:
+    """The value to five significant digits."""
     return float(f"{value:.5g}")
 
 
@@ -138,26 +159,36 @@ def _digits(value: float) -> float:
 
 
 def _lists(body: dict[str, Any], arrays: Mapping[str, Floats], threshold: float) -> Reply:
+    return json_of(with_lists(body, arrays, threshold))
+
+
+def with_lists(body: dict[str, Any], arrays: Mapping[str, Floats], threshold: float) -> dict[str, Any]:
+    """The same body with its maps as nested lists."""
     for name, array in arrays.items():
-        flat = np.array([_digits(value) for value in array.ravel().tolist()])
+        flat = np.array([digits(value) for value in array.ravel().tolist()])
         body["explanation"][name] = flat.reshape(array.shape).tolist()
-    body["explanation"]["threshold"] = _digits(threshold)
-    return _json(body)
+    body["explanation"]["threshold"] = digits(threshold)
+    return body
 
 
 def _halves(body: dict[str, Any], arrays: Mapping[str, Floats], threshold: float) -> Reply:
+    return json_of(with_halves(body, arrays, threshold))
+
+
+def with_halves(body: dict[str, Any], arrays: Mapping[str, Floats], threshold: float) -> dict[str, Any]:
+    """The same body with its maps as base64 of float16."""
     for name, array in arrays.items():
         data = base64.b64encode(array.astype("<f2").tobytes()).decode()
         body["explanation"][name] = {"dtype": "<f2", "shape": list(array.shape), "data": data}
     body["explanation"]["threshold"] = float(np.float16(threshold))
-    return _json(body)
+    return body
 
 
 def _npz(body: dict[str, Any], arrays: Mapping[str, Floats], threshold: float) -> Reply:
     """The arrays as float32, and the rest of the reply as JSON text under "reply"."""
     body["explanation"]["threshold"] = threshold
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, reply=np.frombuffer(_json(body)[0], np.uint8), **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, reply=np.frombuffer(json_of(body)[0], np.uint8), **arrays)  # type: ignore[arg-type]
     return buffer.getvalue(), "application/x-npz"
 
 
