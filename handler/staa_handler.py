@@ -17,6 +17,7 @@ from ts.metrics.metric_type_enum import MetricTypes
 
 from staa import Attribution, Clip, Explainer, Options, Settings, StaaError, decode, frames, wire
 from staa.row import Row
+from staa.traces import Send, sender
 from staa.types import Forward
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class StaaHandler:
         self.model = wire.Model(context.model_name, version, self.explainer.family, self.explainer.labels)
         self.card = wire.card(self.model, self.explainer.grid, self.explainer.recipe, settings)
         self.metrics = _metrics(context.metrics)
+        self.trace = sender(settings.traces, f"staa-serve {self.model.name}") if settings.traces else None
         self.batch = int(properties.get("batch_size") or 1)
         self._warm(self.batch)
 
@@ -58,6 +60,7 @@ class StaaHandler:
 
     def handle(self, data: list[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer every row of a batch: its own result, or its own error."""
+        clock = time.time_ns()
         calls = list(self.pool.map(lambda number: self._parse(number, data[number], context), range(len(data))))
         rows = [row for _, own in calls for row in own]
 
@@ -71,6 +74,9 @@ class StaaHandler:
             self._forward(some, context)
         replies = [self._reply(call, own, context) for call, own in calls]
         self._count(rows, forwards=len(passes))
+        if self.trace is not None:
+            for call, own in calls:
+                self._send_spans(self.trace, call, own, clock, len(rows), context)
         return replies
 
     def _parse(self, number: int, data: Mapping[str, Any], context: Any) -> tuple[wire.Call, list[Row]]:
@@ -98,7 +104,7 @@ class StaaHandler:
 
     def _forward(self, rows: list[Row], context: Any) -> None:
         """One forward pass for all rows; attention is read for those that want a map. Then what is to be verified."""
-        began = time.perf_counter()
+        clock, began = time.time_ns(), time.perf_counter()
         options = [row.request.options for row in rows if row.request]
         asked = {index: option.method for index, option in enumerate(options) if option.explain}
         pixels = [row.pixels for row in rows if row.pixels is not None]
@@ -108,7 +114,7 @@ class StaaHandler:
         maps = self._maps(forward, options)
         for index, row in enumerate(rows):
             self._guarded([row], context, partial(self._explain, row, index, forward, maps))
-            row.seconds["forward"] = time.perf_counter() - began
+            row.took("forward", clock, time.perf_counter() - began)
         logits = forward.logits
         del forward, maps  # what was read of the pass is not needed while others run
         until = time.perf_counter() + self.settings.verify_seconds
@@ -168,6 +174,25 @@ class StaaHandler:
             timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in spent.items())
             context.set_response_header(number, "Server-Timing", timing)
         return body
+
+    def _send_spans(self, send: Send, call: wire.Call, rows: list[Row], began: int, batch: int, context: Any) -> None:
+        """A request and its stages, as spans that continue the trace of its caller."""
+        number = rows[0].number
+        several = len(rows) > 1
+        spans = {
+            f"{stage} {part}" if several else stage: span
+            for part, row in enumerate(rows)
+            for stage, span in row.spans.items()
+        }
+        explain = bool(call.requests) and call.requests[0].options.explain
+        error = next((row.error for row in rows if row.error is not None), None)
+        facts: dict[str, str | int] = {"staa.request_id": context.get_request_id(number), "staa.batch": batch}
+        facts |= {"staa.method": call.requests[0].options.method} if explain else {}
+        name = f"{'explain' if explain else 'predict'} {self.model.name}"
+        headers = {
+            key: value for key, value in context.get_all_request_header(number).items() if isinstance(value, str)
+        }
+        send(name, headers, began, time.time_ns(), spans, facts, None if error is None else error.code)
 
     def _guarded(self, rows: list[Row], context: Any, work: Callable[[], T]) -> T | None:
         """Run a part of the work; what it raises becomes the error of its rows and nobody else's."""

@@ -12,7 +12,7 @@ LAYERS = [
     ["types"],
     ["sites"],
     ["sampling", "video", "frames", "prepare", "capture", "attribution", "focus", "verify"],
-    ["settings", "wire"],
+    ["settings", "wire", "traces"],
     ["row"],
     ["families"],
     ["explainer"],

@@ -27,10 +27,17 @@ class Row:
     error: StaaError | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage -> wall time, in the order of the stages."""
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Stage -> its start and end, nanoseconds of the wall clock."""
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Note how long a stage took, where it succeeded."""
-        began = time.perf_counter()
+        clock, began = time.time_ns(), time.perf_counter()
         yield
-        self.seconds[stage] = time.perf_counter() - began
+        self.took(stage, clock, time.perf_counter() - began)
+
+    def took(self, stage: str, clock: int, seconds: float) -> None:
+        """Note a stage that began at `clock`, nanoseconds of the wall clock, and lasted so long."""
+        self.seconds[stage] = seconds
+        self.spans[stage] = clock, clock + int(seconds * 1e9)

@@ -33,6 +33,8 @@ class Settings:
     """The most that a request's option verify may be: its passes keep others waiting; 0 allows none."""
     verify_seconds: float = 30.0
     """Wall time for verifying the maps of one batch; a request that would need more is refused."""
+    traces: str | None = None
+    """Where spans of OpenTelemetry go by OTLP over HTTP, as "http://127.0.0.1:4318/v1/traces"; None: nowhere."""
     limits: Limits = field(default_factory=Limits)
     """What a video may cost."""
 
@@ -57,6 +59,10 @@ class Settings:
             if type(values.get(key, least)) is not int or values.get(key, least) < least:
                 msg = f"handler.{key} is {values[key]!r}: expected a whole number, {least} or more"
                 raise LoadError(msg)
+        traces = values.get("traces")
+        if traces is not None and not (isinstance(traces, str) and traces.startswith(("http://", "https://"))):
+            msg = f"handler.traces is {traces!r}: expected the URL of a collector, http://HOST:4318/v1/traces"
+            raise LoadError(msg)
         _numbers("handler", {"verify_seconds": values.get("verify_seconds", 1)})
         methods = values.pop("methods", tuple(METHODS))
         some = methods if isinstance(methods, list | tuple) else []
