@@ -22,7 +22,7 @@ from training import movie
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = (ROOT / "model_store/motions", ROOT / "benchmarks/models/vivit", ROOT / "benchmarks/models/videomae")
-QUALITIES = (75, 85, 92, 97)
+QUALITIES = (85, 92, 95, 97)
 METHODS = ("staa", "staa_class")
 FIRST_SEED = 900_000
 
