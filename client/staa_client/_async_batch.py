@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from staa_client._batch import AHEAD, Answer, BatchItem, Book, Plan, checked, key
+from staa_client._batch import AHEAD, Answer, BatchItem, Book, Plan, checked, taken
 from staa_client._journal import FAILURES, Failure
 from staa_client._source import Video
 
@@ -25,8 +25,9 @@ async def arun(plan: Plan, ask: Callable[[Video], Awaitable[Answer]]) -> AsyncIt
 
     try:
         for index, video in enumerate(plan.sources):
-            name = key(video)
-            waiting.append(book.known(index, name) or asyncio.create_task(work(index, name, video)))
+            name, source, error = taken(video)
+            item = book.known(index, name) if error is None else book.item(index, name, error)
+            waiting.append(item or asyncio.create_task(work(index, name, source)))
             if len(waiting) > AHEAD * plan.concurrency:
                 yield checked(plan, await _settled(waiting.popleft()))
         while waiting:

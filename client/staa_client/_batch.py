@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from staa_client._journal import FAILURES, Failure, Journal, key_of
+from staa_client._journal import FAILURES, Failure, Journal, keyed
 from staa_client._options import Options
 from staa_client._result import Result
 from staa_client._source import Video
@@ -155,11 +155,12 @@ class Book:
             self.journal.close()
 
 
-def key(video: Video) -> str:
+def taken(video: Video) -> tuple[str, Video, Failure | None]:
+    """A source's key, the source, and what is wrong with it before anything is asked."""
     try:
-        return key_of(video)
-    except FAILURES:
-        return str(video)[:200]
+        return *keyed(video), None
+    except FAILURES as error:
+        return f"{type(video).__name__} that cannot be read", video, error
 
 
 def run(plan: Plan, ask: Callable[[Video], Answer]) -> Iterator[BatchItem]:
@@ -179,8 +180,9 @@ def run(plan: Plan, ask: Callable[[Video], Answer]) -> Iterator[BatchItem]:
             return book.item(index, key, answer)
 
         for index, video in enumerate(plan.sources):
-            name = key(video)
-            waiting.append(book.known(index, name) or pool.submit(work, index, name, video))
+            name, source, error = taken(video)
+            item = book.known(index, name) if error is None else book.item(index, name, error)
+            waiting.append(item or pool.submit(work, index, name, source))
             if len(waiting) > AHEAD * plan.concurrency:
                 yield checked(plan, waiting.popleft())
         while waiting:

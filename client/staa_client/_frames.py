@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 KIND = "application/x-staa-frames"
 QUALITY = 95
-"""Of the JPEGs, whose colours are as fine as their lights; what it costs the maps is measured in benchmarks/RESULTS.md."""
+"""Of the JPEGs, with all of their colours; what they cost the maps is measured in benchmarks/RESULTS.md."""
 
 Frame = NDArray[np.uint8]
 """(H, W, 3) RGB, in display orientation."""

@@ -21,14 +21,22 @@ Failure = StaaError | OSError | ValueError | TypeError
 FAILURES = (StaaError, OSError, ValueError, TypeError)
 
 
-def key_of(video: Video) -> str:
-    """What a source is called in a file: its path or URL as given, else a digest of its bytes."""
+def keyed(video: Video) -> tuple[str, Video]:
+    """What a source is called in a file - its path or URL as given, else a digest of its bytes - and the source.
+
+    A file object or an iterable is read to its end for it, and what was read stands in its place.
+
+    Raises:
+        OSError, ValueError, TypeError: as `source_of`.
+    """
     if isinstance(video, str | Path):
-        return str(video)
+        return str(video), video
     source = source_of(video)
     if isinstance(source, Frames):
-        return "sha256:" + hashlib.sha256(source.images.tobytes() + source.seconds.tobytes()).hexdigest()
-    return "sha256:" + hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else name_of(source)
+        return "sha256:" + hashlib.sha256(source.images.tobytes() + source.seconds.tobytes()).hexdigest(), source
+    if isinstance(source, bytes):
+        return "sha256:" + hashlib.sha256(source).hexdigest(), source
+    return name_of(source), video
 
 
 def line_of(key: str, request: str, answer: Result | Explanation | Failure) -> dict[str, Any]:
@@ -72,32 +80,37 @@ class Journal:
         """Find what is answered; drop what failed, what came twice, and a line that was cut off."""
         if not self._path.exists():
             return
-        kept = self._path.with_name(self._path.name + ".new")
-        changed = False
-        with self._path.open("rb") as old, kept.open("wb") as new:
-            for text in old:
+        place = 0
+        dropped = False
+        with self._path.open("rb") as file:
+            for text in file:
                 line = self._line(text) if text.endswith(b"\n") else None
                 if line is None or "error" in line or line["source"] in self._places:
-                    changed = True
-                    continue
-                self._places[line["source"]] = new.tell()
-                new.write(text)
-        if changed:
-            os.replace(kept, self._path)  # noqa: PTH105  # whole or not at all
-        else:
-            kept.unlink()
+                    dropped = True
+                else:
+                    self._places[line["source"]] = place
+                place += len(text)
+        if dropped:
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        """Keep the lines that count, whole or not at all."""
+        new = self._path.with_name(self._path.name + ".new")
+        with self._path.open("rb") as old, new.open("wb") as file:
+            for key, place in self._places.items():
+                old.seek(place)
+                self._places[key] = file.tell()
+                file.write(old.readline())
+        os.replace(new, self._path)  # noqa: PTH105  # pathlib's own name hides that it replaces
 
     def _line(self, text: bytes) -> dict[str, Any]:
         try:
             line: dict[str, Any] = json.loads(text)
             known = line["source"], line["request"]
         except (ValueError, KeyError, TypeError) as reason:
-            kept = self._path.with_name(self._path.name + ".new")
-            kept.unlink(missing_ok=True)
             msg = f"{self._path} holds lines that are no answers: name another file"
             raise ValueError(msg) from reason
         if known[1] != self._request:
-            self._path.with_name(self._path.name + ".new").unlink(missing_ok=True)
             msg = (
                 f"{self._path} holds answers to another request, {known[1]}, not to {self._request}: name another file"
             )

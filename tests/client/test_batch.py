@@ -1,6 +1,7 @@
 """Many videos: bounded, in order, each once, and a run that was interrupted goes on."""
 
 import asyncio
+import io
 import json
 import threading
 import time
@@ -208,3 +209,21 @@ def test_the_async_twin_does_the_same(tmp_path: Path) -> None:
     assert isinstance(items[4].result, Explanation)
     assert len(counting.asked) < before + 10
     assert counting.most <= 2
+
+
+def test_every_kind_of_source_may_be_kept(tmp_path: Path) -> None:
+    """File objects, generators of frames and bytes are read once, answered, and known again by what is in them."""
+    counting, output = Counting(), tmp_path / "out.jsonl"
+    frame = np.zeros((24, 32, 3), np.uint8)
+
+    def sources() -> list[Any]:
+        return [io.BytesIO(b"fast"), (frame for _ in range(16)), b"bytes", 3]
+
+    with client(counting) as staa:
+        first = list(staa.batch(sources(), output=output, on_error="collect"))
+        asked = len(counting.asked)
+        again = list(staa.batch(sources(), output=output, on_error="collect"))
+    assert [item.error is None for item in first] == [True, True, True, False]
+    assert isinstance(first[3].error, TypeError)
+    assert [item.resumed for item in again] == [True, True, True, False]
+    assert len(counting.asked) == asked
