@@ -43,17 +43,18 @@ else
 fi
 
 say "server: TorchServe with the default model (log: demo-out/server.log)"
-read -r port management metrics < <("$python" - <<'PYTHON'
+read -r port management metrics health < <("$python" - <<'PYTHON'
 import contextlib, socket
 with contextlib.ExitStack() as stack:
-    sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+    sockets = [stack.enter_context(socket.socket()) for _ in range(4)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
     print(*(one.getsockname()[1] for one in sockets))
 PYTHON
 )
 log=demo-out/server.log
-setsid ./serve.sh --port "$port" --management-port "$management" --metrics-port "$metrics" motions >"$log" 2>&1 </dev/null &
+ports=(--port "$port" --management-port "$management" --metrics-port "$metrics" --health-port "$health")
+setsid ./serve.sh "${ports[@]}" motions >"$log" 2>&1 </dev/null &
 server=$!
 stop() {
   if kill -TERM "$server" 2>/dev/null; then

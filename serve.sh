@@ -4,11 +4,16 @@
 # in model_store/ that are missing or older than what they are made of; an archive in another --store is taken as it is.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-"$here/setup.sh"
+
+# The image has neither setup.sh nor sources: its .venv and its archives were finished when it was built.
+build=no
+if [[ -e $here/setup.sh ]]; then
+  "$here/setup.sh"
+  build=yes
+fi
 
 # Which models, as deploy/serve.py will read its arguments.
 names=()
-build=yes
 arguments=("$@")
 while (($#)); do
   case "$1" in

@@ -90,11 +90,11 @@ def bare(explainer: Explainer, clip: bytes, batch: int, seconds: float, *, expla
 def server(name: str, store: Path) -> Iterator[str]:
     """The address of a server that is ready."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(4)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         ports = [str(one.getsockname()[1]) for one in sockets]
-    flags = ["--port", ports[0], "--management-port", ports[1], "--metrics-port", ports[2]]
+    flags = ["--port", ports[0], "--management-port", ports[1], "--metrics-port", ports[2], "--health-port", ports[3]]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen([ROOT / "serve.sh", "--store", store, *flags, name], stdout=log, stderr=log)
         try:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = ("--port", "--management-port", "--metrics-port")
+FLAGS = ("--port", "--management-port", "--metrics-port", "--health-port")
 PATIENCE = 240  # seconds for a start on a busy machine
 
 
@@ -38,6 +38,7 @@ class Server:
     inference: str
     management: str
     metrics: str
+    health: str
     log: Path  # all that it printed
     temporary: Path  # its TMPDIR
     process: "subprocess.Popen[bytes]"
@@ -77,9 +78,9 @@ def call(url: str, body: bytes = b"", headers: Mapping[str, str] | None = None, 
 
 
 def free_ports() -> list[int]:
-    """Return three ports that nobody listens on."""
+    """Return as many ports that nobody listens on as serve.sh has options for."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+        sockets = [stack.enter_context(socket.socket()) for _ in FLAGS]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
@@ -101,10 +102,10 @@ def start(store: Path, *names: str, options: tuple[str, ...] = ()) -> Iterator[S
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"TMPDIR": str(temporary)},
             )
-        inference, management, metrics = (f"http://127.0.0.1:{port}" for port in ports)
+        inference, management, metrics, health = (f"http://127.0.0.1:{port}" for port in ports)
         try:
             _wait_ready(process, log)
-            yield Server(inference, management, metrics, log, temporary, process)
+            yield Server(inference, management, metrics, health, log, temporary, process)
         except BaseException as error:
             error.add_note(
                 "the server said, at last:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-60:])
@@ -141,7 +142,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture
 def ports() -> list[str]:
-    """Return options for serve.sh: three ports that nobody listens on."""
+    """Return options for serve.sh: ports that nobody listens on."""
     return [f"{flag}={port}" for flag, port in zip(FLAGS, free_ports(), strict=True)]
 
 

@@ -1,64 +1,27 @@
-"""archive.sh and serve.sh: what they build, how they start and stop, and what they say when they cannot."""
+"""archive.sh and serve.sh: what they build, how they start, and what they say when they cannot."""
 
 import ast
-import http.client
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-if TYPE_CHECKING:
-    from tests.e2e.conftest import Running
+from tests.e2e.stubs import BROKEN, stub
 
 ROOT = Path(__file__).resolve().parents[2]
-
-SLOW = """
-import time
-
-class Handler:
-    def initialize(self, context):
-        pass
-
-    def handle(self, data, context):
-        time.sleep(max(float(bytes(row["body"])) for row in data))
-        return [b"answered"] * len(data)
-"""
-BROKEN = """
-class Handler:
-    def initialize(self, context):
-        raise ValueError("the weights are of another model")
-
-    def handle(self, data, context):
-        return data
-"""
 
 
 def run(*command: object, **environ: str) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, with nothing but `environ` changed in the environment."""
     argv = [str(part) for part in command]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120, env=os.environ | environ)
-
-
-def stub(folder: Path, handler: str) -> Path:
-    """Build stub.mar of a handler that needs no weights; return its folder."""
-    file = folder / "handler.py"
-    file.write_text(handler)
-    temporary = folder / "tmp"
-    temporary.mkdir()
-    packer = [sys.executable, "-m", "model_archiver.model_packaging", "--model-name", "stub", "--version", "1"]
-    done = run(*packer, "--handler", file, "--export-path", folder, TMPDIR=str(temporary))
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 @pytest.fixture
@@ -191,6 +154,28 @@ def test_serve_refuses_a_port_that_is_none(store: Path, port: str) -> None:
     assert f"--metrics-port: '{port}' is no port" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("seconds", ["-1", "soon", "inf"])
+def test_serve_refuses_a_time_that_is_none(store: Path, seconds: str) -> None:
+    """What is no number of seconds is a wrong argument, said in one line and without a traceback."""
+    done = run(ROOT / "serve.sh", "--store", store, "stub", f"--quiet={seconds}")
+    assert done.returncode == 2
+    assert f"--quiet: '{seconds}' is no time" in done.stderr.splitlines()[-1]
+
+
+def test_serve_builds_nothing_where_there_is_no_setup(tmp_path: Path) -> None:
+    """A folder without setup.sh, such as the image's, is served as it is: no environment and no archive is made."""
+    for name in ("deploy", "model_store"):
+        (tmp_path / name).mkdir()
+    shutil.copy(ROOT / "serve.sh", tmp_path)
+    for file in (ROOT / "deploy").glob("*.py"):
+        shutil.copy(file, tmp_path / "deploy")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    done = run(tmp_path / "serve.sh", "--config", ROOT / "config.properties")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"serve: error: there is no {tmp_path}/model_store/motions.mar")
+    assert not done.stdout
+
+
 def test_serve_says_that_an_archive_of_weights_from_elsewhere_is_old(checkout: Path) -> None:
     """An archive that serve.sh cannot build again is served as it is, and said to be old once the handler changed."""
     shutil.copy(ROOT / "serve.sh", checkout)
@@ -219,73 +204,3 @@ def test_serve_fails_with_the_workers_own_words_on_the_java_of_the_wheel(tmp_pat
     assert "ValueError: the weights are of another model" in done.stderr
     assert not list((folder / "tmp").iterdir())
     assert not [process for process in psutil.process_iter(["cmdline"]) if str(folder) in str(process.info["cmdline"])]
-
-
-# How serve.sh stops
-
-
-@pytest.fixture
-def slow(tmp_path: Path) -> Path:
-    """Return a folder with the archive of a handler that sleeps for as many seconds as it is sent."""
-    return stub(tmp_path, SLOW)
-
-
-def test_stop_answers_what_is_in_flight_and_leaves_nothing(slow: Path, running: "Running") -> None:
-    """At SIGTERM requests in a worker and in the queue get their answers; an idle connection holds nothing up."""
-    with running(slow, "stub") as server, ThreadPoolExecutor() as pool:
-        idle = http.client.HTTPConnection(server.inference.removeprefix("http://"), timeout=10)
-        idle.request("POST", "/predictions/stub", b"0.05", {"Content-Type": "application/octet-stream"})
-        assert idle.getresponse().read() == b"answered"
-        requests = [pool.submit(server.call, "/predictions/stub", seconds) for seconds in (b"1.5", b"1.5")]
-        time.sleep(0.7)
-        assert server.stop() == 0
-        idle.close()
-        assert [request.result().body for request in requests] == [b"answered"] * 2
-        assert "2 request(s) in flight" in server.log.read_text()
-        assert "cut off" not in server.log.read_text()
-
-
-def test_a_killed_serve_leaves_no_process(slow: Path, running: "Running") -> None:
-    """SIGKILL, after which no code of serve.py runs, ends Java and the workers too, also one that is at work."""
-    with running(slow, "stub") as server, ThreadPoolExecutor() as pool:
-        family = psutil.Process(server.process.pid).children(recursive=True)
-        busy = pool.submit(server.call, "/predictions/stub", b"60")
-        time.sleep(0.5)
-        server.process.kill()
-        assert len(family) >= 3  # Java, a worker, and the guard
-        alive = psutil.wait_procs(family, timeout=5)[1]
-        for child in alive:
-            child.kill()
-        assert not alive
-        assert isinstance(busy.exception(), OSError | http.client.HTTPException)
-
-
-def test_stop_is_bounded(slow: Path, running: "Running") -> None:
-    """A client that never finishes its request holds Ctrl-C up for the time of --drain and no longer."""
-    with running(slow, "stub", options=("--drain=1",)) as server:
-        host, port = server.inference.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as half:
-            half.sendall(b"POST /predictions/stub HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
-            time.sleep(0.2)
-            began = time.monotonic()
-            assert server.stop(by=signal.SIGINT) == 0
-        assert time.monotonic() - began > 1
-        assert "1 request(s) not finished after 1 s are cut off" in server.log.read_text()
-
-
-def test_waiting_counts_connections_that_lack_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection waits from the first byte of a request to the last byte of its answer, and not before or after."""
-    monkeypatch.syspath_prepend(str(ROOT / "deploy"))
-    from inflight import waiting
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0] as server:
-            counts = [waiting(port)]
-            for sender, reader in ((client, server), (server, client), (client, server)):
-                time.sleep(0.05)  # the kernel's clock ticks every few ms
-                sender.sendall(b"bytes")
-                counts.append(waiting(port))
-                reader.recv(100)
-                counts.append(waiting(port))
-    assert counts == [0, 1, 1, 0, 0, 1, 1]

@@ -1,0 +1,114 @@
+"""The health endpoint by itself: what it says of what is known, and to whom."""
+
+import http.client
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Ask = Callable[..., tuple[int, Any]]
+
+
+class Known:
+    """What the endpoint is told."""
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.stopping = False
+        self.workers: dict[str, tuple[int, int]] = {"a": (0, 0), "b": (0, 0)}
+
+
+@pytest.fixture
+def known() -> Known:
+    """Return what the endpoint is told; a test changes it."""
+    return Known()
+
+
+@pytest.fixture
+def port(known: Known, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Serve what is known on a free port."""
+    monkeypatch.syspath_prepend(str(ROOT / "deploy"))
+    import health
+    from workers import Workers
+
+    class Told(health.Health):
+        def ready(self) -> "health.Answer":
+            self.workers = {name: Workers(*counts) for name, counts in known.workers.items()}
+            return super().ready()
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    told = Told(["a", "b"], alive=lambda: known.alive, stopping=lambda: known.stopping)
+    with health.serve(told, f"http://127.0.0.1:{number}"):
+        yield number
+    for name in ("health", "workers", "properties", "errors"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def ask(port: int) -> Ask:
+    """Return what sends one request and returns (status, content)."""
+
+    def send(path: str, method: str = "GET") -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request(method, path)
+            reply = connection.getresponse()
+            assert reply.getheader("Content-Type") == "application/json"
+            assert reply.getheader("Cache-Control") == "no-store"
+            body = reply.read()
+            return reply.status, json.loads(body) if body else None
+        finally:
+            connection.close()
+
+    return send
+
+
+def code(answer: tuple[int, Any]) -> tuple[int, str]:
+    """Return status and code of an error in the contract's form."""
+    status, content = answer
+    assert set(content) == {"error"}
+    assert set(content["error"]) == {"code", "message"}
+    return status, content["error"]["code"]
+
+
+def test_ready_needs_a_worker_of_every_model(known: Known, ask: Ask) -> None:
+    """One READY worker a model is enough, one model without any is not, and the message names it."""
+    assert code(ask("/ready")) == (503, "not_ready")
+    known.workers = {"a": (1, 2), "b": (0, 1)}
+    assert code(ask("/ready")) == (503, "not_ready")
+    assert ask("/ready")[1]["error"]["message"].startswith("b has no READY worker (of 1)")
+    known.workers = {"a": (1, 2), "b": (1, 1)}
+    models = {"a": {"ready": 1, "workers": 2}, "b": {"ready": 1, "workers": 1}}
+    assert ask("/ready") == (200, {"ready": True, "models": models})
+
+
+def test_ready_is_false_when_asked_to_stop_and_live_is_not(known: Known, ask: Ask) -> None:
+    """A server that drains takes no new requests, and must not be killed for it."""
+    known.workers = {"a": (1, 1), "b": (1, 1)}
+    known.stopping = True
+    assert code(ask("/ready")) == (503, "draining")
+    assert ask("/live") == (200, {"live": True})
+    known.alive = False
+    assert code(ask("/live")) == (503, "dead")
+
+
+def test_what_is_no_probe_is_answered_in_the_same_form(ask: Ask) -> None:
+    """Another path is 404 and another method 501, as the contract's errors; HEAD has no body; queries are ignored."""
+    assert code(ask("/models")) == (404, "not_found")
+    assert code(ask("/ready", "POST")) == (501, "bad_request")
+    assert ask("/live", "HEAD") == (200, None)
+    assert ask("/live?verbose=1") == (200, {"live": True})
+
+
+def test_one_who_never_finishes_keeps_nobody_waiting(port: int, ask: Ask) -> None:
+    """A connection that sends half a request, or nothing, does not hold up the others."""
+    with socket.create_connection(("127.0.0.1", port)) as half, socket.create_connection(("127.0.0.1", port)):
+        half.sendall(b"GET /live HT")
+        assert ask("/live") == (200, {"live": True})
