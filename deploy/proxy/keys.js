@@ -68,8 +68,9 @@ function parse(line) {
     if (name === 'models') {
       entry.models = value.split(',');
     } else if (name === 'until') {
-      entry.until = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value) ? Date.parse(value) : NaN;
-      if (isNaN(entry.until)) {
+      entry.until = Date.parse(value);
+      // Back and forth, as there is no 31st of February.
+      if (isNaN(entry.until) || new Date(entry.until).toISOString().replace('.000Z', 'Z') !== value) {
         return null;
       }
     } else {

@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,11 @@ class Proxy:
             return read(connection.getresponse())
 
     def send(self, data: bytes, *, tls: bool = True) -> bytes:
-        """Send these bytes, and return all that comes back until the proxy closes or is silent for 2 s."""
+        """Send these bytes, and return all that comes back until the proxy closes or is silent for 1 s."""
         received = b""
         with self.connect(tls=tls) as connection:
             connection.sendall(data)
-            connection.settimeout(2)
+            connection.settimeout(1)
             with contextlib.suppress(OSError):
                 while part := connection.recv(1 << 16):
                     received += part
@@ -149,7 +149,6 @@ class _Bytes:
 
 def parse(data: bytes) -> Reply:
     """Return the first reply in bytes that `send` returned."""
-
     response = http.client.HTTPResponse(_Bytes(data))  # type: ignore[arg-type]
     response.begin()
     return read(response)
@@ -180,7 +179,7 @@ def nginx() -> str:
 
 @contextlib.contextmanager
 def running(
-    server: int,
+    *servers: int,
     health: int = 9,
     metrics: int = 9,
     limits: Mapping[str, str] | None = None,
@@ -189,7 +188,7 @@ def running(
     """Run the proxy before these ports until the block ends.
 
     Args:
-        server: Port of the inference API.
+        servers: Ports of inference APIs, one as shipped.
         health: Port of /ready and /live; nobody listens on 9.
         metrics: Port of /metrics.
         limits: Start of a line in limits.conf -> the value that it gets instead.
@@ -199,7 +198,7 @@ def running(
     with tempfile.TemporaryDirectory(prefix="proxy-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        configuration = _install(folder, {"8080": server, "8083": health, "8082": metrics}, limits or {})
+        configuration = _install(folder, {8080: servers, 8083: (health,), 8082: (metrics,)}, limits or {})
         ports = free_port(), free_port()
         text = (configuration / "nginx.conf").read_text()
         text = text.replace("0.0.0.0:8443", f"127.0.0.1:{ports[0]}").replace("0.0.0.0:9180", f"127.0.0.1:{ports[1]}")
@@ -222,7 +221,7 @@ def running(
             process.wait(10)
 
 
-def _install(folder: Path, upstreams: Mapping[str, int], limits: Mapping[str, str]) -> Path:
+def _install(folder: Path, upstreams: Mapping[int, Sequence[int]], limits: Mapping[str, str]) -> Path:
     """Copy the configuration with other paths, ports and limits, beside keys and a certificate; return its folder."""
     configuration, keys, tls, writable = (folder / part for part in ("etc/proxy", "etc/keys", "etc/tls", "tmp"))
     for each in (keys, tls, writable):
@@ -231,8 +230,9 @@ def _install(folder: Path, upstreams: Mapping[str, int], limits: Mapping[str, st
     for path in configuration.glob("*.conf"):
         text = path.read_text().replace(" /tmp/", f" {writable}/")
         text = text.replace("/etc/staa/", f"{folder}/etc/").replace("/dev/stdout", f"{writable}/access.log")
-        for port, other in upstreams.items():
-            text = text.replace(f"server 127.0.0.1:{port} ", f"server 127.0.0.1:{other} ")
+        for port, others in upstreams.items():
+            lines = " ".join(f"server 127.0.0.1:{other} max_fails=0;" for other in others)
+            text = text.replace(f"server 127.0.0.1:{port} max_fails=0;", lines)
         if path.name == "limits.conf":
             for directive, value in limits.items():
                 text, count = re.subn(rf"(?m)^{re.escape(directive)}.*;", f"{directive} {value};", text)
@@ -240,7 +240,7 @@ def _install(folder: Path, upstreams: Mapping[str, int], limits: Mapping[str, st
         path.write_text(text)
     (keys / "keys").write_text(f"{entry(NAME, KEY)}\n")
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=proxy -addext"
-    made = [*command.split(), "subjectAltName=IP:127.0.0.1", "-keyout", tls / "tls.key", "-out", tls / "tls.crt"]
+    made = [*command.split(), "subjectAltName=IP:127.0.0.1", "-keyout", f"{tls}/tls.key", "-out", f"{tls}/tls.crt"]
     subprocess.run(made, check=True, capture_output=True)
     for each in (writable, tls / "tls.key"):
         if os.geteuid() == 0:
