@@ -82,9 +82,10 @@ class Proxy:
         body: Any = b"video",
         headers: Mapping[str, str] = AUTHORIZED,
         method: str = "POST",
+        patience: float = 20,
     ) -> Reply:
-        """Send one request on a connection of its own."""
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=self.trust())
+        """Send one request on a connection of its own; `patience` in seconds."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=patience, context=self.trust())
         with contextlib.closing(connection):
             connection.request(method, path, body, dict(headers))
             return read(connection.getresponse())
