@@ -19,6 +19,8 @@ from guard import guard
 from log import Log
 
 DEPLOY = Path(__file__).resolve().parent
+LOG_FORMAT = "STAA_LOG_FORMAT"
+"""The environment variable that log4j2.xml reads: "plain" or "json"."""
 
 Process = subprocess.Popen[bytes]
 

@@ -8,6 +8,7 @@ Exit codes: 0 stopped as asked, 1 could not start, died, or lost a model for goo
 """
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -69,6 +71,7 @@ class Server:
 def main() -> int:
     """Serve until a signal; return the exit code."""
     args = _arguments()
+    os.environ[frontend.LOG_FORMAT] = args.log_format
     stop = Stop()
     try:
         with tempfile.TemporaryDirectory(prefix="staa-serve-") as scratch:
@@ -79,8 +82,13 @@ def main() -> int:
 
 
 def say(text: str, stream: object = None) -> None:
-    """Print one line of progress at once."""
-    print(f"serve: {text}", file=stream or sys.stdout, flush=True)  # type: ignore[arg-type]
+    """Print one line of progress at once, in the form of the frontend's own lines."""
+    line = f"serve: {text}"
+    if os.environ.get(frontend.LOG_FORMAT) == "json":
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        level = "ERROR" if stream is sys.stderr else "INFO"
+        line = json.dumps({"time": now, "level": level, "logger": "serve", "request": "", "message": text})
+    print(line, file=stream or sys.stdout, flush=True)  # type: ignore[arg-type]
 
 
 def _arguments() -> argparse.Namespace:
@@ -95,6 +103,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quiet", type=_seconds, default=0, metavar="S", help="serve on so long after a signal (0)")
     parser.add_argument("--drain", type=_seconds, default=30, metavar="S", help="then wait so long for requests (30)")
     parser.add_argument("--startup", type=_seconds, default=300, metavar="S", help="longest wait for the models (300)")
+    formats, text = ("plain", "json"), "of what is printed: plain lines, or a JSON object a line (plain)"
+    default = os.environ.get(frontend.LOG_FORMAT, formats[0])
+    parser.add_argument("--log-format", choices=formats, default=default, help=text)
     text = "end with a failure when a model has had no worker for so long (300)"
     parser.add_argument("--lost", type=_seconds, default=300, metavar="S", help=text)
     return parser.parse_args()

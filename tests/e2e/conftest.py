@@ -117,7 +117,7 @@ def start(store: Path, *names: str, options: tuple[str, ...] = ()) -> Iterator[S
 
 def _wait_ready(process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
-    while "serve: ready" not in log.read_text(errors="replace"):
+    while "ready after " not in log.read_text(errors="replace"):
         assert process.poll() is None, f"serve.sh ended with exit code {process.returncode}"
         assert time.monotonic() < deadline, f"serve.sh was not ready after {PATIENCE} s"
         time.sleep(0.1)
