@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx2
 import numpy as np
 import pytest
 
@@ -38,14 +37,14 @@ def clip() -> bytes:
 @pytest.fixture(scope="module")
 def proxy(server: Server) -> Iterator[Proxy]:
     """Return a proxy before the server of the session."""
-    ports = {"health": port(server.health), "metrics": port(server.metrics)}
-    with proxies.running(port(server.inference), limits=FAST, **ports) as up:
+    health, metrics = port(server.health), port(server.metrics)
+    with proxies.running(port(server.inference), limits=FAST, health=health, metrics=metrics) as up:
         yield up
 
 
 def client(proxy: Proxy, key: str = KEY) -> Client:
     """Return a client that trusts the proxy's certificate."""
-    return Client(proxy.url, key, transport=httpx2.HTTPTransport(verify=proxy.trust()))
+    return Client(proxy.url, key, verify=proxy.trust())
 
 
 def test_the_client_by_tls(server: Server, proxy: Proxy, clip: bytes) -> None:
@@ -54,7 +53,7 @@ def test_the_client_by_tls(server: Server, proxy: Proxy, clip: bytes) -> None:
         labels, wanted = staa.predict(clip), direct.explain(clip)
         assert [one.label for one in labels.predictions] == [one.label for one in wanted.predictions]
         for maps in ("base64", "npz", "json"):
-            found = staa.explain(clip, maps=maps)  # type: ignore[arg-type]
+            found = staa.explain(clip, maps=maps)
             assert np.allclose(found.joint, wanted.joint, atol=1e-3)
     for method in ("PUT", "POST"):
         assert proxy.call(body=iter([clip[:1000], clip[1000:]]), method=method).status == 200, "in chunks"
