@@ -44,7 +44,7 @@ def text(folder: Path) -> str:
 
 def render(folder: Path) -> list[Object]:
     """Return the objects of a kustomization, read afresh: a test may change them."""
-    return list(yaml.safe_load_all(text(folder)))
+    return list(yaml.load_all(text(folder), Loader=yaml.CSafeLoader))  # ten times as fast as safe_load_all
 
 
 def overlay(name: str) -> list[Object]:
