@@ -134,8 +134,10 @@ class Proxy:
 
 
 def read(response: http.client.HTTPResponse) -> Reply:
-    """Read a whole reply."""
-    return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+    """Read a whole reply; no header of it comes twice."""
+    headers = [(name.lower(), value) for name, value in response.getheaders()]
+    assert len(dict(headers)) == len(headers), headers
+    return Reply(response.status, dict(headers), response.read())
 
 
 class _Bytes:

@@ -224,6 +224,22 @@ def test_connections_are_kept(proxy: Proxy, upstream: Upstream) -> None:
     assert upstream.connections - before <= 2, "one for each of nginx's two processes"
 
 
+@pytest.mark.parametrize("form", ["Content-Length: 400000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n61a80\r\n"])
+def test_only_whole_requests_are_handed_on(proxy: Proxy, upstream: Upstream, form: str) -> None:
+    """While a body is still on its way TorchServe hears nothing; once it is here it has its length and every byte."""
+    body = os.urandom(400_000)
+    start = f"POST /predictions/motions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{form}"
+    before = upstream.connections, upstream.bytes
+    with proxy.connect() as connection:
+        connection.sendall(start.encode() + body[:300_000])
+        time.sleep(0.3)
+        assert (upstream.connections, upstream.bytes) == before
+        connection.sendall(body[300_000:] + (b"\r\n0\r\n\r\n" if "chunked" in form else b""))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    assert upstream.heard[0].body == body
+    assert upstream.heard[0].values("content-length") == ["400000"]
+
+
 def test_torchserves_errors_take_the_contracts_form(proxy: Proxy, upstream: Upstream) -> None:
     """TorchServe's own errors are translated, in many pieces too; the handler's, and good replies, pass to the byte."""
     upstream.answer = torchserve(404, "ModelNotFoundException", "Model not found: nope")

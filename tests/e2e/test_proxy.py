@@ -38,8 +38,8 @@ def clip() -> bytes:
 @pytest.fixture(scope="module")
 def proxy(server: Server) -> Iterator[Proxy]:
     """Return a proxy before the server of the session."""
-    ports = {"health": port(server.health), "metrics": port(server.metrics)}
-    with proxies.running(port(server.inference), limits=FAST, **ports) as up:
+    health, metrics = port(server.health), port(server.metrics)
+    with proxies.running(port(server.inference), health=health, metrics=metrics, limits=FAST) as up:
         yield up
 
 
@@ -54,7 +54,7 @@ def test_the_client_by_tls(server: Server, proxy: Proxy, clip: bytes) -> None:
         labels, wanted = staa.predict(clip), direct.explain(clip)
         assert [one.label for one in labels.predictions] == [one.label for one in wanted.predictions]
         for maps in ("base64", "npz", "json"):
-            found = staa.explain(clip, maps=maps)  # type: ignore[arg-type]
+            found = staa.explain(clip, maps=maps)
             assert np.allclose(found.joint, wanted.joint, atol=1e-3)
     for method in ("PUT", "POST"):
         assert proxy.call(body=iter([clip[:1000], clip[1000:]]), method=method).status == 200, "in chunks"
