@@ -31,13 +31,20 @@ def error(status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
     return error_of(status, code, " ".join(message.split()), request_id(headers))
 
 
+_PASSING = {"service_unavailable", "too_many_requests"}
+"""Codes of the front proxy for what passes, and for which nothing was computed."""
+
+
 def says_why(body: bytes) -> bool:
     """Whether the body of a failed request gives a reason that asking again will not change.
 
-    That is the contract's own form, and TorchServe's report that the model failed on this very request; its report
-    that no worker is free is no such reason.
+    That is the contract's own form, but for a few codes, and TorchServe's report that the model failed on this very
+    request; its report that no worker is free is no such reason.
     """
     document = _object(body)
+    own = document.get("error")
+    if isinstance(own, dict) and own.get("code") in _PASSING:
+        return False
     return "error" in document or document.get("type") == "InternalServerException"
 
 

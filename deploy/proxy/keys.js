@@ -18,14 +18,14 @@ function verdict(r) {
   if (!sent) {
     return 'unknown';
   }
-  let lines;
+  let text;
   try {
-    lines = fs.readFileSync(r.variables.keys_file, 'utf8').split('\n');
+    text = fs.readFileSync(r.variables.keys_file, 'utf8');
   } catch (error) {
     r.error(`the keys file cannot be read: ${error.message}`);
     return 'unreadable';
   }
-  const entry = find(r, lines, crypto.createHash('sha256').update(sent[1]).digest('hex'));
+  const entry = find(r, text, crypto.createHash('sha256').update(sent[1]).digest('hex'));
   if (!entry) {
     return 'unknown';
   }
@@ -36,22 +36,22 @@ function verdict(r) {
   return `${covered ? 'ok' : 'forbidden'} ${entry.name}`;
 }
 
-// The entry whose digest this is. Every line is compared in full, so that the time does not tell how near a guess was.
-function find(r, lines, digest) {
-  let found = null;
-  lines.forEach((text, index) => {
-    const line = text.trim();
-    if (!line || line.startsWith('#')) {
-      return;
-    }
+// The entry whose digest this is. A plain search, as fast for a thousand keys as for one: its time could tell at most how
+// near the digest of a guess is to one in the file, and that leads to no key of 256 random bits.
+function find(r, text, digest) {
+  for (let at = text.indexOf(digest); at >= 0; at = text.indexOf(digest, at + 1)) {
+    const end = text.indexOf('\n', at);
+    const line = text.slice(text.lastIndexOf('\n', at) + 1, end < 0 ? text.length : end).trim();
     const entry = parse(line);
-    if (!entry) {
-      r.error(`line ${index + 1} of the keys file is not NAME SHA256 [models=A,B] [until=TIME]; it lets nobody in`);
-    } else if (same(entry.digest, digest)) {
-      found = entry;
+    if (entry && entry.digest === digest) {
+      return entry;
     }
-  });
-  return found;
+    if (!entry && !line.startsWith('#')) {
+      const number = text.slice(0, at).split('\n').length;
+      r.error(`line ${number} of the keys file is not NAME SHA256 [models=A,B] [until=TIME]; it lets nobody in`);
+    }
+  }
+  return null;
 }
 
 function parse(line) {
@@ -78,14 +78,6 @@ function parse(line) {
     }
   }
   return entry;
-}
-
-function same(a, b) {
-  let difference = a.length ^ b.length;
-  for (let i = 0; i < a.length; i++) {
-    difference |= a.charCodeAt(i) ^ b.charCodeAt(i);
-  }
-  return difference === 0;
 }
 
 export default { verdict };

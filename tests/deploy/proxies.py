@@ -134,8 +134,10 @@ class Proxy:
 
 
 def read(response: http.client.HTTPResponse) -> Reply:
-    """Read a whole reply."""
-    return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+    """Read a whole reply; no header of it comes twice."""
+    headers = [(name.lower(), value) for name, value in response.getheaders()]
+    assert len(dict(headers)) == len(headers), headers
+    return Reply(response.status, dict(headers), response.read())
 
 
 class _Bytes:
@@ -240,13 +242,26 @@ def _install(folder: Path, upstreams: Mapping[int, Sequence[int]], limits: Mappi
                 assert count == 1, f"{directive} is {count} times in limits.conf"
         path.write_text(text)
     (keys / "keys").write_text(f"{entry(NAME, KEY)}\n")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=proxy -addext"
-    made = [*command.split(), "subjectAltName=IP:127.0.0.1", "-keyout", f"{tls}/tls.key", "-out", f"{tls}/tls.crt"]
-    subprocess.run(made, check=True, capture_output=True)
-    for each in (writable, tls / "tls.key"):
-        if os.geteuid() == 0:
-            os.chown(each, NOBODY, NOBODY)
+    certify(tls)
+    if os.geteuid() == 0:
+        os.chown(writable, NOBODY, NOBODY)
     return configuration
+
+
+def certify(folder: Path) -> None:
+    """Put a new certificate for 127.0.0.1, signed by itself, and its key in a folder."""
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=proxy -addext"
+    made = [
+        *command.split(),
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        f"{folder}/tls.key",
+        "-out",
+        f"{folder}/tls.crt",
+    ]
+    subprocess.run(made, check=True, capture_output=True)
+    if os.geteuid() == 0:
+        os.chown(folder / "tls.key", NOBODY, NOBODY)
 
 
 def _wait(proxy: Proxy) -> None:

@@ -79,6 +79,11 @@ def test_the_image_holds_every_file_and_no_other() -> None:
     assert (CONFIGURATION / "origins.conf").read_text().startswith("#"), "none as shipped"
 
 
+def test_tls_versions_are_named() -> None:
+    """TLS 1.2 and 1.3 are all that is spoken, whatever the policy of the system's OpenSSL allows."""
+    assert re.findall(r"ssl_protocols (.*);", NGINX) == ["TLSv1.2 TLSv1.3"]
+
+
 def test_compose_is_hardened() -> None:
     """No service of it is root, can become it, has a capability, or can write to its image."""
     for service in COMPOSE["services"].values():

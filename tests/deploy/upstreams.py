@@ -53,6 +53,7 @@ class Upstream:
     answer: Answer = good
     heard: list[Heard] = field(default_factory=list)
     connections: int = 0
+    bytes: int = 0  # of request lines
 
 
 class _Connection(socketserver.StreamRequestHandler):
@@ -68,6 +69,7 @@ class _Connection(socketserver.StreamRequestHandler):
                 pass
 
     def _one(self, upstream: Upstream, line: bytes, number: int) -> bool:
+        upstream.bytes += len(line)
         headers = []
         while (text := self.rfile.readline()) not in {b"\r\n", b""}:
             name, _, value = text.decode("latin-1").partition(":")

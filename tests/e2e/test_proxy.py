@@ -38,7 +38,7 @@ def clip() -> bytes:
 def proxy(server: Server) -> Iterator[Proxy]:
     """Return a proxy before the server of the session."""
     health, metrics = port(server.health), port(server.metrics)
-    with proxies.running(port(server.inference), limits=FAST, health=health, metrics=metrics) as up:
+    with proxies.running(port(server.inference), health=health, metrics=metrics, limits=FAST) as up:
         yield up
 
 
