@@ -1,0 +1,88 @@
+# The server as an image. It listens on its loopback only: what faces a network is the front proxy beside it.
+#
+#   docker build -t staa-serve .                                   for CPUs, with the default model in it
+#   docker build -t staa-serve --build-arg ACCELERATOR=cuda .      for NVIDIA GPUs
+#   docker build -t staa-serve --build-arg MODELS="motions mine" . the archives of these models in it; "" for none
+#   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --stop-timeout 60 staa-serve
+#
+# Behind a proxy that signs for others, without a trace of it in the image:
+#   docker build --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt --secret id=pipconf,src=pip.conf .
+# where pip.conf says "[global]" and "cert = /run/secrets/ca.crt".
+ARG BASE=debian:bookworm-slim
+
+# What runs: Debian's Python and tini. Debian's fixes are wanted, so its packages are not pinned. Java comes with the
+# pinned requirements: a small one with the modules that a server needs, the same as in every test; Debian's pulls in
+# 200 MB and runs a Java of 2021.
+FROM ${BASE} AS runtime
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get upgrade -y --no-install-recommends \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 tini \
+ && groupadd --gid 10001 staa \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin staa \
+ && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/* /var/log/* /tmp/*
+
+# The environment. Every file that pip installs is named by its hash; no package is built.
+FROM runtime AS environment
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && python3 -m venv /build/pip \
+ && python3 -m venv --without-pip /app/.venv
+ARG ACCELERATOR=cpu
+# Where torch's builds for the CPU are; empty: only where pip looks anyway.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+COPY deploy/requirements/${ACCELERATOR}.txt /build/requirements.txt
+# Torch's headers are for compilers, and there is none.
+RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
+    --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
+    --mount=type=cache,target=/root/.cache/pip,sharing=locked \
+    /build/pip/bin/pip --python /app/.venv/bin/python install --disable-pip-version-check --progress-bar off \
+      --require-hashes --no-deps --only-binary=:all: ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+      -r /build/requirements.txt \
+ && /build/pip/bin/pip --python /app/.venv/bin/python check \
+ && rm -rf /app/.venv/lib/python3*/site-packages/torch/include /app/.venv/lib/python3*/site-packages/torch/share
+
+# The archives, and what is read at run time; readable for whom it is run as, whatever the rights in the checkout.
+FROM environment AS application
+WORKDIR /build/source
+COPY . .
+ARG MODELS=motions
+ARG VERSION=0.1.0
+ENV PYTHONPATH=/build/project PYTHONDONTWRITEBYTECODE=1
+RUN --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
+    /build/pip/bin/pip --python /app/.venv/bin/python install --disable-pip-version-check --quiet \
+      --no-deps --no-build-isolation --no-index --no-cache-dir --target /build/project . \
+ && mkdir -p /out/deploy /out/model_store \
+ && for name in ${MODELS}; do /app/.venv/bin/python deploy/archive.py "$name" --output /out/model_store || exit 1; done \
+ && cp deploy/*.py deploy/log4j2.xml deploy/probe.sh /out/deploy/ \
+ && cp LICENSE config.properties metrics.yaml serve.sh /out/ \
+ && PYTHONPATH='' /app/.venv/bin/python deploy/sbom.py "$VERSION" > /out/sbom.cdx.json \
+ && chmod -R a+rX,go-w /out
+
+FROM runtime
+COPY --from=environment /app/.venv /app/.venv
+COPY --from=application /out /app
+WORKDIR /app
+# HOME is for libraries that look for a place of their own; no CUDA library is in the base, so the driver's are asked for.
+ENV PATH=/app/.venv/bin:/usr/local/bin:/usr/bin:/bin \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="staa-serve" \
+      org.opencontainers.image.description="Labels and spatio-temporal attention maps of a video, served by TorchServe" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="debian:bookworm-slim"
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["/app/deploy/probe.sh", "live"]
+ENTRYPOINT ["tini", "--", "/app/serve.sh"]
+CMD ["motions"]
