@@ -35,7 +35,7 @@ ARG ACCELERATOR=cpu
 # Where torch's builds for the CPU are; empty: only where pip looks anyway.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY deploy/requirements/${ACCELERATOR}.txt /build/requirements.txt
-# Torch's headers are for compilers, and there is none.
+# Torch brings headers for compilers, a compiler of protocols, and its own tests: 110 MB that nothing here runs.
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
     --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
     --mount=type=cache,target=/root/.cache/pip,sharing=locked \
@@ -43,7 +43,8 @@ RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
       --require-hashes --no-deps --only-binary=:all: ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
       -r /build/requirements.txt \
  && /build/pip/bin/pip --python /app/.venv/bin/python check \
- && rm -rf /app/.venv/lib/python3*/site-packages/torch/include /app/.venv/lib/python3*/site-packages/torch/share
+ && rm -rf /app/.venv/lib/python3*/site-packages/torch/include \
+ && find /app/.venv/lib/python3*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete
 
 # The archives, and what is read at run time; readable for whom it is run as, whatever the rights in the checkout.
 FROM environment AS application

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 LONGEST_LICENSE = 60  # characters; beyond them the field holds the licence's text, and no name
 
@@ -37,10 +37,9 @@ def bill(version: str, distributions: Iterable[Distribution]) -> dict[str, Any]:
     refs = {name: f"pkg:pypi/{name}@{quote(found[name].version)}" for name in sorted(found)}
     root = {"type": "application", "bom-ref": "staa-serve", "name": "staa-serve", "version": version}
     graph = [{"ref": root["bom-ref"], "dependsOn": list(refs.values())}]
-    graph += [
-        {"ref": refs[name], "dependsOn": [refs[need] for need in needs(found[name]) if need in refs]} for name in refs
-    ]
-    components = [component(found[name], refs[name]) for name in refs]
+    for name, each in sorted(found.items()):
+        graph.append({"ref": refs[name], "dependsOn": [refs[need] for need in needs(each) if need in refs]})
+    components = [component(each, refs[name]) for name, each in sorted(found.items())]
     digest = hashlib.sha256(json.dumps([root, components, graph]).encode()).digest()
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -67,7 +66,7 @@ def component(distribution: Distribution, ref: str) -> dict[str, Any]:
     return entry | ({"licenses": [{"license": {"name": name}} for name in names]} if names else {})
 
 
-def needs(distribution: Distribution) -> list[str]:
+def needs(distribution: Distribution) -> list[NormalizedName]:
     """Return the names of what a package needs here, without its extras."""
     wanted = (Requirement(text) for text in distribution.requires or ())
     here = {"extra": ""}
