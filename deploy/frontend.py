@@ -16,6 +16,7 @@ from pathlib import Path
 
 from errors import StartError
 from guard import guard
+from java import Java
 from log import Log
 
 DEPLOY = Path(__file__).resolve().parent
@@ -26,10 +27,10 @@ Process = subprocess.Popen[bytes]
 
 
 @contextlib.contextmanager
-def run(java: str, config: Mapping[str, str], scratch: Path, logs: Path) -> Iterator[Process]:
+def run(java: Java, config: Mapping[str, str], scratch: Path, logs: Path) -> Iterator[Process]:
     """Run the frontend on scratch/config.properties; at the end stop it, its workers, and whatever they started."""
     site = Path(str(importlib.metadata.distribution("torchserve").locate_file("")))
-    command = [java, f"-Dmodel_server_home={site}", f"-Djava.io.tmpdir={scratch}"]
+    command = [java.path, *java.options, f"-Dmodel_server_home={site}", f"-Djava.io.tmpdir={scratch}"]
     command += [f"-Dlog4j.configurationFile=file://{DEPLOY / 'log4j2.xml'}", *config.get("vmargs", "").split()]
     command += ["-cp", f"{site}/ts/frontend/*", "org.pytorch.serve.ModelServer", "--python", sys.executable]
     command += ["-f", "config.properties", "-s", config["model_store"], "-ncs"]

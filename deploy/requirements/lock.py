@@ -33,10 +33,11 @@ HEAD = """\
 def main(argv: Sequence[str] | None = None) -> int:
     """Write one or both files; return the exit code."""
     parser = argparse.ArgumentParser(prog="lock.py", description="Write the image's requirements with hashes.")
-    parser.add_argument("which", nargs="*", choices=["cpu", "cuda"], metavar="cpu|cuda", help="default: both")
+    both = ("cpu", "cuda")
+    parser.add_argument("which", nargs="*", choices=(*both, both), default=both, metavar="cpu|cuda", help="default: both")
     parser.add_argument("--keep", action="append", default=[], metavar="NAME", help="leave this package's hashes")
     args = parser.parse_args(argv)
-    for which in args.which or ["cpu", "cuda"]:
+    for which in args.which:
         path = HERE / f"{which}.txt"
         wanted = pins(which)
         found = {pin: set(hashes) for pin, hashes in locked(path).items() if name(pin) in args.keep and pin in wanted}

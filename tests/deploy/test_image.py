@@ -18,7 +18,7 @@ from tests.videos import encode, images
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 1.5e9  # bytes of the image for CPUs
-LONGEST = 30  # seconds to be ready
+LONGEST = 60  # seconds to be ready; on an idle machine it is a few
 MEMORY = 1.0e9  # bytes of all processes together, after a few requests
 
 pytestmark = pytest.mark.deploy
@@ -31,7 +31,7 @@ tools = {"cc", "gcc", "g++", "c++", "ld", "as", "make", "cmake", "protoc", "java
 def walk(folder):
     for entry in os.scandir(folder):
         path, mode = entry.path, entry.stat(follow_symlinks=False).st_mode
-        if path in ("/proc", "/sys", "/dev", "/tmp", "/run") or stat.S_ISLNK(mode):
+        if path in ("/proc", "/sys", "/dev", "/tmp", "/run", "/var/tmp") or stat.S_ISLNK(mode):
             continue
         if mode & 0o6000 and stat.S_ISREG(mode):
             found["raises rights"].append(path)
@@ -92,7 +92,7 @@ def test_the_image_says_what_it_is_and_runs_as_nobody(engine: Engine) -> None:
     assert config["Entrypoint"] == ["tini", "--", "/app/serve.sh"]
     assert config["Cmd"] == ["motions"]
     assert config["WorkingDir"] == "/app"
-    check = config.get("Healthcheck") or image["HealthCheck"]
+    check = config.get("Healthcheck") or image["Healthcheck"]  # docker's place, and podman's
     assert check["Test"] == ["CMD", "/app/deploy/probe.sh", "live"]
     assert check["Timeout"] == 3_000_000_000
     labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}

@@ -202,5 +202,6 @@ def test_serve_fails_with_the_workers_own_words_on_the_java_of_the_wheel(tmp_pat
     done = run(*serve, "--logs", folder / "logs", PATH="", JAVA_HOME="", TMPDIR=str(folder / "tmp"))
     assert done.returncode == 1, done.stdout
     assert "ValueError: the weights are of another model" in done.stderr
+    assert "WARNING" not in done.stdout + done.stderr
     assert not list((folder / "tmp").iterdir())
     assert not [process for process in psutil.process_iter(["cmdline"]) if str(folder) in str(process.info["cmdline"])]
