@@ -1,0 +1,78 @@
+// What TorchServe says by itself, in the contract's form: {"error": {"code": ..., "message": ...}}.
+
+// Messages instead of TorchServe's own, which advise what only its operator can do.
+const MESSAGES = {
+  service_unavailable:
+    'the server has as many requests waiting as it takes, or no worker is ready; nothing was computed: ' +
+    'wait as long as Retry-After says, then send the request again',
+  internal_server:
+    "the model's worker failed on this request, or ended while it had it: ask again once, and if it happens again " +
+    'tell the operator the request id',
+};
+const EMPTY = {
+  413: ['too_many_bytes', "the request has more bytes than the server's max_request_size: send a shorter or smaller video"],
+};
+const chunks = []; // of this request alone: every request has its own copy of this module
+
+// The length of an error changes; replies pass as they are.
+function header(r) {
+  if (r.status >= 400) {
+    delete r.headersOut['Content-Length'];
+    r.headersOut['Content-Type'] = 'application/json';
+  }
+}
+
+function body(r, data, flags) {
+  if (r.status < 400) {
+    r.sendBuffer(data, flags);
+    r.done(); // the rest of the reply does not come by here
+    return;
+  }
+  chunks.push(data);
+  if (flags.last) {
+    r.sendBuffer(translated(r.status, Buffer.concat(chunks).toString()), flags);
+  }
+}
+
+function translated(status, text) {
+  let said;
+  try {
+    said = JSON.parse(text);
+  } catch (error) {
+    said = null;
+  }
+  if (said && said.error) {
+    return text; // the handler's own
+  }
+  if (said && said.type && said.message) {
+    const code = snake(said.type);
+    return failure(code, MESSAGES[code] || said.message);
+  }
+  const known = EMPTY[status] || [`http_${status}`, `the server answered ${status} and gave no reason; see its log`];
+  return failure(known[0], known[1]);
+}
+
+function failure(code, message) {
+  return `${JSON.stringify({ error: { code: code, message: message } })}\n`;
+}
+
+// TorchServe's "ModelNotFoundException" as "model_not_found".
+function snake(kind) {
+  return String(kind).replace(/Exception$/, '').replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase();
+}
+
+// GET /v1/models/NAME of KServe: whether this model can be asked.
+async function model(r) {
+  const name = r.variables.model;
+  r.headersOut['Content-Type'] = 'application/json';
+  const reply = await r.subrequest('/ready', { method: 'GET' });
+  if (reply.status !== 200) {
+    r.return(503, reply.responseText);
+  } else if (!(name in (JSON.parse(reply.responseText).models || {}))) {
+    r.return(404, failure('model_not_found', `no model ${name} is served here: ask for another one`));
+  } else {
+    r.return(200, `${JSON.stringify({ name: name, ready: true })}\n`);
+  }
+}
+
+export default { header, body, model };

