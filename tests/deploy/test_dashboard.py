@@ -1,0 +1,155 @@
+"""The dashboard's queries and the rules, run by a real Prometheus that watches a real server."""
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+import pytest
+import yaml
+
+from tests.deploy.test_monitoring import MONITORING, QUERIES, RECORDED, ROOT, tool
+from tests.e2e.conftest import Server, call, free_ports, start
+from tests.videos import encode, images
+
+SCRAPE = 1  # seconds
+# What Grafana puts in: its own interval, four scrapes and more, and the choices of the dashboard's variables.
+VARIABLES = {"$__rate_interval": "15s", "${job}": "staa", "$job": "staa", "$model": ".+"}
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A Prometheus that watches a server."""
+
+    server: Server
+    url: str
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """Return the series of an instant query, each with its labels and its value."""
+        for name, value in VARIABLES.items():
+            query = query.replace(name, value)
+        reply = call(f"{self.url}/api/v1/query", f"query={quote(query)}".encode(), FORM)
+        answer = json.loads(reply.body)
+        assert answer["status"] == "success", f"{query}: {answer}"
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+    def wait(self, query: str, seconds: float = 60) -> list[dict[str, Any]]:
+        """Return the series of a query once there are some."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.ask(query)):
+            assert time.monotonic() < deadline, f"no data after {seconds:g} s: {query}"
+            time.sleep(0.5)
+        return found
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@contextlib.contextmanager
+def background(*command: str | Path, cwd: Path) -> Iterator[None]:
+    """Run a daemon until the block ends."""
+    with (cwd / "log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log)
+    try:
+        yield
+        assert process.poll() is None, (cwd / "log").read_text()
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def use(server: Server) -> None:
+    """Ask for all that has a metric: maps, a check of one, what is no video, and more than the queue holds."""
+    clip = encode(images(12))
+    path = f"{server.inference}/explanations/motions"
+    assert call(path, clip).status == call(path, clip, {"X-Staa-Verify": "2"}).status == 200
+    assert call(path, b"no video at all").status == call(path, b"another one").status == 415
+    with ThreadPoolExecutor(48) as pool:
+        replies = list(pool.map(lambda _: call(f"{server.inference}/predictions/motions", clip).status, range(48)))
+    assert set(replies) == {200, 503}
+
+
+@pytest.fixture(scope="module")
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
+    """Serve the default model, use it, and watch it by the example of a configuration."""
+    daemon, probe = tool("prometheus", "prometheus"), tool(*["prometheus-blackbox-exporter"] * 2)
+    folder = tmp_path_factory.mktemp("watch")
+    archive: list[str | Path] = [ROOT / "archive.sh", "motions", "--output", folder]
+    subprocess.run(archive, capture_output=True, timeout=300, check=True)
+    port, prober, *_ = free_ports()
+    with start(folder, "motions") as server:
+        config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+        config["global"] |= {"scrape_interval": f"{SCRAPE}s", "evaluation_interval": f"{SCRAPE}s"}
+        config["rule_files"] = [str(MONITORING / "rules.yaml")]
+        target = server.metrics.removeprefix("http://")
+        for job in config["scrape_configs"]:
+            job |= {"static_configs": [{"targets": [target]}], "scrape_timeout": f"{SCRAPE}s"}
+        # /ready is asked through the proxy's port there, and here where the proxy asks it.
+        (_, asked, at) = config["scrape_configs"][1]["relabel_configs"]
+        asked["replacement"], at["replacement"] = f"{server.health}/ready", f"127.0.0.1:{prober}"
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        listen = f"--web.listen-address=127.0.0.1:{port}"
+        options = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}", listen]
+        blackbox = [f"--config.file={MONITORING / 'blackbox.yml'}", f"--web.listen-address=127.0.0.1:{prober}"]
+        with background(probe, *blackbox, cwd=folder), background(daemon, *options, cwd=folder):
+            seen = Watch(server, f"http://127.0.0.1:{port}")
+            use(server)
+            seen.wait("probe_success == 1 and on () up == 1 and on () Requests5XX")
+            use(server)  # a rate needs two values of each counter
+            time.sleep(3 * SCRAPE)
+            yield seen
+
+
+def test_both_jobs_of_the_example_watch(watch: Watch) -> None:
+    """The server's metrics are taken in, and the prober says that it answers."""
+    assert [series["value"][1] for series in watch.ask('up{job="staa"}')] == ["1"]
+    assert [series["value"][1] for series in watch.ask('probe_success{job="staa-ready"}')] == ["1"]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_of_the_dashboard_gives_data(watch: Watch, query: str) -> None:
+    """A panel of a server in use shows numbers, and not nothing or NaN."""
+    found = watch.wait(query, 10)
+    assert all(series["value"][1] != "NaN" for series in found), found
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
+def test_every_rule_records_something(watch: Watch, name: str) -> None:
+    """A recorded figure of a server in use is there, of the model where it is one of a model."""
+    labels = watch.wait(name, 10)[0]["metric"]
+    assert labels["job"] == "staa"
+    assert not name.startswith("model") or labels["model"] == "motions"
+
+
+def test_figures_are_those_of_the_requests(watch: Watch) -> None:
+    """What is asked is what is answered and what finds no room; management's requests stand in neither."""
+    counts = ("ts_inference_requests_total", "staa_rows_total", "Requests5XX", "Requests2XX", "Requests4XX")
+    asked, rows, errors, fine, refused = (float(watch.ask(name)[0]["value"][1]) for name in counts)
+    assert asked == 2 * (4 + 48)
+    assert rows == asked - errors
+    assert fine + refused > rows
+    assert watch.ask('ALERTS{alertname="StaaErrors"}'), "a burst beyond the queue is on its way to an alert"
+    assert not watch.ask('ALERTS{alertname=~"StaaDown|StaaAbsent|StaaNotReady|StaaNotServing|StaaWorkerRestarted"}')
+
+
+def test_a_killed_worker_is_an_alert(watch: Watch) -> None:
+    """The prober sees that no worker is ready, and once one is, its load time tells that it is another."""
+    family = psutil.Process(watch.server.process.pid).children(recursive=True)
+    (worker,) = [child for child in family if any("model_service_worker" in part for part in child.cmdline())]
+    worker.kill()
+    watch.wait("probe_success == 0", 30)
+    (alert,) = watch.wait('ALERTS{alertname="StaaWorkerRestarted", alertstate="firing"}', 120)
+    assert alert["metric"]["WorkerName"].startswith("W-9000-motions")
+    watch.wait("probe_success == 1", 30)

@@ -1,0 +1,125 @@
+"""Rules, alerts and dashboard are valid, tested, documented, and name only what is exposed."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+MONITORING = ROOT / "deploy" / "monitoring"
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load((MONITORING / "rules.yaml").read_text())["groups"] for rule in group["rules"]
+]
+ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+CASES: list[dict[str, Any]] = yaml.safe_load((MONITORING / "rules.test.yaml").read_text())["tests"]
+DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
+QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+# Not of the server: Prometheus' own, the prober's, and those of the kubelet.
+ELSEWHERE = {"up", "ALERTS", "probe_success", "container_memory_working_set_bytes", "container_spec_memory_limit_bytes"}
+
+
+def tool(name: str, package: str) -> str:
+    """Return the path of a tool, or skip the test; where everything is installed, not having it is a failure."""
+    if found := shutil.which(name):
+        return found
+    reason = f"there is no {name}: apt-get install {package}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def promtool(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run promtool in the folder of the rules."""
+    command = [tool("promtool", "prometheus"), *map(str, arguments)]
+    return subprocess.run(command, cwd=MONITORING, capture_output=True, text=True, timeout=60, check=False)
+
+
+def metrics(expression: str) -> set[str]:
+    """Return the names of the metrics in an expression, less a histogram's suffixes."""
+    bare = re.sub(r'"[^"]*"', " ", expression)
+    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\boffset \w+|\b(by|on)\s*\([^)]*\)", " ", bare)
+    names = re.findall(r"(?<![\w:])[A-Za-z_][\w:]*(?![\w:])(?!\s*\()", bare)
+    words = {"and", "or", "unless"}
+    return {re.sub(r"(?<=_seconds)_(bucket|sum|count)$", "", name) for name in names} - words
+
+
+def test_prometheus_takes_the_files() -> None:
+    """The example of a configuration, with the rules that it names, and the prober's are valid."""
+    done = promtool("check", "config", "prometheus.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    prober = tool("prometheus-blackbox-exporter", "prometheus-blackbox-exporter")
+    command = [prober, "--config.file", str(MONITORING / "blackbox.yml"), "--config.check"]
+    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_the_rules_do_what_their_tests_say() -> None:
+    """Figures come out as they went in, and alerts fire when they should and not before."""
+    done = promtool("test", "rules", "rules.test.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("broken", [{"expr": "vector(0) > 1"}, {"expr": "vector(1)", "for": "0s"}])
+def test_alerts_that_are_broken_are_noticed(broken: dict[str, str], tmp_path: Path) -> None:
+    """The tests of the rules tell of each alert that never fires, and of each that always does."""
+    text = yaml.safe_load((MONITORING / "rules.yaml").read_text())
+    for rule in text["groups"][1]["rules"]:
+        rule.update(broken)
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(text))
+    shutil.copy(MONITORING / "rules.test.yaml", tmp_path)
+    done = promtool("test", "rules", tmp_path / "rules.test.yaml")
+    assert done.returncode != 0
+    assert {name for name in ALERTS if f"alertname: {name}," in done.stdout + done.stderr} == set(ALERTS)
+
+
+def test_every_alert_is_tested_silent_and_firing() -> None:
+    """Each alert has a case in which it is silent, and one in which it fires with labels and text."""
+    tested = [test for case in CASES for test in case.get("alert_rule_test", [])]
+    assert {test["alertname"] for test in tested if not test["exp_alerts"]} == set(ALERTS)
+    assert {test["alertname"] for test in tested if test["exp_alerts"]} == set(ALERTS)
+
+
+def test_every_alert_has_its_runbook() -> None:
+    """The runbook has a section for each alert and no other, which the alert names, and which says what to do."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    sections = re.split(r"^### ", page.partition("\n## Runbook\n")[2].partition("\n## ")[0], flags=re.MULTILINE)[1:]
+    bodies = {title.strip(): body for title, _, body in (section.partition("\n") for section in sections)}
+    assert set(bodies) == set(ALERTS)
+    for name, rule in ALERTS.items():
+        assert rule["annotations"]["runbook"] == f"docs/operations.md#{name.lower()}"
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        assert len(bodies[name].split()) > 25, f"the runbook says too little of {name}"
+
+
+def test_rules_and_panels_name_metrics_that_are_exposed() -> None:
+    """What is not recorded here stands in metrics.yaml, or is known to come from elsewhere."""
+    listed = yaml.safe_load((ROOT / "metrics.yaml").read_text())
+    exposed = {entry["name"] for part in listed.values() for kind in part.values() for entry in kind}
+    used = set().union(*(metrics(text) for text in [*QUERIES, *(rule["expr"] for rule in RULES)]))
+    assert len(used) > 20
+    assert used <= exposed | RECORDED | ELSEWHERE
+    assert used >= RECORDED, "no figure is recorded for nobody"
+
+
+def test_the_dashboard_can_be_imported_anywhere() -> None:
+    """It has a fixed name, asks for its data source, and no panel hides another."""
+    assert (DASHBOARD["uid"], DASHBOARD["schemaVersion"]) == ("staa-serve", 41)
+    assert "id" not in DASHBOARD
+    source = DASHBOARD["templating"]["list"][0]
+    assert (source["name"], source["type"], source["query"]) == ("datasource", "datasource", "prometheus")
+    places: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        assert panel["description"]
+        assert {part["datasource"]["uid"] for part in [panel, *panel["targets"]]} == {"${datasource}"}
+        grid = panel["gridPos"]
+        own = {(x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])}
+        assert not own & places, f"{panel['title']} lies over another panel"
+        assert grid["x"] + grid["w"] <= 24
+        places |= own
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
