@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml"))
 COMPONENTS = sorted(path.parent.name for path in KUBERNETES.glob("components/*/kustomization.yaml"))
-NEEDS = ("deploy/proxy/nginx.conf", "deploy/monitoring/rules.yaml", "deploy/monitoring/dashboard.json")
+MONITORING = ROOT / "deploy" / "monitoring"
 
 Object = dict[str, Any]
 
@@ -35,8 +35,6 @@ def kubectl() -> str:
 @functools.cache
 def text(folder: Path) -> str:
     """Return what `kubectl kustomize FOLDER` prints."""
-    if missing := [path for path in NEEDS if not (ROOT / path).is_file()]:
-        pytest.skip(f"not there yet: {', '.join(missing)}")
     done = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -16,7 +16,7 @@ from tests.deploy import crds
 from tests.deploy.manifests import (
     COMPONENTS,
     KUBERNETES,
-    NEEDS,
+    MONITORING,
     OVERLAYS,
     ROOT,
     Object,
@@ -177,10 +177,7 @@ def test_images_are_pinned_in_one_place(name: str) -> None:
 
 def test_the_rules_are_the_monitorings_own() -> None:
     """The operator's rules are those of deploy/monitoring/rules.yaml, which promtool tests."""
-    source = ROOT / NEEDS[1]
-    if not source.is_file():
-        pytest.skip(f"not there yet: {NEEDS[1]}")
-    wanted = yaml.safe_load(source.read_text())["groups"]
+    wanted = yaml.safe_load((MONITORING / "rules.yaml").read_text())["groups"]
     script = KUBERNETES / "components" / "monitoring" / "rules.py"
     written = of(overlay("monitoring"), "PrometheusRule")["staa"]["spec"]["groups"]
     assert written == wanted, f"rules.yaml has changed: run python3 {script.relative_to(ROOT)}"
@@ -190,7 +187,7 @@ def test_the_dashboard_fits_a_configmap() -> None:
     """Grafana's sidecar finds the dashboard by its label, and it is smaller than a ConfigMap may be."""
     dashboard = of(overlay("monitoring"), "ConfigMap")["staa-dashboard"]
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert dashboard["data"]["staa.json"] == (ROOT / NEEDS[2]).read_text()
+    assert dashboard["data"]["staa.json"] == (MONITORING / "dashboard.json").read_text()
     assert len(dashboard["data"]["staa.json"].encode()) < 1 << 20
 
 

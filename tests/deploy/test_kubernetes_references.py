@@ -45,8 +45,6 @@ def arguments(container: Object, monkeypatch: pytest.MonkeyPatch) -> Namespace:
     monkeypatch.syspath_prepend(str(ROOT / "deploy"))
     import serve
 
-    if not hasattr(serve, "health"):
-        pytest.skip("not there yet: serve.py's --quiet and its health port")
     monkeypatch.setattr(sys, "argv", ["serve.py", *container["args"]])
     return serve._arguments()
 
