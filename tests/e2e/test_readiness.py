@@ -76,7 +76,7 @@ def test_ready_is_true_while_a_worker_is_and_false_before_between_and_after(tmp_
     """/ready is 200 only with a READY worker and 503 at once at SIGTERM; requests of then and after are answered."""
     port = free_ports()[0]
     health = f"http://127.0.0.1:{port}"
-    options = (f"--health-port={port}", "--quiet=1.5")
+    options = (f"--health-port={port}", "--quiet=3")
     with watching(health) as said, running(stub(tmp_path, SLOW), "stub", options=options) as server:
         until(lambda: said[-1] == "ready")
 
@@ -91,14 +91,14 @@ def test_ready_is_true_while_a_worker_is_and_false_before_between_and_after(tmp_
             before = [pool.submit(server.call, "/predictions/stub", b"0.7") for _ in range(4)]
             time.sleep(0.3)
             stopping = pool.submit(server.stop)
-            until(lambda: said[-1] == "draining", 1)
+            until(lambda: said[-1] == "draining", 2)
             assert call(f"{health}/live", method="GET").status == 200
             after = [pool.submit(server.call, "/predictions/stub", b"0.1") for _ in range(3)]
             assert [request.result().body for request in before + after] == [b"answered"] * 7
             assert stopping.result() == 0
         until(lambda: said[-1] == "refused")
         assert said == ["refused", "not_ready", "ready", "not_ready", "ready", "draining", "refused"]
-        assert "serving on for 1.5 s" in server.log.read_text()
+        assert "serving on for 3 s" in server.log.read_text()
 
 
 def test_a_frontend_that_dies_ends_the_server_with_a_failure(tmp_path: Path, running: "Running") -> None:
