@@ -82,9 +82,12 @@ def test_a_batch_goes_on(ending: str, url: str, folder: Path, capsys: pytest.Cap
 def test_an_interrupt_ends_a_batch_and_the_next_run_goes_on(url: str, clip: bytes, tmp_path: Path) -> None:
     """Ctrl-C in the middle: exit code 130, what was answered is in the file, and no source is asked twice."""
     for number in range(200):
-        (tmp_path / f"{number}.mp4").write_bytes(clip + number.to_bytes(4, "big") * 100_000)
+        (tmp_path / f"{number}.mp4").write_bytes(clip + number.to_bytes(4, "big") * 20_000)
     output = tmp_path / "out.jsonl"
-    command = [sys.executable, "-m", "staa_client.cli", "batch", str(tmp_path / "*.mp4"), "-o", str(output)]
+    # What a shell starts in the background inherits that interrupts are ignored; a terminal's command does not.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from staa_client.cli import entry; entry()"
+    command = [sys.executable, "-c", code, "batch", str(tmp_path / "*.mp4"), "-o", str(output)]
     before = len(Door.seen)
     with subprocess.Popen([*command, "--server", url, "--concurrency", "2"], stderr=subprocess.PIPE) as process:
         until = time.monotonic() + 30

@@ -87,4 +87,4 @@ def test_nobody_is_sent_to_a_package_index() -> None:
     texts = [path.read_text("utf-8") for path in (Path("client/README.md"), *Path("client/staa_client").glob("*.py"))]
     assert not any("install staa-client" in text or 'install "staa-client' in text for text in texts)
     assert "pip install ./client " in texts[0]
-    assert 'pip install "./client[video]"' in texts[0]
+    assert 'pip install "./client[video,parquet]"' in texts[0]
