@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,14 @@ for process in psutil.process_iter():
     if process.pid != os.getpid() and any(sys.argv[1] in word for word in process.cmdline()):
         print(process.pid)
 """
+
+
+def until(happens: Callable[[], bool], patience: float = 60) -> None:
+    """Wait for something; fails after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while not happens():
+        assert time.monotonic() < deadline, f"not within {patience:g} s"
+        time.sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,10 @@ class Container:
     def wait(self) -> int:
         """Wait for its end, and return its exit code."""
         return int(self.engine("wait", self.name).stdout)
+
+    def signal(self, pid: int, number: int) -> None:
+        """Send a signal to a process in it."""
+        self.exec("python", "-c", f"import os; os.kill({pid}, {int(number)})")
 
     def pids(self, word: str) -> list[int]:
         """Return the processes in it with a word in their command line."""

@@ -6,6 +6,7 @@ already, to be tested as it is. image.sh says which others there are.
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.container import Container, Engine
+from tests.deploy.container import Container, Engine, until
 from tests.videos import encode, images
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,9 @@ def walk(folder):
 walk("/")
 print(json.dumps({what: paths for what, paths in found.items() if paths}))
 """
+
+# Prints how many requests the server has to finish.
+_WAITING = "import sys; sys.path.insert(0, '/app/deploy'); from inflight import waiting; print(waiting(8080))"
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +166,7 @@ def test_the_health_check_of_the_image_passes(server: Container) -> None:
     """The engine finds the container healthy."""
     if "podman" in server.engine.command[-1]:  # without systemd nobody runs it but the one who asks
         assert server.engine("healthcheck", "run", server.name).returncode == 0
-    deadline = time.monotonic() + 60
-    while (health := server.engine.inspect("container", server.name)["State"]["Health"])["Status"] != "healthy":
-        assert time.monotonic() < deadline, health
-        time.sleep(1)
+    until(lambda: server.engine.inspect("container", server.name)["State"]["Health"]["Status"] == "healthy")
 
 
 def test_its_memory_is_bounded(server: Container, clip: bytes) -> None:
@@ -181,10 +182,8 @@ def test_its_memory_is_bounded(server: Container, clip: bytes) -> None:
 def test_a_killed_worker_comes_back(server: Container, clip: bytes) -> None:
     """After kill -9 of the worker /ready is 503 until TorchServe has started it again, and /live stays 200."""
     (worker,) = server.pids("model_service_worker.py")
-    server.exec("python", "-c", f"import os; os.kill({worker}, 9)")
-    deadline = time.monotonic() + 20
-    while server.ask(8083, "/ready")[0][0] != 503:
-        assert time.monotonic() < deadline, "/ready did not notice"
+    server.signal(worker, signal.SIGKILL)
+    until(lambda: server.ask(8083, "/ready")[0][0] == 503)
     server.exec("/app/deploy/probe.sh", "live")
     print(f"\nimage: ready again after {server.wait_ready():.1f} s")
     assert server.pids("model_service_worker.py") != [worker]
@@ -195,15 +194,19 @@ def test_sigterm_answers_what_is_in_flight(engine: Engine, clip: bytes) -> None:
     """At a stop all requests that were sent get their answers, and the exit code is 0."""
     with engine.run("--quiet", "1", "motions") as container, ThreadPoolExecutor() as pool:
         container.wait_ready()
-        container.ask(8080, "/predictions/motions", clip)
+        (worker,) = container.pids("model_service_worker.py")
+        container.signal(worker, signal.SIGSTOP)  # so that none is answered before the stop, however fast it is
         requests = pool.submit(container.ask, 8080, "/explanations/motions", clip, 24)
-        time.sleep(1)  # until the clips are in
-        engine("kill", "--signal", "TERM", container.name)
+        try:
+            until(lambda: container.exec("python", "-c", _WAITING).strip() == "24")
+            engine("kill", "--signal", "TERM", container.name)
+            until(lambda: "24 request(s) in flight" in container.log())
+        finally:
+            container.signal(worker, signal.SIGCONT)
         answers = requests.result()
         assert container.wait() == 0
         print(f"\nimage: {sum(status == 200 for status, _ in answers)} of 24 answered at SIGTERM")
         assert [status for status, _ in answers] == [200] * 24, answers
-        assert "request(s) in flight" in container.log()
 
 
 def test_any_failure_is_an_exit_code(engine: Engine) -> None:
@@ -216,7 +219,7 @@ def test_any_failure_is_an_exit_code(engine: Engine) -> None:
     with engine.run() as container:
         container.wait_ready()
         (java,) = container.pids("org.pytorch.serve.ModelServer")
-        container.exec("python", "-c", f"import os; os.kill({java}, 9)")
+        container.signal(java, signal.SIGKILL)
         assert container.wait() == 1
         assert "TorchServe ended by itself, exit code -9" in container.log()
 
