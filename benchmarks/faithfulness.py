@@ -3,16 +3,17 @@
 Every way of explaining gets the same fresh clips, those of them on which the model has the right label, and explains
 that label. What is measured is in benchmarks/metrics.py; in brackets the 95% interval of a bootstrap over the clips.
 Ways that take long (LIME, KernelSHAP) and the curves of large models may see fewer clips; the table says how many.
-`--plot` and `--sheet` draw the curves of deletion and insertion, and ten clips with every map.
+`--plot` and `--sheet` draw the curves of deletion and insertion, and ten clips with every map. `--keep` writes down
+what was measured of each clip: a run that was cut off goes on, `--part 1/2` and `--part 2/2` share the clips between
+two processes, and the same command without `--part` then prints the tables.
 """
 
 import argparse
-import json
+import itertools
 import platform
 import sys
 import time
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,6 +25,7 @@ from benchmarks.memory import peak
 from benchmarks.metrics import FILLS, FRACTIONS, Map, Truth, agreement, bootstrap, by_segment, kept
 from benchmarks.others import OTHERS, SLOW, Subject
 from benchmarks.ours import ABLATIONS, MASS, OURS, Way
+from benchmarks.records import Record, Records, by_way
 from benchmarks.sheet import sheet
 from staa.verify import area, curves
 from training.clips import Sample
@@ -39,57 +41,66 @@ BETTER = {"pointing": 1, "when AUROC": 1, "deletion, blur": -1, "insertion, blur
 """Figure -> whether more of it is better."""
 SHOWN = 10
 """Clips on the sheet."""
+Figures = Mapping[str, Mapping[str, list[float]]]
+"""Way -> figure -> its value for every clip."""
 
 
-def _figures() -> dict[str, dict[str, list[float]]]:
-    return defaultdict(lambda: defaultdict(list))
-
-
-@dataclass
-class Found:
-    """What was measured on one model so far."""
-
-    figures: dict[str, dict[str, list[float]]] = field(default_factory=_figures)
-    """Way -> figure -> its value for every clip."""
-    curves: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
-    """Way -> (2, fractions) for every clip: deletion, insertion, filled with blur."""
-    shown: list[tuple[Sample, dict[str, Map]]] = field(default_factory=list)
-    """Clips for the sheet."""
-
-
-def measure(subject: Subject, ways: dict[str, Way], options: argparse.Namespace) -> Found:
-    """All ways on the same clips."""
-    found = Found()
-    number = used = 0
+def measure(subject: Subject, ways: dict[str, Way], options: argparse.Namespace, records: Records) -> list[Record]:
+    """All ways on the same clips, of which those that are known already are taken as they are."""
+    found: list[Record] = []
+    part, parts = options.part
+    peaks = dict.fromkeys(ways, True)
     began = time.monotonic()
-    while used < options.clips:
-        clip, sample = fresh(subject.explainer, options.first + number)
-        number += 1
-        pixels = subject.explainer.pixels([clip])
-        if int(subject.answer(pixels)[0].argmax()) != sample.label:
-            continue
-        maps: dict[str, Map] = {}
-        for name, way in ways.items():
-            if name in SLOW and used >= options.slow:
-                continue
-            maps[name] = explain(subject, way, pixels, sample.label, found.figures[name])
-        for name, one in maps.items():
-            for key, value in agreement(one, Truth.of(sample, subject.grid)).items():
-                found.figures[name][key].append(value)
-        if used < options.curves:
-            against_the_model(subject, pixels, maps, sample.label, found)
-        if used < SHOWN:
-            found.shown.append((sample, maps))
-        used += 1
-        if used % 10 == 0:
-            print(f"{used} of {options.clips} clips, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    return found
+    for number in itertools.count(options.first):
+        index = len(found)
+        if index == options.clips:
+            return found
+        wanted = {name: way for name, way in ways.items() if name not in SLOW or index < options.slow}
+        extras = {"curves": index < options.curves, "maps": index < SHOWN}
+        record = records.get(number)
+        if record is None or (index % parts == part - 1 and record.lacks(wanted, **extras)):
+            clip, sample = fresh(subject.explainer, number)
+            pixels = subject.explainer.pixels([clip])
+            record = Record(number, right=int(subject.answer(pixels)[0].argmax()) == sample.label)
+            if record.right and index % parts == part - 1:
+                look(subject, wanted, pixels, sample, record, peaks, **extras)
+            if not record.right or record.figures:
+                records.add(record)
+        if record.right:
+            found.append(record)
+            if len(found) % 10 == 0:
+                seconds = time.monotonic() - began
+                print(f"{len(found)} of {options.clips} clips, {seconds:.0f} s", file=sys.stderr, flush=True)
+    raise AssertionError  # the numbers of clips do not end
 
 
-def explain(subject: Subject, way: Way, pixels: Tensor, target: int, figures: dict[str, list[float]]) -> Map:
-    """One map, and what it cost; its peak memory the first time, by doing it once more."""
-    if not figures["extra MB"]:
-        figures["extra MB"].append(peak(lambda: way(subject, pixels, target))[1] / 1e6)
+def look(
+    subject: Subject,
+    ways: dict[str, Way],
+    pixels: Tensor,
+    sample: Sample,
+    record: Record,
+    peaks: dict[str, bool],
+    *,
+    curves: bool,
+    maps: bool,
+) -> None:
+    """Measure one clip."""
+    made: dict[str, Map] = {}
+    for name, way in ways.items():
+        made[name], record.figures[name] = explain(subject, way, pixels, sample.label, again=peaks[name])
+        record.figures[name] |= agreement(made[name], Truth.of(sample, subject.grid))
+        peaks[name] = False
+    if curves:
+        against_the_model(subject, pixels, made, sample.label, record)
+    record.figures = {name: {key: float(value) for key, value in each.items()} for name, each in record.figures.items()}
+    if maps:
+        record.maps = {name: one.tolist() for name, one in made.items()}
+
+
+def explain(subject: Subject, way: Way, pixels: Tensor, target: int, *, again: bool) -> tuple[Map, dict[str, float]]:
+    """One map, and what it cost; with `again` it is made once more before, for its peak memory."""
+    memory = {"extra MB": peak(lambda: way(subject, pixels, target))[1] / 1e6} if again else {}
     before, start = (subject.forwards, subject.backwards), time.perf_counter()
     made = way(subject, pixels, target)
     cost = time.perf_counter() - start
@@ -97,34 +108,30 @@ def explain(subject: Subject, way: Way, pixels: Tensor, target: int, figures: di
     subject.answer(pixels)
     plain = time.perf_counter() - start
     spent = (subject.forwards - before[0] - 1, subject.backwards - before[1], cost, cost / plain)
-    for key, value in zip(COSTS, spent, strict=False):
-        figures[key].append(value)
-    return made
+    return made, memory | dict(zip(COSTS, spent, strict=False))
 
 
-def against_the_model(subject: Subject, pixels: Tensor, maps: dict[str, Map], target: int, found: Found) -> None:
+def against_the_model(subject: Subject, pixels: Tensor, maps: dict[str, Map], target: int, record: Record) -> None:
     """Add deletion, insertion, comprehensiveness and sufficiency of one clip."""
-    figures = found.figures
+    figures = record.figures
     for name, fill in FILLS.items():
         lines = curves(subject.answer, pixels, fill(pixels), list(maps.values()), subject.grid, target, FRACTIONS, 32)
         deleted, inserted = area(lines, FRACTIONS)
         for index, way in enumerate(maps):
-            figures[way][f"deletion, {name}"].append(deleted[index])
-            figures[way][f"insertion, {name}"].append(inserted[index])
+            figures[way][f"deletion, {name}"] = float(deleted[index])
+            figures[way][f"insertion, {name}"] = float(inserted[index])
             if name == "blur":
-                found.curves[way].append(lines[:, index])
+                record.curves[way] = lines[:, index].tolist()
     other = FILLS["blur"](pixels)
     pairs = by_segment(subject.answer, pixels, other, list(maps.values()), subject.grid, target)
     for way, pair in zip(maps, pairs, strict=True):
-        for key, value in zip(PARTS, pair, strict=True):
-            figures[way][key].append(value)
+        figures[way] |= dict(zip(PARTS, pair, strict=True))
     for way, one in maps.items():
         both = kept(subject.answer, pixels, other, one, subject.grid, target, MASS)
-        for key, value in zip(LINES[-2:], both, strict=True):
-            figures[way][key].append(value)
+        figures[way] |= dict(zip(LINES[-2:], both, strict=True))
 
 
-def table(found: dict[str, dict[str, list[float]]]) -> None:
+def table(found: Figures) -> None:
     """Print it, in three parts."""
     for title, columns in (("the truth of the clip", COLUMNS), ("the model", LINES + PARTS), ("cost", COSTS)):
         print(f"\n| against {title} | clips |" if columns != COSTS else "\n| cost | clips |", " | ".join(columns), "|")
@@ -132,15 +139,16 @@ def table(found: dict[str, dict[str, list[float]]]) -> None:
         for way, figures in found.items():
             cells = []
             for column in columns:
-                mean, low, high = bootstrap(figures[column])
+                values = figures.get(column, [])
                 if columns == COSTS:
-                    cells.append(f"{float(np.median(figures[column])):.4g}")
+                    cells.append(f"{float(np.median(values)):.4g}")
                 else:
+                    mean, low, high = bootstrap(values)
                     cells.append(f"{mean:.3f} ({low:.3f}-{high:.3f})")
             print(f"| {way} | {len(figures[columns[0]])} |", " | ".join(cells), "|")
 
 
-def paired(found: dict[str, dict[str, list[float]]], ours: str) -> None:
+def paired(found: Figures, ours: str) -> None:
     """Print by how much one of our ways is better than each other one, on the clips that both have."""
     print(f"\n| {ours} is better than | clips |", " | ".join(BETTER), "|\n|" + " --- |" * (2 + len(BETTER)))
     for way, figures in found.items():
@@ -148,29 +156,25 @@ def paired(found: dict[str, dict[str, list[float]]], ours: str) -> None:
             continue
         cells = []
         for column, sign in BETTER.items():
-            pairs = list(zip(found[ours][column], figures[column], strict=False))
+            pairs = list(zip(found[ours].get(column, []), figures.get(column, []), strict=False))
             mean, low, high = bootstrap([sign * (mine - other) for mine, other in pairs])
             cells.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
-        print(f"| {way} | {len(figures['pointing'])} / {len(figures[LINES[0]])} |", " | ".join(cells), "|")
+        print(f"| {way} | {len(figures['pointing'])} / {len(figures.get(LINES[0], []))} |", " | ".join(cells), "|")
 
 
-def compare(path: Path) -> None:
-    """Print the comparisons from the figures in a file."""
-    for name, figures in json.loads(path.read_text()).items():
-        print(f"\n## {name}")
-        for way in ("staa", "staa_class"):
-            paired(figures, way)
-
-
-def plot(every: dict[str, Found], path: Path) -> None:
+def plot(every: Mapping[str, Sequence[Record]], path: Path) -> None:
     """Mean curves of the target's probability over the share of tokens taken; a row a model."""
     picture, axes = plt.subplots(len(every), 2, figsize=(11, 4.2 * len(every)), squeeze=False, layout="constrained")
     titles = "deletion: low is good", "insertion: high is good"
-    for pair, (model, found) in zip(axes, every.items(), strict=True):
+    for pair, (model, records) in zip(axes, every.items(), strict=True):
+        lines: dict[str, list[list[list[float]]]] = {}
+        for record in records:
+            for way, both in record.curves.items():
+                lines.setdefault(way, []).append(both)
         for kind, (axis, title) in enumerate(zip(pair, titles, strict=True)):
-            for index, (way, lines) in enumerate(found.curves.items()):
+            for index, (way, each) in enumerate(lines.items()):
                 style = "-" if way in OURS else "--"
-                mean = np.mean(lines, 0)[kind]
+                mean = np.mean(each, 0)[kind]
                 axis.plot(FRACTIONS, mean, style, color=plt.get_cmap("tab20")(index % 20), label=way)
             axis.set_xscale("symlog", linthresh=0.02)
             axis.set(xlim=(0, 1), ylim=(0, 1), title=f"{model}, {title}")
@@ -191,11 +195,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ablate", action="store_true", help="other definitions of the class map, too")
     parser.add_argument("--ways", nargs="+", default=[""], help="parts of the names of the ways that are wanted")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
-    parser.add_argument("--read", type=Path, help="only compare, from what --json wrote")
-    parser.add_argument("--json", type=Path, help="write the figures of every clip")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep each clip there, and go on where it was")
+    parser.add_argument(
+        "--part", type=_part, default=(1, 1), metavar="K/N", help="with --keep: every Nth clip, no table"
+    )
     parser.add_argument("--plot", type=Path, help="draw the curves of deletion and insertion")
     parser.add_argument("--sheet", type=Path, help="draw clips of the last model with all maps")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.part != (1, 1) and not options.keep:
+        parser.error("--part is of use with --keep only")
+    return options
+
+
+def _part(text: str) -> tuple[int, int]:
+    part, parts = map(int, text.split("/"))
+    if not 1 <= part <= parts:
+        raise ValueError
+    return part, parts
 
 
 def main() -> None:
@@ -203,28 +219,27 @@ def main() -> None:
     options = arguments()
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.read:
-        compare(options.read)
-        return
     every_way = {**OURS, **(ABLATIONS if options.ablate else {}), **OTHERS, **SLOW}
     ways = {name: way for name, way in every_way.items() if any(part in name for part in options.ways)}
     print(
         f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}, {time.strftime('%F')}"
     )
-    every: dict[str, Found] = {}
+    every: dict[str, list[Record]] = {}
     for folder in options.models:
         subject = Subject(folder)
         shape, tokens = " x ".join(map(str, subject.grid.shape)), int(np.prod(subject.grid.shape))
         print(f"\n## {folder.name}: {subject.explainer.family}, {shape} = {tokens} tokens\n", flush=True)
-        every[folder.name] = found = measure(subject, ways, options)
-        table(found.figures)
+        keep = options.keep / f"{folder.name}.jsonl" if options.keep else None
+        every[folder.name] = found = measure(subject, ways, options, Records(keep))
+        if options.part != (1, 1):
+            continue
+        figures = by_way(found, list(ways))
+        table(figures)
         for way in ("staa", "staa_class"):
             if way in ways:
-                paired(found.figures, way)
+                paired(figures, way)
         if options.sheet:
-            sheet(found.shown, options.sheet)
-    if options.json:
-        options.json.write_text(json.dumps({name: found.figures for name, found in every.items()}))
+            sheet([(fresh(subject.explainer, one.number)[1], one.shown()) for one in found[:SHOWN]], options.sheet)
     if options.plot:
         plot(every, options.plot)
 
