@@ -1,12 +1,14 @@
 """TorchServe's door to the core: rows of a batch -> clips -> one forward pass -> replies, a status for every row."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +18,8 @@ from torch import Tensor
 from ts.metrics.metric_type_enum import MetricTypes
 
 from staa import Attribution, Clip, Explainer, Options, Settings, StaaError, decode, frames, wire
+from staa.attribution import METHODS
+from staa.errors import TooSlowError
 from staa.row import Row
 from staa.traces import Send, sender
 from staa.types import Forward
@@ -63,15 +67,13 @@ class StaaHandler:
         clock = time.time_ns()
         calls = list(self.pool.map(lambda number: self._parse(number, data[number], context), range(len(data))))
         rows = [row for _, own in calls for row in own]
-
-        def read(row: Row) -> None:
-            self._guarded([row], context, lambda: self._read(row))
-
-        list(self.pool.map(read, [row for row in rows if row.error is None]))
-        good = [row for row in rows if row.error is None and row.pixels is not None]
+        self._decode([own for _, own in calls], context)
+        failed = {row.number for row in rows if row.error is not None}
+        good = [row for row in rows if row.number not in failed and row.pixels is not None]
         passes = [good[first : first + self.batch] for first in range(0, len(good), self.batch)]
+        left = self.settings.verify_seconds
         for some in passes:  # more than one where requests hold several videos
-            self._forward(some, context)
+            left -= self._forward(some, context, left)
         replies = [self._reply(call, own, context) for call, own in calls]
         self._count(rows, forwards=len(passes))
         if self.trace is not None:
@@ -87,8 +89,23 @@ class StaaHandler:
         call = self._guarded([row], context, lambda: wire.read(data, headers, explain=explain)) or wire.Call(())
         return call, [Row(number, request) for request in call.requests] or [row]
 
-    def _read(self, row: Row) -> None:
-        """Request -> clip -> pixels, in the pool: videos of one batch are decoded at the same time."""
+    def _decode(self, calls: list[list[Row]], context: Any) -> None:
+        """Read all videos, in the pool: the first of every request first, so that many of one hold no other up.
+
+        The videos of one request share its time, and once one of them has failed the others are left alone.
+        """
+        until: dict[int, float] = {}
+
+        def read(row: Row, siblings: list[Row]) -> None:
+            if not any(other.error for other in siblings):
+                deadline = until.setdefault(row.number, time.monotonic() + self.settings.limits.seconds)
+                self._guarded([row], context, lambda: self._read(row, deadline))
+
+        turns = [(row, own) for turn in zip_longest(*calls) for row, own in zip(turn, calls, strict=True) if row]
+        list(self.pool.map(lambda turn: read(*turn), turns))
+
+    def _read(self, row: Row, deadline: float) -> None:
+        """Request -> clip -> pixels; the frames as they came go at once, for they are large."""
         request = row.request
         if request is None or request.describe:
             return  # the card needs no clip
@@ -97,30 +114,40 @@ class StaaHandler:
         self.explainer.check(options)
         with row.timed("decode"):
             read = frames.unpack if frames.packed(request.video) else decode
-            wanted, limits = self.explainer.grid.frames, self.settings.limits
-            row.clip = read(request.video, wanted, options.start, options.end, limits)
+            left = round(deadline - time.monotonic(), 2)
+            if left <= 0:
+                seconds = self.settings.limits.seconds
+                msg = f"the videos of this request took more than {seconds:g} s together: send fewer, or shorter ones"
+                raise TooSlowError(msg)
+            limits = replace(self.settings.limits, seconds=left)
+            clip = read(request.video, self.explainer.grid.frames, options.start, options.end, limits)
         with row.timed("prepare"):
-            row.pixels, (row.box,) = self.explainer.prepare([row.clip])
+            row.pixels, (row.box,) = self.explainer.prepare([clip])
+        row.clip = clip.bare()
 
-    def _forward(self, rows: list[Row], context: Any) -> None:
-        """One forward pass for all rows; attention is read for those that want a map. Then what is to be verified."""
+    def _forward(self, rows: list[Row], context: Any, left: float) -> float:
+        """One forward pass for all rows; attention is read for those that want a map. Then what is to be verified.
+
+        Returns the seconds that verifying took, of those that are left for it.
+        """
         clock, began = time.time_ns(), time.perf_counter()
         options = [row.request.options for row in rows if row.request]
         asked = {index: option.method for index, option in enumerate(options) if option.explain}
         pixels = [row.pixels for row in rows if row.pixels is not None]
         forward = self._guarded(rows, context, lambda: self.explainer.forward(torch.cat(pixels), asked))
         if forward is None:
-            return
+            return 0
         maps = self._maps(forward, options)
         for index, row in enumerate(rows):
             self._guarded([row], context, partial(self._explain, row, index, forward, maps))
             row.took("forward", clock, time.perf_counter() - began)
         logits = forward.logits
         del forward, maps  # what was read of the pass is not needed while others run
-        until = time.perf_counter() + self.settings.verify_seconds
+        began = time.perf_counter()
         for index, row in enumerate(rows):
             if options[index].explain and options[index].verify:
-                self._guarded([row], context, partial(self._verify, row, logits[index], until))
+                self._guarded([row], context, partial(self._verify, row, logits[index], began + left))
+        return time.perf_counter() - began
 
     def _maps(self, forward: Forward, options: list[Options]) -> dict[int, Attribution]:
         """All maps at once; none where one of them fails, so that each is tried by itself."""
@@ -169,7 +196,7 @@ class StaaHandler:
         status = HTTPStatus.OK if made else error.status if error else HTTPStatus.INTERNAL_SERVER_ERROR
         context.set_response_status(int(status), HTTPStatus(status).phrase, number)
         context.set_response_content_type(number, kind)
-        spent = {stage: sum(row.seconds.get(stage, 0) for row in rows) for row in rows for stage in row.seconds}
+        spent = _spent(rows)
         if spent:
             timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in spent.items())
             context.set_response_header(number, "Server-Timing", timing)
@@ -184,11 +211,11 @@ class StaaHandler:
             for part, row in enumerate(rows)
             for stage, span in row.spans.items()
         }
-        explain = bool(call.requests) and call.requests[0].options.explain
+        options = call.requests[0].options if call.requests else Options(explain=False)
         error = next((row.error for row in rows if row.error is not None), None)
         facts: dict[str, str | int] = {"staa.request_id": context.get_request_id(number), "staa.batch": batch}
-        facts |= {"staa.method": call.requests[0].options.method} if explain else {}
-        name = f"{'explain' if explain else 'predict'} {self.model.name}"
+        facts |= {"staa.method": options.method} if options.explain and options.method in METHODS else {}
+        name = f"{'explain' if options.explain else 'predict'} {self.model.name}"
         headers = {
             key: value for key, value in context.get_all_request_header(number).items() if isinstance(value, str)
         }
@@ -201,11 +228,11 @@ class StaaHandler:
         except StaaError as error:
             for row in rows:
                 row.error = error
-                logger.info("request %s refused: %s %r", context.get_request_id(row.number), error.code, str(error))
+                logger.info("request %s refused: %s %r", _names(row, context), error.code, str(error))
         except Exception:
             for row in rows:
+                logger.exception("request %s failed", _names(row, context))
                 name = context.get_request_id(row.number)
-                logger.exception("request %s failed", name)
                 row.error = StaaError(f"the server failed on this request; its log says why under {name}")
         return None
 
@@ -218,6 +245,24 @@ class StaaHandler:
         self.metrics["rows"].add_or_update(len(rows), name)
         if forwards:
             self.metrics["forwards"].add_or_update(forwards, name)
+
+
+def _names(row: Row, context: Any) -> str:
+    """TorchServe's id of a request, and the caller's where there is one that can be printed."""
+    names = [context.get_request_id(row.number)]
+    given = context.get_request_header(row.number, "x-request-id")
+    if isinstance(given, str) and re.fullmatch(r"[A-Za-z0-9._:+/=-]{1,128}", given):
+        names.append(f"(of the caller: {given})")
+    return " ".join(names)
+
+
+def _spent(rows: list[Row]) -> dict[str, float]:
+    """Stage -> seconds of all videos of one request; a forward pass that several shared counts once."""
+    spent = {stage: sum(row.seconds.get(stage, 0) for row in rows) for row in rows for stage in row.seconds}
+    if "forward" in spent:
+        passes = {row.spans["forward"][0]: row.seconds["forward"] for row in rows if "forward" in row.spans}
+        spent["forward"] = sum(passes.values())
+    return spent
 
 
 def _metrics(cache: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from staa import errors, sampling
 from staa.types import Clip
@@ -196,8 +196,9 @@ def _opened(source: bytes, limits: Limits) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(io.BytesIO(source))
     except _BROKEN as error:
-        if source[30:].startswith(ABOUT.encode()):  # after the fixed part of an entry's header
-            msg = f"the archive of frames cannot be read, is it cut off? {error}"
+        first = source[30 : 30 + int.from_bytes(source[26:28], "little")].decode(errors="replace")  # entry's name
+        if first == ABOUT or _NAME.fullmatch(first):
+            msg = f"the archive of frames cannot be read, is it cut off? {str(error)[:200]}"
             raise errors.DecodeError(msg) from error
         msg = f"a zip came that cannot be read: {FORM}"
         raise errors.NotVideoError(msg) from error
@@ -250,7 +251,7 @@ def _bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
         with archive.open(entry) as file:
             data = file.read(entry.file_size)
     except _BROKEN as error:
-        msg = f"{entry.filename} cannot be unpacked ({error}): send the archive again"
+        msg = f"{entry.filename} cannot be unpacked ({str(error)[:200]}): send the archive again"
         raise errors.DecodeError(msg) from error
     if len(data) != entry.file_size:
         msg = f"{entry.filename} has {len(data)} of {entry.file_size} bytes: send the whole archive"
@@ -277,7 +278,8 @@ def _image(name: str, data: bytes, limits: Limits) -> NDArray[np.uint8]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise errors.TooManyPixelsError(_too_many(name, "over 89 million", limits)) from error
     except _BROKEN as error:
-        msg = f"{name} cannot be read as JPEG, PNG or WebP: {str(error)[:200]}"
+        why = "it is none" if isinstance(error, UnidentifiedImageError) else str(error)[:200]  # Pillow's has an address
+        msg = f"{name} cannot be read as JPEG, PNG or WebP: {why}"
         raise errors.DecodeError(msg) from error
 
 

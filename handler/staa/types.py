@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,10 @@ class Clip:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             msg = f"the size of the source is (width, height), pixels, got {self.size = }"
             raise ValueError(msg)
+
+    def bare(self) -> "Clip":
+        """The same clip without its pixels: what is said of it needs none."""
+        return replace(self, frames=np.empty((len(self.frames), 0, 0, 3), np.uint8), size=self.source)
 
     @property
     def source(self) -> tuple[int, int]:

@@ -5,7 +5,6 @@ other body is this project's own form, with one video.
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,9 @@ from staa.wire.request import Request, parse
 
 MOST = 16
 """Videos in one request: they share its time."""
+LONGEST_ID = 256
+"""Characters of what a client calls its request, which the reply repeats."""
+_NO_MAPS = "maps has no meaning in version 2, whose maps are tensors: leave it out"
 _ENCODINGS = {"json": with_lists, "base64": with_halves}
 
 
@@ -76,7 +78,7 @@ def _read_v2(body: Mapping[str, Any], headers: Mapping[str, Any], *, explain: bo
     (tensor,) = tensors
     data = _several("data", tensor.get("data"))
     shape = tensor.get("shape", [len(data)])
-    if not isinstance(shape, list) or not all(type(edge) is int for edge in shape) or math.prod(shape) != len(data):
+    if shape not in ([len(data)], [len(data), 1], [1, len(data)]):
         msg = f"the shape of the input is {str(shape)[:60]}, its data are {len(data)}: expected [{len(data)}]"
         raise RequestError(msg)
     options: dict[str, Any] = {}
@@ -86,8 +88,11 @@ def _read_v2(body: Mapping[str, Any], headers: Mapping[str, Any], *, explain: bo
         options |= given or {}
     options.pop("content_type", None)  # how other servers are told that it is base64
     if options.get("maps") is not None:
-        raise OptionError("maps has no meaning in version 2, whose maps are tensors: leave it out")
+        raise OptionError(_NO_MAPS)
     number = body.get("id")
+    if number is not None and not (isinstance(number, str | int) and len(str(number)) <= LONGEST_ID):
+        msg = f'"id" must be text of at most {LONGEST_ID} characters: the reply repeats it'
+        raise RequestError(msg)
     fields = [{**options, "video": video} for video in data]
     return _call("v2", fields, headers, explain=explain, number=None if number is None else str(number))
 
@@ -120,6 +125,8 @@ def _call(
         if request.describe or (request.maps == "npz" and form == "v1"):
             msg = f"{call.name(part)}describe and maps=npz have no place in KServe's forms: ask for them by themselves"
             raise OptionError(msg)
+        if form == "v2" and request.maps != "json":
+            raise OptionError(_NO_MAPS)
         requests.append(request)
     return Call(tuple(requests), form, number)
 

@@ -12,6 +12,8 @@ from staa.types import Options
 from staa.wire.replies import ENCODINGS
 
 HEADER = "x-staa-"
+LONGEST = 200
+"""Characters of an option's value, more than any label has: messages and logs repeat it."""
 FORMS = 'send the video as the raw body, as the multipart field "video", or as JSON {"video": "<base64>"}'
 
 
@@ -77,10 +79,11 @@ def _base64(text: object) -> bytes:
 
 def _options(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the options of the body and of the headers, checked."""
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = {name: _short(name, value) for name, value in fields.items() if value is not None}
     for name, value in headers.items():
         if name.lower().startswith(HEADER):
             option = name.lower().removeprefix(HEADER).replace("-", "_")
+            _short(option, value)
             if option in given and _text(given[option]) != _text(value):
                 msg = f"{option} is given twice, {_text(given[option])!r} in the body and {_text(value)!r} in a header"
                 raise OptionError(msg)
@@ -88,10 +91,18 @@ def _options(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> dict[str,
     read: dict[str, Any] = {}
     for name, value in given.items():
         if name not in READERS:
-            msg = f"{name!r} is no option: expected some of {', '.join(READERS)}"
+            msg = f"{name[:LONGEST]!r} is no option: expected some of {', '.join(READERS)}"
             raise OptionError(msg)
         read[name] = READERS[name](name, value)
     return read
+
+
+def _short(name: str, value: object) -> object:
+    """Return a value that may be repeated in a message, or refuse it."""
+    if (length := len(value if isinstance(value, bytes | bytearray) else str(value))) > LONGEST:
+        msg = f"{name[:LONGEST]} has {length} characters: no option takes more than {LONGEST}"
+        raise OptionError(msg)
+    return value
 
 
 def _text(value: object) -> str:
