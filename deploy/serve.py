@@ -2,7 +2,8 @@
 
 GET /ready and GET /live on the health port tell probes and the front proxy. At SIGTERM /ready turns 503 at once, so
 that whoever spreads requests sends the next ones elsewhere; those that come for --quiet seconds are served as before;
-then what is in flight is answered, for at most --drain seconds. A second signal stops at once.
+then what is in flight, also in a proxy beside it (--front), is answered, for at most --drain seconds. A second signal
+stops at once.
 
 Exit codes: 0 stopped as asked, 1 could not start, died, or lost a model for good, 2 wrong arguments.
 """
@@ -102,6 +103,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs here (else they go at the end)")
     parser.add_argument("--quiet", type=_seconds, default=0, metavar="S", help="serve on so long after a signal (0)")
     parser.add_argument("--drain", type=_seconds, default=30, metavar="S", help="then wait so long for requests (30)")
+    text = "wait for requests on this port of a proxy, too: it may still be taking them in"
+    parser.add_argument("--front", type=_port, default=0, metavar="P", help=text)
     parser.add_argument("--startup", type=_seconds, default=300, metavar="S", help="longest wait for the models (300)")
     formats, text = ("plain", "json"), "of what is printed: plain lines, or a JSON object a line (plain)"
     default = os.environ.get(frontend.LOG_FORMAT, formats[0])
@@ -159,7 +162,7 @@ def _serve(args: argparse.Namespace, scratch: Path, stop: Stop) -> int:
                 say(f"ready after {time.monotonic() - began:.1f} s: {', '.join(args.names)}")
                 _watch(server, args.lost)
                 _serve_on(server, args.quiet)
-            _drain(server, args.drain)
+            _drain(server, args.drain, args.front)
             say("stopping")
     say("stopped")
     return 0
@@ -182,14 +185,14 @@ def _wait_ready(server: Server, limit: float) -> bool:
     deadline = time.monotonic() + limit
     while not server.stop.asked:
         _check_loading(server)
-        server.look()
+        pause = server.look()
         if all(each.all_ready for each in server.health.workers.values()):
             return True
         if time.monotonic() > deadline:
             last = server.worker_said.tail() or server.said.tail()
             msg = f"not ready within {limit:g} s (longer: --startup S). Its last lines:\n{last}"
             raise StartError(msg)
-        time.sleep(0.2)
+        time.sleep(max(0.2, pause - 1))
     return False
 
 
@@ -239,15 +242,16 @@ def _serve_on(server: Server, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def _drain(server: Server, limit: float) -> None:
+def _drain(server: Server, limit: float, front: int) -> None:
     """Wait until no request is in flight, at most `limit` seconds, or until a second signal asks to stop now.
 
-    The port stays open meanwhile: a request that arrives before the others are answered is answered too.
+    The port stays open meanwhile: a request that arrives before the others are answered is answered too. One that a
+    proxy holds until its last byte is here is known by the proxy's port, `front`, alone.
     """
-    port = urlsplit(server.urls["inference"]).port or 0
+    ports = [urlsplit(server.urls["inference"]).port or 0, *([front] if front else [])]
     deadline = time.monotonic() + limit
     idle = 0
-    count = waiting(port)
+    count = max(map(waiting, ports))
     if count:
         say(f"waiting up to {limit:g} s for {count} request(s) in flight (a second signal stops at once)")
     while idle < 3 and server.stop.asked < 2:  # a request may be between accept and the first byte: look three times
@@ -256,7 +260,7 @@ def _drain(server: Server, limit: float) -> None:
             say(f"{count} request(s) not finished after {limit:g} s are cut off (longer: --drain S)", sys.stderr)
             return
         time.sleep(0.1)
-        count = waiting(port)
+        count = max(map(waiting, ports))
         idle = 0 if count else idle + 1
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from properties import reach
 
-PATIENCE = 2  # seconds for an answer over the loopback
+PATIENCE = 15  # seconds for an answer: on a GPU TorchServe runs nvidia-smi for it
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,9 @@ def test_they_are_in_order() -> None:
     handler = ROWS["handler/staa/video.py", "limits.seconds"] + ROWS["handler/staa/settings.py", "verify_seconds"]
     answer = ROWS[LIMITS, "proxy_read_timeout"]
     assert handler < ROWS[MODEL, "responseTimeout"] < answer <= ROWS[POD, "--drain"]
-    stop = ROWS[POD, "--quiet"] + ROWS[POD, "--drain"] + ROWS["deploy/proxy/nginx.conf", "worker_shutdown_timeout"]
-    assert stop < ROWS[POD, "terminationGracePeriodSeconds"]
+    grace = ROWS[POD, "terminationGracePeriodSeconds"]
+    assert ROWS[POD, "--quiet"] + ROWS[POD, "--drain"] + 20 < grace
+    assert ROWS["deploy/proxy/nginx.conf", "worker_shutdown_timeout"] + ROWS[POD, "--quiet"] < grace
     assert answer < ROWS["deploy/proxy/nginx.conf", "worker_shutdown_timeout"]
     assert ROWS[MODEL, "startupTimeout"] < ROWS["deploy/serve.py", "--startup"] < ROWS[POD, "server startupProbe"]
     assert ROWS[POD, "proxy readinessProbe"] <= ROWS["deploy/monitoring/prometheus.yml", "scrape_timeout"]

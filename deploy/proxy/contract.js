@@ -30,7 +30,9 @@ function body(r, data, flags) {
   }
   chunks.push(data);
   if (flags.last) {
-    r.sendBuffer(translated(r.status, Buffer.concat(chunks).toString()), flags);
+    const text = translated(r.status, Buffer.concat(chunks).toString());
+    r.variables.said = codeOf(text);
+    r.sendBuffer(text, flags);
   }
 }
 
@@ -52,6 +54,12 @@ function translated(status, text) {
   return failure(known[0], known[1]);
 }
 
+// The code of an error in the contract's form, for the log.
+function codeOf(text) {
+  const found = /^\{"error": ?\{"code": ?"([a-z0-9_]{1,64})"/.exec(text);
+  return found ? found[1] : '';
+}
+
 function failure(code, message) {
   return `${JSON.stringify({ error: { code: code, message: message } })}\n`;
 }
@@ -68,7 +76,7 @@ async function model(r) {
   const reply = await r.subrequest('/ready', { method: 'GET' });
   if (reply.status !== 200) {
     r.return(503, reply.responseText);
-  } else if (!(name in (JSON.parse(reply.responseText).models || {}))) {
+  } else if (!Object.keys(JSON.parse(reply.responseText).models || {}).includes(name)) {
     r.return(404, failure('model_not_found', `no model ${name} is served here: ask for another one`));
   } else {
     r.return(200, `${JSON.stringify({ name: name, ready: true })}\n`);

@@ -36,6 +36,17 @@ function verdict(r) {
   return `${covered ? 'ok' : 'forbidden'} ${entry.name}`;
 }
 
+// The value of $keys_there: whether keys can be checked at all.
+function there(r) {
+  try {
+    fs.accessSync(r.variables.keys_file, fs.constants.R_OK);
+    return 'yes';
+  } catch (error) {
+    r.error(`the keys file cannot be read: ${error.message}`);
+    return 'no';
+  }
+}
+
 // The entry whose digest this is. A plain search, as fast for a thousand keys as for one: its time could tell at most how
 // near the digest of a guess is to one in the file, and that leads to no key of 256 random bits.
 function find(r, text, digest) {
@@ -80,4 +91,4 @@ function parse(line) {
   return entry;
 }
 
-export default { verdict };
+export default { verdict, there };

@@ -31,7 +31,11 @@ def main() -> int:
         print(f"keys: {args.name!r} is no name: expected letters, digits, '.', '_', '-', at most 64", file=sys.stderr)
         return 2
     key = f"staa_{secrets.token_urlsafe(32)}"
-    _append(args.file, line(args.name, key, args.models, args.days))
+    entry = line(args.name, key, args.models, args.days)
+    if not _good(entry):
+        print(f"keys: --models is {args.models!r}: expected names with commas and no spaces, A,B", file=sys.stderr)
+        return 2
+    _append(args.file, entry)
     print(key)
     print(f"keys: added {args.name} to {args.file}; the key above is shown this once", file=sys.stderr)
     return 0

@@ -128,9 +128,8 @@ def test_probes_ask_what_is_there(name: str) -> None:
         alive = re.search(rf"location = {proxy(pod)['livenessProbe']['httpGet']['path']} {{([^}}]*)}}", block)
         assert alive
         assert "proxy_pass" not in alive[1], "the proxy is not restarted because the server is away"
-        ready = re.search(rf"location = {proxy(pod)['readinessProbe']['httpGet']['path']} {{([^}}]*)}}", block)
-        assert ready
-        assert "/ready" in ready[1], "readiness is the server's"
+        (_, _, ready) = block.partition(f"location = {proxy(pod)['readinessProbe']['httpGet']['path']} {{")
+        assert "proxy_pass http://health/ready;" in ready.partition("location")[0], "readiness is the server's"
 
 
 def test_mounts_are_where_the_programs_look(tmp_path: Path) -> None:
@@ -192,11 +191,16 @@ def test_the_grace_period_is_longer_than_the_longest_stop(name: str, monkeypatch
         assert options.quiet >= 5, "endpoints take a few seconds to be taken away everywhere"
         assert proxy_seconds("proxy_read_timeout") > slowest, "else the proxy gives up before the worker does"
         assert options.drain >= proxy_seconds("proxy_read_timeout"), "what the proxy waits for is answered"
-        assert grace > options.quiet + options.drain + slowest
-        assert grace > options.quiet + options.drain + STOP + proxy_seconds("worker_shutdown_timeout")
-        hook = proxy(pod)["lifecycle"]["preStop"]["exec"]["command"]
-        assert "/dev/tcp/127.0.0.1/8083" in hook[-1], "the proxy outlives the server"
-        assert hook[-1].index("8083") < hook[-1].index("-QUIT")
+        (hook,) = re.findall(r"^sleep (\d+)\nkill -QUIT", proxy(pod)["lifecycle"]["preStop"]["exec"]["command"][-1])
+        assert 5 <= int(hook) < options.quiet, "the server still takes requests when the proxy's port closes"
+        assert grace > options.quiet + options.drain + STOP
+        assert grace > int(hook) + proxy_seconds("worker_shutdown_timeout")
+        assert options.front in {
+            port["containerPort"] for each in (server(pod), proxy(pod)) for port in each.get("ports", [])
+        }
+        for each in (server(pod), proxy(pod)):
+            for probe in ("startupProbe", "livenessProbe"):
+                assert each[probe]["terminationGracePeriodSeconds"] <= 30, "what hangs has nothing to finish"
         assert re.search(r"\bpid /tmp/nginx\.pid;", nginx("nginx.conf"))
         start = server(pod)["startupProbe"]
         assert start["periodSeconds"] * start["failureThreshold"] > options.startup, "serve.py says why it gave up"

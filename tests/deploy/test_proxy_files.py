@@ -36,6 +36,28 @@ def test_the_body_limit_is_torchserves() -> None:
     assert len(numbers) == 2
 
 
+def limit(zone: str) -> int:
+    """Return how many connections a zone lets in."""
+    found = re.search(rf"(?m)^limit_conn {zone} (\d+);", LIMITS)
+    assert found, zone
+    return int(found[1])
+
+
+def test_what_is_let_in_fits_in_the_heap_and_in_tmp() -> None:
+    """Three times all bodies that are in at once, and 100 MB for Java, are within -Xmx; with replies, in /tmp."""
+    largest, (small,) = int(PROPERTIES["max_request_size"]), set(re.findall(r"large ones, ([0-9,]+) bytes", LIMITS))
+    small = int(small.replace(",", ""))
+    threshold = re.compile(re.findall(r'"~\^all:\(([^)]*\{6\}\|[^)]*)\)\$"', LIMITS)[0])
+    assert (threshold.fullmatch(str(small - 1)), bool(threshold.fullmatch(str(small)))) == (None, True)
+    assert all(threshold.fullmatch(str(size)) for size in (9_999_999, 10_000_000, largest))
+    bodies = limit("large") * largest + (limit("everybody") - limit("large")) * small
+    (heap,) = re.findall(r"-Xmx(\d+)m", PROPERTIES["vmargs"])
+    assert 3 * bodies + 100e6 <= int(heap) << 20
+    assert bodies + limit("everybody") * int(PROPERTIES["max_response_size"]) <= 4 << 30
+    queue = int(PROPERTIES["job_queue_size"])
+    assert limit("key_of_large") < limit("large") < limit("connections") < queue < limit("everybody")
+
+
 def test_a_stored_reply_fits() -> None:
     """The largest reply of TorchServe fits in the file that takes it off TorchServe."""
     found = re.search(r"proxy_max_temp_file_size (\d+)m;", (CONFIGURATION / "to_server.conf").read_text())
@@ -99,21 +121,22 @@ def test_compose_is_hardened() -> None:
 
 
 def test_compose_refers_to_what_is_there() -> None:
-    """Namespace, ports, mounts and build contexts of the two services fit the proxy's configuration."""
-    server, proxy = COMPOSE["services"]["server"], COMPOSE["services"]["proxy"]
-    assert proxy["network_mode"] == "service:server"
-    assert "ports" not in proxy, "they belong to the namespace's owner"
+    """Namespace, ports, mounts and build contexts of the services fit the proxy's configuration."""
+    network, server, proxy = (COMPOSE["services"][name] for name in ("network", "server", "proxy"))
+    for each in (server, proxy):
+        assert each["network_mode"] == "service:network", "else a restart of one would take the other's network"
+        assert "ports" not in each, "they belong to the namespace's owner"
     listens = set(re.findall(r"listen 0\.0\.0\.0:(\d+)", NGINX))
-    assert {port.rpartition(":")[2] for port in server["ports"]} == listens == {"8443", "9180"}
-    assert [port for port in server["ports"] if port.endswith(":9180")] == ["127.0.0.1:9180:9180"]
+    assert {port.rpartition(":")[2] for port in network["ports"]} == listens == {"8443", "9180"}
+    assert [port for port in network["ports"] if port.endswith(":9180")] == ["127.0.0.1:9180:9180"]
     assert (ROOT / proxy["build"]["context"] / "Dockerfile").is_file()
     mounted = {volume["target"]: volume["source"] for volume in proxy["volumes"]}
-    for target in ("/etc/staa/proxy/limits.conf", "/etc/staa/proxy/origins.conf"):
-        assert (ROOT / mounted.pop(target)).is_file()
+    assert (ROOT / mounted.pop("/etc/staa/proxy")).resolve() == CONFIGURATION
     wanted = set(re.findall(r"default (/etc/staa/\w+)", NGINX))
     assert set(mounted) == wanted
-    drain = int(server["command"][server["command"].index("--drain") + 1])
-    assert int(server["stop_grace_period"].removesuffix("s")) > drain
+    assert server["command"].startswith("${MODELS:-motions} "), "split at spaces: several models are several words"
+    drain = int(server["command"].split("--drain ")[1])
+    assert int(server["stop_grace_period"].removesuffix("s")) > drain + 20
 
 
 def test_compose_is_valid() -> None:
