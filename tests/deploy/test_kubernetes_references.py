@@ -239,16 +239,16 @@ def test_prometheus_finds_the_metrics() -> None:
             if each["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
         ]
         assert [service["metadata"]["name"] for service in chosen] == ["staa-metrics"]
-        (endpoint,) = each["spec"]["endpoints"]
-        assert endpoint["port"] in {port["name"] for port in chosen[0]["spec"]["ports"]}
-        changed = {
-            label["targetLabel"]: label["replacement"] for label in endpoint["relabelings"] if "replacement" in label
-        }
-        jobs.add(changed["job"])
-        path = "/ready" if "__param_target" in changed else endpoint["path"]
-        assert f"location = {path} {{" in listener(9180)
+        for endpoint in each["spec"]["endpoints"]:
+            assert endpoint["port"] in {port["name"] for port in chosen[0]["spec"]["ports"]}
+            labels = [label for label in endpoint["relabelings"] if "replacement" in label]
+            changed = {label["targetLabel"]: label["replacement"] for label in labels}
+            path = "/ready" if "__param_target" in changed else endpoint["path"]
+            assert f"location = {path} {{" in listener(9180)
+            watched[changed["job"]] = path
+    assert watched == {"staa": "/metrics", "staa-ready": "/ready", "staa-proxy": "/metrics/proxy"}
     rules = yaml.safe_dump(of(objects, "PrometheusRule")["staa"])
-    assert jobs == set(re.findall(r'job="([^"]+)"', rules))
+    assert watched.keys() == set(re.findall(r'job="([^"]+)"', rules))
 
 
 def test_the_ingress_lets_through_what_the_server_takes() -> None:
