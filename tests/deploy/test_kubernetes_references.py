@@ -257,10 +257,22 @@ def test_the_ingress_lets_through_what_the_server_takes() -> None:
     assert int(said["proxy-body-size"].removesuffix("m")) << 20 == int(configuration()["max_request_size"])
     assert float(said["proxy-read-timeout"]) >= proxy_seconds("proxy_read_timeout")
     assert said["backend-protocol"] == "HTTPS"
+    if said.get("proxy-ssl-verify") != "on":
+        for page in ("kubernetes.md", "security.md"):
+            assert "encrypted and not authenticated" in (ROOT / "docs" / page).read_text()
     paths = [each["path"] for each in ingress["spec"]["rules"][0]["http"]["paths"]]
     assert paths == ["/predictions", "/explanations", "/v1/models", "/v2/models"]
     for path in paths:
         assert f"location {path}/ {{" in listener(8443)
+
+
+def test_the_documentation_says_which_addresses_the_proxy_has() -> None:
+    """Where nginx listens on IPv4 alone, docs/kubernetes.md says so, with the lines that a cluster of IPv6 needs."""
+    listens = re.findall(r"\blisten ([^;]+);", nginx("nginx.conf"))
+    said = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert ("[::]" not in "".join(listens)) == ("listens on IPv4 alone" in said)
+    for each in listens:
+        assert f"`listen [::]:{each.partition(':')[2].replace(' default_server', '')}`" in said
 
 
 def test_kserve_puts_the_pod_together() -> None:
