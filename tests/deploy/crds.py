@@ -55,7 +55,10 @@ _RECORDING = record(
 )
 _ALERT = record({"alert": TEXT, "expr": TEXT}, {"for": DURATION, "labels": mapping(TEXT), "annotations": mapping(TEXT)})
 _POLICY = record({"type": {"enum": ["Pods", "Percent"]}, "value": COUNT, "periodSeconds": COUNT})
-_DIRECTION = record({"policies": many(_POLICY)}, {"stabilizationWindowSeconds": COUNT})
+_DIRECTION = record(
+    {"policies": many(_POLICY)},
+    {"stabilizationWindowSeconds": COUNT, "selectPolicy": {"enum": ["Max", "Min", "Disabled"]}},
+)
 _BEHAVIOR = record({"scaleUp": _DIRECTION, "scaleDown": _DIRECTION})
 _TRIGGER = record(
     {

@@ -6,21 +6,24 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psutil
 import pytest
 import yaml
 
+from tests.deploy.proxies import Proxy, running
 from tests.deploy.test_monitoring import MONITORING, QUERIES, RECORDED, ROOT, tool
 from tests.e2e.conftest import Server, call, free_ports, start
 from tests.videos import encode, images
 
 SCRAPE = 1  # seconds
 # What Grafana puts in: its own interval, four scrapes and more, and the choices of the dashboard's variables.
+BURST = 64  # requests at once: 28 more than one server's queue and batch hold
 VARIABLES = {"$__rate_interval": "15s", "${job}": "staa", "$job": "staa", "$model": ".+"}
 
 
@@ -76,29 +79,35 @@ def use(server: Server) -> None:
     path = f"{server.inference}/explanations/motions"
     assert call(path, clip).status == call(path, clip, {"X-Staa-Verify": "2"}).status == 200
     assert call(path, b"no video at all").status == call(path, b"another one").status == 415
-    with ThreadPoolExecutor(48) as pool:
-        replies = list(pool.map(lambda _: call(f"{server.inference}/predictions/motions", clip).status, range(48)))
+    with ThreadPoolExecutor(BURST) as pool:
+        replies = list(pool.map(lambda _: call(f"{server.inference}/predictions/motions", clip).status, range(BURST)))
     assert set(replies) == {200, 503}
+
+
+def before(server: Server) -> AbstractContextManager[Proxy]:
+    """Run the proxy before a server, as in its pod."""
+    inference, health, metrics = (urlsplit(url).port or 0 for url in (server.inference, server.health, server.metrics))
+    return running(inference, health=health, metrics=metrics)
 
 
 @pytest.fixture(scope="module")
 def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
-    """Serve the default model, use it, and watch it by the example of a configuration."""
+    """Serve the default model behind the proxy, use it, and watch both by the example of a configuration."""
     daemon, probe = tool("prometheus", "prometheus"), tool(*["prometheus-blackbox-exporter"] * 2)
     folder = tmp_path_factory.mktemp("watch")
     archive: list[str | Path] = [ROOT / "archive.sh", "motions", "--output", folder]
     subprocess.run(archive, capture_output=True, timeout=300, check=True)
     port, prober, *_ = free_ports()
-    with start(folder, "motions") as server:
+    with (
+        start(folder, "motions") as server,
+        before(server) as proxy,
+    ):
         config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
         config["global"] |= {"scrape_interval": f"{SCRAPE}s", "evaluation_interval": f"{SCRAPE}s"}
         config["rule_files"] = [str(MONITORING / "rules.yaml")]
-        target = server.metrics.removeprefix("http://")
         for job in config["scrape_configs"]:
-            job |= {"static_configs": [{"targets": [target]}], "scrape_timeout": f"{SCRAPE}s"}
-        # /ready is asked through the proxy's port there, and here where the proxy asks it.
-        (_, asked, at) = config["scrape_configs"][1]["relabel_configs"]
-        asked["replacement"], at["replacement"] = f"{server.health}/ready", f"127.0.0.1:{prober}"
+            job |= {"static_configs": [{"targets": [f"127.0.0.1:{proxy.plain}"]}], "scrape_timeout": f"{SCRAPE}s"}
+        config["scrape_configs"][1]["relabel_configs"][-1]["replacement"] = f"127.0.0.1:{prober}"
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         listen = f"--web.listen-address=127.0.0.1:{port}"
         options = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}", listen]
@@ -106,14 +115,16 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
         with background(probe, *blackbox, cwd=folder), background(daemon, *options, cwd=folder):
             seen = Watch(server, f"http://127.0.0.1:{port}")
             use(server)
-            seen.wait("probe_success == 1 and on () up == 1 and on () Requests5XX")
+            seen.wait('probe_success == 1 and on () up{job="staa"} == 1 and on () Requests5XX')
             use(server)  # a rate needs two values of each counter
             time.sleep(3 * SCRAPE)
             yield seen
 
 
-def test_both_jobs_of_the_example_watch(watch: Watch) -> None:
-    """The server's metrics are taken in, and the prober says that it answers."""
+def test_the_jobs_of_the_example_watch(watch: Watch) -> None:
+    """The server's metrics and the proxy's are taken in, and the prober says that the server is ready."""
+    jobs = {series["metric"]["job"]: series["value"][1] for series in watch.ask("up")}
+    assert jobs == {"staa": "1", "staa-ready": "1", "staa-proxy": "1"}
     assert [series["value"][1] for series in watch.ask('up{job="staa"}')] == ["1"]
     assert [series["value"][1] for series in watch.ask('probe_success{job="staa-ready"}')] == ["1"]
 
@@ -137,11 +148,13 @@ def test_figures_are_those_of_the_requests(watch: Watch) -> None:
     """What is asked is what is answered and what finds no room; management's requests stand in neither."""
     counts = ("ts_inference_requests_total", "staa_rows_total", "Requests5XX", "Requests2XX", "Requests4XX")
     asked, rows, errors, fine, refused = (float(watch.ask(name)[0]["value"][1]) for name in counts)
-    assert asked == 2 * (4 + 48)
+    assert asked == 2 * (4 + BURST)
     assert rows == asked - errors
     assert fine + refused > rows
     assert watch.ask('ALERTS{alertname="StaaErrors"}'), "a burst beyond the queue is on its way to an alert"
-    assert not watch.ask('ALERTS{alertname=~"StaaDown|StaaAbsent|StaaNotReady|StaaNotServing|StaaWorkerRestarted"}')
+    assert not watch.ask(
+        'ALERTS{alertname=~"StaaDown|StaaAbsent|StaaNotReady|StaaReplicaNotReady|StaaNotServing|StaaWorkerRestarted|StaaProxyFull"}'
+    )
 
 
 def test_a_killed_worker_is_an_alert(watch: Watch) -> None:

@@ -208,7 +208,6 @@ def test_the_grace_period_is_longer_than_the_longest_stop(name: str, monkeypatch
     for each in of(overlay(name), "Deployment").values():
         assert each["spec"]["progressDeadlineSeconds"] > start["periodSeconds"] * start["failureThreshold"]
         assert each["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-        assert "replicas" not in each["spec"], "the autoscaler owns it"
 
 
 def test_autoscalers_have_their_target(tmp_path: Path) -> None:
@@ -224,18 +223,18 @@ def test_autoscalers_have_their_target(tmp_path: Path) -> None:
     objects = everything(tmp_path)
     queue = of(objects, "ScaledObject")["staa"]["spec"]
     assert queue["scaleTargetRef"]["name"] in of(objects, "Deployment")
-    metrics: dict[str, Any] = yaml.safe_load((ROOT / "metrics.yaml").read_text())["ts_metrics"]
-    known = {each["name"] for each in metrics["counter"]}
-    used = set(re.findall(r"rate\((\w+)", queue["triggers"][0]["metadata"]["query"]))
-    assert used == {"ts_queue_latency_microseconds", "ts_inference_requests_total"}
-    assert used <= known
+    metrics: dict[str, Any] = yaml.safe_load((ROOT / "metrics.yaml").read_text())
+    known = {each["name"] for part in ("ts_metrics", "model_metrics") for each in metrics[part]["counter"]}
+    used = [set(re.findall(r"rate\((\w+)", each["metadata"]["query"])) for each in queue["triggers"]]
+    assert used == [{"ts_inference_requests_total"}, {"ts_queue_latency_microseconds", "staa_rows_total"}]
+    assert set().union(*used) <= known
 
 
 def test_prometheus_finds_the_metrics() -> None:
     """The monitors select the Service of the metrics, its port and a path of the proxy, under the jobs of the rules."""
     objects = overlay("monitoring")
     monitors = of(objects, "ServiceMonitor")
-    jobs = set()
+    watched: dict[str, str] = {}
     for each in monitors.values():
         chosen = [
             service
@@ -243,16 +242,16 @@ def test_prometheus_finds_the_metrics() -> None:
             if each["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
         ]
         assert [service["metadata"]["name"] for service in chosen] == ["staa-metrics"]
-        (endpoint,) = each["spec"]["endpoints"]
-        assert endpoint["port"] in {port["name"] for port in chosen[0]["spec"]["ports"]}
-        changed = {
-            label["targetLabel"]: label["replacement"] for label in endpoint["relabelings"] if "replacement" in label
-        }
-        jobs.add(changed["job"])
-        path = "/ready" if "__param_target" in changed else endpoint["path"]
-        assert f"location = {path} {{" in listener(9180)
+        for endpoint in each["spec"]["endpoints"]:
+            assert endpoint["port"] in {port["name"] for port in chosen[0]["spec"]["ports"]}
+            labels = [label for label in endpoint["relabelings"] if "replacement" in label]
+            changed = {label["targetLabel"]: label["replacement"] for label in labels}
+            path = "/ready" if "__param_target" in changed else endpoint["path"]
+            assert f"location = {path} {{" in listener(9180)
+            watched[changed["job"]] = path
+    assert watched == {"staa": "/metrics", "staa-ready": "/ready", "staa-proxy": "/metrics/proxy"}
     rules = yaml.safe_dump(of(objects, "PrometheusRule")["staa"])
-    assert jobs == set(re.findall(r'job="([^"]+)"', rules))
+    assert watched.keys() == set(re.findall(r'job="([^"]+)"', rules))
 
 
 def test_the_ingress_lets_through_what_the_server_takes() -> None:
@@ -262,10 +261,22 @@ def test_the_ingress_lets_through_what_the_server_takes() -> None:
     assert int(said["proxy-body-size"].removesuffix("m")) << 20 == int(configuration()["max_request_size"])
     assert float(said["proxy-read-timeout"]) >= proxy_seconds("proxy_read_timeout")
     assert said["backend-protocol"] == "HTTPS"
+    if said.get("proxy-ssl-verify") != "on":
+        for page in ("kubernetes.md", "security.md"):
+            assert "encrypted and not authenticated" in (ROOT / "docs" / page).read_text()
     paths = [each["path"] for each in ingress["spec"]["rules"][0]["http"]["paths"]]
     assert paths == ["/predictions", "/explanations", "/v1/models", "/v2/models"]
     for path in paths:
         assert f"location {path}/ {{" in listener(8443)
+
+
+def test_the_documentation_says_which_addresses_the_proxy_has() -> None:
+    """Where nginx listens on IPv4 alone, docs/kubernetes.md says so, with the lines that a cluster of IPv6 needs."""
+    listens = re.findall(r"\blisten ([^;]+);", nginx("nginx.conf"))
+    said = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert ("[::]" not in "".join(listens)) == ("listens on IPv4 alone" in said)
+    for each in listens:
+        assert f"`listen [::]:{each.partition(':')[2].replace(' default_server', '')}`" in said
 
 
 def test_kserve_puts_the_pod_together() -> None:

@@ -40,7 +40,12 @@ OPENINGS = {
     "keda": CALLERS | MONITORING,
     "ingress": CALLERS | INGRESS,
     "complete": CALLERS | MONITORING | INGRESS,
-    "kserve": {("in", "namespaces kubernetes.io/metadata.name=istio-system", ("TCP 8443",))} | FETCH,
+    "kserve": {
+        ("in", "namespaces kubernetes.io/metadata.name=istio-system", ("TCP 8443",)),
+        ("in", "pods staa-serve/caller=true", ("TCP 8443",)),
+        ("in", "namespaces staa-serve/caller=true", ("TCP 8443",)),
+    }
+    | FETCH,
 }
 
 
@@ -182,6 +187,14 @@ def test_fetching_opens_the_way_out_and_nothing_else(tmp_path: Path) -> None:
     """The component fetch adds names and HTTPS outwards."""
     policies = of(render(compose(tmp_path, ["fetch"])), "NetworkPolicy").values()
     assert set().union(*map(openings, policies)) == CALLERS | FETCH
+
+
+def test_the_documentation_says_which_pods_go_out() -> None:
+    """Where docs/security.md says that an intruder reaches no other host, it names all that opens a way out."""
+    page = (KUBERNETES.parents[1] / "docs" / "security.md").read_text()
+    (row,) = [line for line in page.splitlines() if "reaches no other host" in line]
+    open_ones = {name for name in OVERLAYS if any(way == "out" for way, _, _ in OPENINGS[name])} | {"fetch"}
+    assert {name for name in (*OVERLAYS, *COMPONENTS) if f"`{name}`" in row} == open_ones
 
 
 def test_the_namespace_enforces_the_standard() -> None:

@@ -97,10 +97,41 @@ def test_every_alert_has_its_runbook() -> None:
         assert len(bodies[name].split()) > 25, f"the runbook says too little of {name}"
 
 
+def seconds(duration: str) -> int:
+    """Return a duration of Prometheus in seconds."""
+    return int(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
+
+
+def test_no_alert_is_shorter_than_a_start_or_a_stop() -> None:
+    """What is asked of one pod waits longer than a pod may take to start, to stop, or to send its last replies."""
+    text = (ROOT / "deploy" / "kubernetes" / "base" / "deployment.yaml").read_text()
+    spec = yaml.safe_load(text)["spec"]["template"]["spec"]
+    start = max(
+        each["startupProbe"]["periodSeconds"] * each["startupProbe"]["failureThreshold"] for each in spec["containers"]
+    )
+    patience = seconds(ALERTS["StaaReplicaNotReady"]["for"])
+    assert patience > max(start, spec["terminationGracePeriodSeconds"])
+    found = re.search(r"\bworker_shutdown_timeout (\w+);", (ROOT / "deploy" / "proxy" / "nginx.conf").read_text())
+    assert found
+    assert seconds(ALERTS["StaaDown"]["for"]) > seconds(found[1])
+
+
+def test_the_proxy_is_full_when_nginx_is() -> None:
+    """The alert counts with the workers and connections that nginx.conf gives."""
+    text = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
+    workers, each = (re.search(rf"(?m)^ *worker_{key} (\d+);", text) for key in ("processes", "connections"))
+    assert workers
+    assert each
+    rule = ALERTS["StaaProxyFull"]
+    assert f"> 0.8 * {workers[1]} * {each[1]}" in rule["expr"]
+    assert f" {int(workers[1]) * int(each[1])} connections" in rule["annotations"]["summary"]
+
+
 def test_rules_and_panels_name_metrics_that_are_exposed() -> None:
     """What is not recorded here stands in metrics.yaml, or is known to come from elsewhere."""
     listed = yaml.safe_load((ROOT / "metrics.yaml").read_text())
     exposed = {entry["name"] for part in listed.values() for kind in part.values() for entry in kind}
+    exposed |= set(re.findall(r"# TYPE (\w+) ", (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()))
     used = set().union(*(metrics(text) for text in [*QUERIES, *(rule["expr"] for rule in RULES)]))
     assert len(used) > 20
     assert used <= exposed | RECORDED | ELSEWHERE
