@@ -270,15 +270,6 @@ def test_the_ingress_lets_through_what_the_server_takes() -> None:
         assert f"location {path}/ {{" in listener(8443)
 
 
-def test_the_documentation_says_which_addresses_the_proxy_has() -> None:
-    """Where nginx listens on IPv4 alone, docs/kubernetes.md says so, with the lines that a cluster of IPv6 needs."""
-    listens = re.findall(r"\blisten ([^;]+);", nginx("nginx.conf"))
-    said = (ROOT / "docs" / "kubernetes.md").read_text()
-    assert ("[::]" not in "".join(listens)) == ("listens on IPv4 alone" in said)
-    for each in listens:
-        assert f"`listen [::]:{each.partition(':')[2].replace(' default_server', '')}`" in said
-
-
 def test_kserve_puts_the_pod_together() -> None:
     """KServe's objects name each other, and mean the same containers as the Deployment, but for names and the store."""
     objects = overlay("kserve")

@@ -81,6 +81,15 @@ def test_the_upstreams_are_where_the_server_listens() -> None:
     assert PROPERTIES["management_address"].rpartition(":")[2] not in everything
 
 
+def test_the_documentation_says_which_addresses_the_proxy_has() -> None:
+    """Where nginx listens on IPv4 alone, docs/kubernetes.md says so, with the lines that a cluster of IPv6 needs."""
+    listens = re.findall(r"\blisten ([^;]+);", NGINX)
+    said = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert ("[::]" not in "".join(listens)) == ("listens on IPv4 alone" in said)
+    for each in listens:
+        assert f"`listen [::]:{each.partition(':')[2].replace(' default_server', '')}`" in said
+
+
 def test_no_option_is_kept_from_the_handler() -> None:
     """No header that carries an option of the handler is among those that are taken away."""
     hidden = re.findall(r'proxy_set_header (\S+) "";', (CONFIGURATION / "to_server.conf").read_text())
