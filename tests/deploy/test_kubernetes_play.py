@@ -80,7 +80,9 @@ class Pod:
     def kill(self, word: str) -> None:
         """Kill every process of the server whose command line has a word."""
         loop = (
-            'for each in /proc/[0-9]*; do grep -qa -- "$1" $each/cmdline && kill -9 ${each#/proc/}; done 2>/dev/null; :'
+            "for each in /proc/[0-9]*; do "
+            '[[ $each != /proc/$$ ]] && grep -qa -- "$1" $each/cmdline && kill -9 ${each#/proc/}; '
+            "done 2>/dev/null; :"  # not itself, whose command line has the word, too
         )
         self.exec("server", "bash", "-c", f"[[ $1 ]] && {loop}", "kill", word, ok=False)
 
