@@ -151,6 +151,19 @@ def test_a_wrong_file_of_settings_is_said(text: str, tmp_path: Path, capsys: pyt
         settings(config)
 
 
+@pytest.mark.parametrize("value", ["123456", "[123456]", "1979-05-27"])
+def test_a_token_in_a_file_is_never_printed(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A token without quotes is refused by its kind, not by its value, with the trace too."""
+    config = tmp_path / "config.toml"
+    config.write_text(f"token = {value}\n")
+    for more in ([], ["-v"]):
+        assert main(["--config", str(config), "ready", *more]) == 2
+        said = capsys.readouterr().err
+        assert "token in " in said
+        assert "expected text in quotes" in said
+        assert not any(part in said for part in ("123456", "1979", "27"))
+
+
 def test_the_terminal_shows_map_and_curve(explanation: Explanation) -> None:
     """On a terminal: coloured half blocks where the model looked, bars for when, and the same words as elsewhere."""
     text = io.StringIO()
