@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from staa_client._frames import Frames
-from staa_client._source import Link, Video, name_of, source_of
+from staa_client._source import Link, Video, is_url, name_of, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def keyed(video: Video) -> tuple[Key, Video]:
     Raises:
         OSError, ValueError, TypeError: as `source_of`; but a path where no file is has a key.
     """
-    if isinstance(video, str) and video.lower().startswith(("http://", "https://")):
+    if isinstance(video, str) and is_url(video):
         return Key(video, video), video
     if isinstance(video, str | Path):
         path = Path(video).absolute()
