@@ -58,7 +58,7 @@ def flat() -> bytes:
 
 
 def test_a_clip_that_cannot_be_prepared_is_a_row(bulk: Any, tmp_path: Path) -> None:
-    """Of a batch with a clip that decodes but is too large to prepare, that one is an error, the others are answered."""
+    """Of a batch with a clip that decodes but is too large to prepare, it is an error, the others have answers."""
     pool = bulk.Pool(work(tmp_path))
     names = ["a.mp4", "flat.mov", "noise.mp4", "z.mp4"]
     for name, data in zip(names, (encode(images(12)), flat(), b"noise", encode(images(20))), strict=True):

@@ -23,17 +23,20 @@ class Swapped:
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         """Answer one request."""
-        model = card()["model"] | {"version": self.version}
+        now = self.version
+        model = card()["model"] | {"version": now}
+        if self.turns:
+            assert len(self.asked) < 50
+            versions = list(self.frames)
+            self.version = versions[(versions.index(now) + 1) % len(versions)]
         if request.headers["content-type"] == "application/json":
             self.asked.append("card")
             told = card()
             return httpx2.Response(
-                200, json=told | {"model": model, "input": told["input"] | {"frames": self.frames[self.version]}}
+                200, json=told | {"model": model, "input": told["input"] | {"frames": self.frames[now]}}
             )
         self.asked.append("video")
         self.sent.append(len(archive(request)[1]))
-        if self.turns:
-            self.version = next(version for version in self.frames if version != self.version)
         return server(document() | {"model": model})(request)
 
 
@@ -69,13 +72,13 @@ def test_a_new_version_that_wants_the_same_is_asked_once() -> None:
 
 
 def test_versions_in_turn_end() -> None:
-    """Behind a door to two versions, each answering in turn, a call sends a video twice at most."""
+    """Behind a door to three versions that answer in turn, a call sends a video twice at most."""
     swapped = Swapped(v1=8, v2=16, v3=4)
     swapped.turns = True
     with client(swapped) as staa:
         for _ in range(4):
             staa.predict(pictures(40))
-    assert swapped.asked.count("video") <= 8
+    assert 4 < swapped.asked.count("video") <= 8
 
 
 def test_the_async_twin_does_the_same() -> None:
