@@ -227,7 +227,7 @@ def test_a_token_in_a_file_is_never_printed(value: str, tmp_path: Path, capsys: 
         said = capsys.readouterr().err
         assert "token in " in said
         assert "expected text in quotes" in said
-        assert not any(part in said for part in ("123456", "1979", "27"))
+        assert not any(part in said.replace(str(config), "") for part in ("123456", "1979"))
 
 
 def test_the_terminal_shows_map_and_curve(explanation: Explanation) -> None:
