@@ -66,6 +66,7 @@ class Pool:
         self.clips, self.out, self.batch = Path(work["clips"]), Path(work["out"]), work["batch"]
         self.explainer = Explainer.load(work["weights"])
         self.options = Options(method=work["method"])
+        self.explainer.check(self.options)  # here, as it would be an error of every clip
 
     def __call__(self, parts: dict[str, Any]) -> dict[str, Any]:
         """Write the Parquet file of each part; say how many clips are in it, and how many of them are errors."""
@@ -85,7 +86,7 @@ class Pool:
         return len(codes), len(codes) - codes.null_count
 
     def _rows(self, sources: list[str]) -> Iterator[dict[str, Any]]:
-        """Yield the rows of one batch: one forward pass for all clips that can be decoded."""
+        """Yield the rows of one batch: one forward pass for all clips that can be decoded and prepared."""
         from staa import StaaError  # noqa: PLC0415  # as above
 
         good = []
@@ -95,8 +96,11 @@ class Pool:
             except (StaaError, OSError, KillerError) as error:
                 code = error.code if isinstance(error, StaaError | KillerError) else "unreadable"
                 yield {"source": source, "error_code": code, "error_message": str(error)}
-        results = self.explainer([clip for _, clip in good], self.options)
+        results = self._explained([clip for _, clip in good])
         for (source, _), result in zip(good, results, strict=True):
+            if isinstance(result, StaaError):
+                yield {"source": source, "error_code": result.code, "error_message": str(result)}
+                continue
             best, found = result.predictions[0], result.attribution
             row = {"source": source, "label": best.label, "class_id": best.class_id, "score": best.score}
             row |= {"threshold": result.threshold, "box": list(result.box), "steps": result.steps.ravel()}
@@ -104,6 +108,15 @@ class Pool:
                 signed = None if found.signed is None else found.signed.ravel()
                 row |= {"shape": list(found.joint.shape), "joint": found.joint.ravel(), "signed": signed}
             yield row
+
+    def _explained(self, clips: list[Any]) -> list[Any]:
+        """Explain all clips in one pass; where one of them cannot be taken, each alone, with its error for that one."""
+        from staa import StaaError  # noqa: PLC0415  # as above
+
+        try:
+            return list(self.explainer(clips, self.options))
+        except StaaError as error:
+            return [error] if len(clips) == 1 else [self._explained([clip])[0] for clip in clips]
 
     def _decode(self, source: str) -> Any:
         """Decode one clip, having marked that it is tried: what kills this process cannot be caught in it."""

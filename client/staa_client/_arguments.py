@@ -8,8 +8,12 @@ import typer
 from staa_client._address import DEFAULT_URL
 
 _VERSIONED = 'Its name, or "name/version".'
+_VIDEOS = 'Files, patterns such as "*.mp4", or URLs'
 Videos: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="VIDEO...", help='Files, patterns such as "*.mp4", URLs, or "-" for the input.')
+    list[str], typer.Argument(metavar="VIDEO...", help=f'{_VIDEOS}; or "-" alone for the input.')
+]
+Files: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="VIDEO...", help=f'{_VIDEOS}. Not "-": the input is no name to go on from.')
 ]
 Server: TypeAlias = Annotated[str, typer.Option(envvar="STAA_SERVER", help=f"Address, such as {DEFAULT_URL}.")]
 Token: TypeAlias = Annotated[str | None, typer.Option(envvar="STAA_TOKEN", help="Where the server wants one.")]

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from staa_client._journal import FAILURES, Failure, Journal, keyed
+from staa_client._journal import FAILURES, Failure, Journal
+from staa_client._key import Key, keyed
+from staa_client._lock import Lock
 from staa_client._options import Options
 from staa_client._result import Result
 from staa_client._source import Video
@@ -107,33 +109,50 @@ class Plan:
 
 
 class Book:
-    """What becomes of the answers: a journal, a Parquet file at the end, and news of the progress."""
+    """What becomes of the answers: a journal, a Parquet file at the end, and news of the progress.
+
+    `open` comes first and `close` last; in between nobody else writes the output.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.done = 0
         self.journal: Journal | None = None
+        self.lock: Lock | None = None
         self.parquet = plan.output if plan.output is not None and plan.output.suffix == ".parquet" else None
+
+    def open(self) -> None:
+        """Read what was answered before.
+
+        Raises:
+            BlockingIOError: another run has the output.
+            OSError, ValueError: as `Journal`.
+        """
+        if self.plan.output is None:
+            return
+        path = self.plan.output
+        self.lock = Lock(path)
         if self.parquet is not None:
             from staa_client import _parquet  # noqa: PLC0415  # an optional extra
 
-            self.journal = Journal(_parquet.journal_of(self.parquet), plan.request)
-        elif plan.output is not None:
-            self.journal = Journal(plan.output, plan.request)
+            path = _parquet.journal_of(path)
+        self.journal = Journal(path, self.plan.request)
 
-    def known(self, index: int, key: str) -> BatchItem | None:
+    def known(self, index: int, key: Key) -> BatchItem | None:
         """The item that needs no asking."""
-        if self.journal is None or key not in self.journal:
+        found = None if self.journal is None else self.journal.read(key)
+        if found is None:
             return None
         self.tell()
-        return BatchItem(index, key, self.journal.read(key), None, resumed=True)
+        return BatchItem(index, key.name, found, None, resumed=True)
 
-    def item(self, index: int, key: str, answer: Answer | Failure) -> BatchItem:
+    def item(self, index: int, key: Key, answer: Answer | Failure) -> BatchItem:
         """Write an answer down."""
         if self.journal is not None:
             self.journal.add(key, answer)
         self.tell()
-        return BatchItem(index, key, *((answer, None) if isinstance(answer, Result | Explanation) else (None, answer)))
+        found = (answer, None) if isinstance(answer, Result | Explanation) else (None, answer)
+        return BatchItem(index, key.name, *found)
 
     def tell(self) -> None:
         """One more is done."""
@@ -151,16 +170,21 @@ class Book:
 
     def close(self) -> None:
         """What is written stays."""
-        if self.journal is not None:
-            self.journal.close()
+        try:
+            if self.journal is not None:
+                self.journal.close()
+        finally:
+            if self.lock is not None:
+                self.lock.release()
 
 
-def taken(video: Video) -> tuple[str, Video, Failure | None]:
+def taken(video: Video) -> tuple[Key, Video, Failure | None]:
     """A source's key, the source, and what is wrong with it before anything is asked."""
     try:
         return *keyed(video), None
     except FAILURES as error:
-        return f"{type(video).__name__} that cannot be read", video, error
+        name = f"{type(video).__name__} that cannot be read"
+        return Key(name, name), video, error
 
 
 def run(plan: Plan, ask: Callable[[Video], Answer]) -> Iterator[BatchItem]:
@@ -168,11 +192,12 @@ def run(plan: Plan, ask: Callable[[Video], Answer]) -> Iterator[BatchItem]:
     book = Book(plan)
     with ExitStack() as stack:
         stack.callback(book.close)
+        book.open()
         pool = ThreadPoolExecutor(plan.concurrency, "staa-batch")
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         waiting: deque[Future[BatchItem] | BatchItem] = deque()
 
-        def work(index: int, key: str, video: Video) -> BatchItem:
+        def work(index: int, key: Key, video: Video) -> BatchItem:
             try:
                 answer: Answer | Failure = ask(video)
             except FAILURES as error:
@@ -180,9 +205,9 @@ def run(plan: Plan, ask: Callable[[Video], Answer]) -> Iterator[BatchItem]:
             return book.item(index, key, answer)
 
         for index, video in enumerate(plan.sources):
-            name, source, error = taken(video)
-            item = book.known(index, name) if error is None else book.item(index, name, error)
-            waiting.append(item or pool.submit(work, index, name, source))
+            key, source, error = taken(video)
+            item = book.known(index, key) if error is None else book.item(index, key, error)
+            waiting.append(item or pool.submit(work, index, key, source))
             if len(waiting) > AHEAD * plan.concurrency:
                 yield checked(plan, waiting.popleft())
         while waiting:

@@ -44,6 +44,11 @@ class Card:
             msg = f"frames are scaled by bilinear or bicubic interpolation, got {self.interpolation!r}"
             raise ValueError(msg)
 
+    @property
+    def input(self) -> tuple[object, ...]:
+        """All that decides which frames are sent, and how they are scaled."""
+        return self.frames, self.resize, self.interpolation
+
     def scaled(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) that a frame of this size is scaled to before the crop: the server's own rule."""
         match self.resize:

@@ -38,8 +38,8 @@ class Client:
             path of TorchServe's key_file.json or of a file with the bare token, read again when it changes. A function
             or file is asked before every attempt, and once more when the server refuses what it gave.
         timeout: Seconds, a number for the whole call or a `Timeout` of its parts; None waits for ever.
-        max_retries: Further attempts when no connection is made, or when the server is busy (429, 502, 503, 504) and
-            does not say why.
+        max_retries: Further attempts when no connection is made, or when the server is busy (429, 503, and 502 with a
+            Retry-After) and does not say why.
         backoff: Seconds before the first further attempt; doubles with each, less a random half.
         management_url: Where TorchServe's management API is, for `models`; on this machine it is found by itself.
         verify: Whose certificates are trusted: True those of the system, a path those in a PEM file, an ssl.SSLContext
@@ -160,12 +160,14 @@ class Client:
             concurrency: Requests under way at a time.
             on_error: "raise" ends with the first error, in the order of the sources; "collect" yields it in its place.
             output: A .jsonl or .parquet file (the extra `parquet`) that takes every answer as it comes. Where it is
-                there already, what it holds is not asked again: a run that was interrupted goes on. What failed is.
+                there already, what it holds is not asked again: a run that was interrupted goes on. What failed is, and
+                a file that changed since.
             progress: Called with the number of answers, and of sources where that is known.
             options: As in `explain`.
 
         Raises:
             ValueError: `output` holds answers to another request.
+            BlockingIOError: another run is writing `output`.
         """
         ask: Callable[[Video], _batch.Answer] = partial(self.explain, model=model, **options)
         if explain:

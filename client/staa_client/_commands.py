@@ -2,6 +2,7 @@
 
 import glob
 import json as js
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,12 @@ from staa_client import _save, _terminal
 from staa_client._batch import BatchItem
 from staa_client._client import Client
 from staa_client._options import Options
-from staa_client._source import Video
+from staa_client._source import Link, Video, is_url
 from staa_client._types import Explanation
 from staa_client.watch import Watch
+
+INPUT = "-"
+"""The argument that stands for the standard input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +34,68 @@ class Pictures:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of `Explanation.save`."""
 
-    def check(self, many: bool) -> None:
-        """ValueError where a name cannot be written to, before anything is asked."""
-        for name in self.names:
-            _save.check(Path(name.replace("{name}", "name")))
-            if many and "{name}" not in name:
-                msg = (
-                    f"{name} would be written by each of the videos: put {{name}} in, as in {{name}}{Path(name).suffix}"
-                )
-                raise ValueError(msg)
+    def targets(self, videos: Sequence[str]) -> list[list[Path]]:
+        """The files of each video, all of them different.
 
-    def make(self, explanation: Explanation) -> None:
+        Raises:
+            ValueError: one cannot be written to, or would be written twice, or is itself a video that is asked for.
+        """
+        found = [[Path(name.replace("{name}", _stem(video))) for name in self.names] for video in videos]
+        owners = {_same(video): video for video in videos if not is_url(video)}
+        taken: dict[str, int] = {}
+        for number, (video, paths) in enumerate(zip(videos, found, strict=True)):
+            for name, path in zip(self.names, paths, strict=True):
+                _save.check(path)
+                if (owner := owners.get(_same(path))) is not None:
+                    msg = f"{path} is the video {owner} itself: name another file"
+                    raise ValueError(msg)
+                if (other := taken.get(_same(path))) is not None:
+                    raise ValueError(_twice(name, path, videos[other], None if other == number else video))
+                taken[_same(path)] = number
+        return found
+
+    def make(self, explanation: Explanation, targets: Sequence[Path]) -> None:
         """Write them."""
-        for name in self.names:
-            path = Path(name.replace("{name}", Path(explanation.name).stem))
+        for path in targets:
             explanation.save(path, **self.options)
-            sys.stderr.write(f"wrote {path}\n")
+            sys.stderr.write(_terminal.harmless(f"wrote {path}") + "\n")
 
 
-def videos_of(given: Sequence[str]) -> list[str]:
-    """The arguments with their patterns filled in; one that is the name of a file is no pattern."""
+def _twice(name: str, path: Path, one: str, other: str | None) -> str:
+    """What to say of a file that would be written twice, of one video or of two."""
+    if other is None:
+        return f"{path} is named twice: name each file once"
+    if "{name}" not in name:
+        return f"{path} would be written by each of the videos: put {{name}} in, as in {{name}}{path.suffix}"
+    return f"{path} would be written by both {one} and {other}: ask for them one by one, with names of their own"
+
+
+def _stem(video: str) -> str:
+    """What {name} stands for."""
+    if video == INPUT:
+        return "video"
+    return Path(Link(video).name if is_url(video) else Path(video).absolute().name).stem
+
+
+def _same(path: str | Path) -> str:
+    """What two names of one file have in common."""
+    return os.path.normcase(Path(path).resolve())
+
+
+def videos_of(given: Sequence[str], *, alone: bool = False) -> list[str]:
+    """The arguments with their patterns filled in; one that is the name of a file is no pattern.
+
+    Raises:
+        ValueError: no file matches a pattern; or the input is among them, other than `alone` where that is allowed.
+    """
+    if INPUT in given and not (alone and len(given) == 1):
+        msg = (
+            'the input, "-", is one video for predict or explain alone: leave it out here, or write ./- for a file "-"'
+        )
+        raise ValueError(msg)
     found: list[str] = []
     for one in given:
-        is_pattern = any(sign in one for sign in "*?[") and not one.startswith(("http://", "https://"))
+        is_pattern = any(sign in one for sign in "*?[") and not is_url(one)
         if not is_pattern or Path(one).exists():
             found.append(one)
             continue
@@ -76,12 +119,12 @@ def answer(
     pictures: Pictures | None = None,
 ) -> int:
     """Print the answer to each video; 1 where one of many has none."""
-    videos = videos_of(given)
+    videos = videos_of(given, alone=True)
     made = pictures or Pictures()
-    made.check(many=len(videos) > 1)
+    targets = made.targets(videos)
     console = Console()
     if len(videos) == 1:
-        video: Video = sys.stdin.buffer if videos[0] == "-" else videos[0]
+        video: Video = sys.stdin.buffer if videos[0] == INPUT else videos[0]
         found = client.explain(video, model, **options) if explain else client.predict(video, model, **options)  # type: ignore[misc]
         if json:
             _say(js.dumps(found.to_dict()))
@@ -90,7 +133,7 @@ def answer(
         else:
             _say(_terminal.words(found))
         if isinstance(found, Explanation):
-            made.make(found)
+            made.make(found, targets[0])
         return 0
     failed = 0
     with _progress(len(videos)) as tell:
@@ -106,7 +149,7 @@ def answer(
         for item in items:
             failed += _told(item, json=json)
             if isinstance(item.result, Explanation):
-                made.make(item.result)
+                made.make(item.result, targets[item.index])
     return int(failed > 0)
 
 

@@ -1,19 +1,18 @@
 """Answers in a file of JSON lines, one a source, written as they come; a run that was interrupted goes on from it."""
 
-import hashlib
 import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from staa_client import _wire
 from staa_client._errors import StaaError
-from staa_client._frames import Frames
+from staa_client._key import Key
 from staa_client._result import Result
-from staa_client._source import Video, name_of, source_of
 from staa_client._types import Explanation
 
 Failure = StaaError | OSError | ValueError | TypeError
@@ -21,27 +20,9 @@ Failure = StaaError | OSError | ValueError | TypeError
 FAILURES = (StaaError, OSError, ValueError, TypeError)
 
 
-def keyed(video: Video) -> tuple[str, Video]:
-    """What a source is called in a file - its path or URL as given, else a digest of its bytes - and the source.
-
-    A file object or an iterable is read to its end for it, and what was read stands in its place.
-
-    Raises:
-        OSError, ValueError, TypeError: as `source_of`.
-    """
-    if isinstance(video, str | Path):
-        return str(video), video
-    source = source_of(video)
-    if isinstance(source, Frames):
-        return "sha256:" + hashlib.sha256(source.images.tobytes() + source.seconds.tobytes()).hexdigest(), source
-    if isinstance(source, bytes):
-        return "sha256:" + hashlib.sha256(source).hexdigest(), source
-    return name_of(source), video
-
-
-def line_of(key: str, request: str, answer: Result | Explanation | Failure) -> dict[str, Any]:
+def line_of(key: Key, request: str, answer: Result | Explanation | Failure) -> dict[str, Any]:
     """An answer as JSON data."""
-    head = {"source": key, "request": request}
+    head = {"source": key.name, "key": key.place, "stamp": key.stamp, "request": request}
     if isinstance(answer, Explanation):
         return head | {"reply": answer.to_dict("base64")}
     if isinstance(answer, Result):
@@ -57,8 +38,18 @@ def answer_of(line: Mapping[str, Any]) -> Result | Explanation:
     return _wire.of_document(line["reply"])
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An answer in the file."""
+
+    at: int
+    """Where its line begins, bytes."""
+    stamp: str
+    """Of the source that was answered."""
+
+
 class Journal:
-    """A file of answers, open for more.
+    """A file of answers, open for more; it is for one run at a time, which whoever opens it sees to.
 
     Args:
         path: The file; made where there is none.
@@ -72,76 +63,99 @@ class Journal:
     def __init__(self, path: Path, request: str) -> None:
         self._path, self._request = path, request
         self._lock = threading.Lock()
-        self._places: dict[str, int] = {}
+        self._entries: dict[str, Entry] = {}
+        self._dropped: set[int] = set()
+        """Where lines begin that no longer count."""
         self._settle()
         self._file: BinaryIO = path.open("ab+")
 
     def _settle(self) -> None:
-        """Find what is answered; drop what failed, what came twice, and a line that was cut off."""
+        """Find what is answered; drop what failed, what has a later answer, and a line that was cut off."""
         if not self._path.exists():
             return
         place = 0
-        dropped = False
         with self._path.open("rb") as file:
             for text in file:
                 line = self._line(text) if text.endswith(b"\n") else None
-                if line is None or "error" in line or line["source"] in self._places:
-                    dropped = True
+                if line is None or "error" in line:
+                    self._dropped.add(place)
                 else:
-                    self._places[line["source"]] = place
+                    self._enter(line["key"], Entry(place, line["stamp"]))
                 place += len(text)
-        if dropped:
-            self._rewrite()
+        self._rewrite()
+
+    def _enter(self, place: str, entry: Entry) -> None:
+        """From now on this is the answer."""
+        if (old := self._entries.get(place)) is not None:
+            self._dropped.add(old.at)
+        self._entries[place] = entry
 
     def _rewrite(self) -> None:
         """Keep the lines that count, whole or not at all."""
+        if not self._dropped:
+            return
         new = self._path.with_name(self._path.name + ".new")
+        moved: dict[int, int] = {}
         with self._path.open("rb") as old, new.open("wb") as file:
-            for key, place in self._places.items():
-                old.seek(place)
-                self._places[key] = file.tell()
-                file.write(old.readline())
+            place = 0
+            for text in old:
+                if place not in self._dropped:
+                    moved[place] = file.tell()
+                    file.write(text)
+                place += len(text)
         os.replace(new, self._path)  # noqa: PTH105  # pathlib's own name hides that it replaces
+        self._entries = {key: replace(entry, at=moved[entry.at]) for key, entry in self._entries.items()}
+        self._dropped.clear()
 
     def _line(self, text: bytes) -> dict[str, Any]:
         try:
             line: dict[str, Any] = json.loads(text)
-            known = line["source"], line["request"]
-        except (ValueError, KeyError, TypeError) as reason:
-            msg = f"{self._path} holds lines that are no answers: name another file"
-            raise ValueError(msg) from reason
-        if known[1] != self._request:
+            known = line["source"], line["key"], line["stamp"], line["request"]
+        except (ValueError, KeyError, TypeError, RecursionError) as reason:
+            raise self._foreign() from reason
+        if not (all(isinstance(one, str) for one in known) and ("reply" in line or "error" in line)):
+            raise self._foreign()
+        if known[3] != self._request:
             msg = (
-                f"{self._path} holds answers to another request, {known[1]}, not to {self._request}: name another file"
+                f"{self._path} holds answers to another request, {known[3]}, not to {self._request}: name another file"
             )
             raise ValueError(msg)
         return line
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._places
+    def _foreign(self) -> ValueError:
+        return ValueError(f"{self._path} holds lines that are no answers: name another file")
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._entries)
 
-    def read(self, key: str) -> Result | Explanation:
-        """The answer for a source, from the file."""
+    def read(self, key: Key) -> Result | Explanation | None:
+        """The answer for a source, from the file; None where there is none, or the source is no longer the same."""
         with self._lock:
-            self._file.seek(self._places[key])
-            return answer_of(json.loads(self._file.readline()))
+            entry = self._entries.get(key.place)
+            if entry is None or entry.stamp != key.stamp:
+                return None
+            self._file.seek(entry.at)
+            text = self._file.readline()
+        return answer_of(json.loads(text))
 
-    def add(self, key: str, answer: Result | Explanation | Failure) -> None:
+    def add(self, key: Key, answer: Result | Explanation | Failure) -> None:
         """Write an answer, whole, before this returns; threads may."""
         text = json.dumps(line_of(key, self._request, answer), ensure_ascii=False, separators=(",", ":")) + "\n"
         with self._lock:
             place = self._file.seek(0, os.SEEK_END)
             self._file.write(text.encode())
             self._file.flush()
+            old = self._entries.get(key.place)
             if isinstance(answer, Result | Explanation):
-                self._places[key] = place
+                self._enter(key.place, Entry(place, key.stamp))
+            elif old is not None and old.stamp != key.stamp:  # what was answered then is no longer there
+                self._dropped.add(self._entries.pop(key.place).at)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, less the answers that others have replaced."""
+        if not self._file.closed:
+            self._file.close()
+            self._rewrite()
 
     def __enter__(self) -> Self:
         return self

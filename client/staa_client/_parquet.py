@@ -21,12 +21,15 @@ except ImportError as reason:
     _MESSAGE = 'Parquet needs the package pyarrow: pip install "./client[parquet]" from a checkout'
     raise ImportError(_MESSAGE) from reason
 
+_HEAD = ("source", "key", "stamp", "request")
 _MAPS = ("temporal", "spatial", "joint", "signed")
 _GROUP = 256
 """Rows that are in memory at a time."""
 _FLOATS = pa.list_(pa.float32())
 _FIELDS: list[tuple[str, pa.DataType]] = [
     ("source", pa.string()),
+    ("key", pa.string()),  # the absolute path; else as `source`
+    ("stamp", pa.string()),  # size and time of change of a file
     ("request", pa.string()),
     ("label", pa.string()),
     ("class_id", pa.int32()),
@@ -44,7 +47,7 @@ SCHEMA = pa.schema(_FIELDS)
 
 def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
     """A line of answers as a row."""
-    row: dict[str, Any] = dict.fromkeys(SCHEMA.names) | {"source": line["source"], "request": line["request"]}
+    row: dict[str, Any] = dict.fromkeys(SCHEMA.names) | {name: line[name] for name in _HEAD}
     if "error" in line:
         return row | {f"error_{name}": line["error"][name] for name in ("code", "message", "status")}
     answer = _wire.of_document(line["reply"])
@@ -60,7 +63,7 @@ def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
 
 def line_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as a line of answers."""
-    head = {"source": row["source"], "request": row["request"]}
+    head = {name: row[name] for name in _HEAD}
     if row["error_code"] is not None:
         return head | {"error": {name: row[f"error_{name}"] for name in ("code", "message", "status")}}
     reply = json.loads(row["reply"])

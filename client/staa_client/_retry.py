@@ -8,7 +8,10 @@ import httpx2
 from staa_client import _failure
 from staa_client._errors import StaaError, TimedOutError, UnreachableError
 
-_BUSY = {429, 502, 503, 504}
+_BUSY = {429, 503}
+"""What turns a request away before anything was done for it."""
+_LOST = 502
+"""What a proxy says of a server that turned it away, and of one that broke off: Retry-After tells the first."""
 _LONGEST = 30.0
 
 
@@ -37,7 +40,8 @@ class Retries:
         """Seconds to wait before the next attempt; None when there is none. The first attempt is number 0.
 
         Another attempt follows when no connection was made, and when the server is busy and does not say why: then
-        nothing was computed. The wait doubles each time, up to 30 s, less a random half, or is as the server asks.
+        nothing was computed. After a 504 the work may still be under way, and after a 502 that does not ask for another
+        attempt. The wait doubles each time, up to 30 s, less a random half, or is as the server asks.
         """
         if attempt >= self.most:
             return None
@@ -46,7 +50,8 @@ class Retries:
                 return None
             asked = ""
         else:
-            if outcome.status not in _BUSY or _failure.says_why(outcome.body):
+            busy = outcome.status in _BUSY or (outcome.status == _LOST and "retry-after" in outcome.headers)
+            if not busy or _failure.says_why(outcome.body):
                 return None
             asked = outcome.headers.get("retry-after", "")
         if asked.isascii() and asked.isdigit():
@@ -61,7 +66,7 @@ def answered(outcome: Outcome, url: str) -> Reply:
         StaaError: there was none.
     """
     if isinstance(outcome, httpx2.HTTPError):
-        raise _no_response(outcome, url) from outcome
+        raise _no_response(outcome, str(httpx2.URL(url).copy_with(userinfo=b""))) from outcome
     return outcome
 
 

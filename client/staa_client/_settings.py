@@ -39,6 +39,7 @@ def settings(path: Path | None = None) -> dict[str, Any]:
             msg = f"{file} has the unknown key {key!r}: expected some of {', '.join(KEYS)}"
             raise ValueError(msg)
         if isinstance(value, bool) or not isinstance(value, KEYS[key]):
-            msg = f"{key} in {file} is {value!r}: expected {'a number' if key == 'timeout' else 'text'}"
+            kind = f"a {type(value).__name__}" if key == "token" else repr(value)  # a secret stays one
+            msg = f"{key} in {file} is {kind}: expected {'a number' if key == 'timeout' else 'text in quotes'}"
             raise ValueError(msg)  # noqa: TRY004  # a fault of the file, as every other
     return values

@@ -64,6 +64,11 @@ class Upload:
             yield chunk
 
 
+def is_url(text: str) -> bool:
+    """Whether the text is an address and no path."""
+    return text.lower().startswith(("http://", "https://"))
+
+
 def source_of(video: Video) -> Source | Link:
     """The video as an absolute path, streamed from disk at each attempt, as bytes, as frames, or as a link to it.
 
@@ -76,7 +81,7 @@ def source_of(video: Video) -> Source | Link:
     """
     found: Source | Link
     match video:
-        case str() if video.lower().startswith(("http://", "https://")):
+        case str() if is_url(video):
             found = Link(video)
         case str() | Path():
             path = Path(video).absolute()

@@ -1,6 +1,5 @@
 """What is served, and whether it is ready."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -53,7 +52,7 @@ def models(context: Context, management_url: str, deadline: Deadline) -> Steps[t
     found: list[Served] = []
     for name in names:
         versions = yield from _managed(context, f"models/{quote(name)}/all", management_url, deadline)
-        found += [_served(one) for one in versions]
+        found += _served(versions)
     return tuple(found)
 
 
@@ -101,7 +100,7 @@ def _page(page: Any) -> tuple[list[str], str]:  # whatever JSON holds
     """Names on a page of the list of models, and the token of the next one."""
     try:
         return [str(one["modelName"]) for one in page["models"]], str(page.get("nextPageToken") or "")
-    except (KeyError, TypeError, AttributeError) as reason:
+    except _wire.BROKEN as reason:
         raise _not_torchserve(reason) from reason
 
 
@@ -110,15 +109,19 @@ def _not_torchserve(reason: Exception) -> ReplyError:
     return ReplyError(msg, code="reply_invalid", status=200)
 
 
-def _served(one: Mapping[str, Any]) -> Served:
+def _served(versions: Any) -> list[Served]:  # whatever JSON holds
+    """All versions of a model."""
     try:
-        return Served(
-            str(one["modelName"]),
-            str(one["modelVersion"]),
-            int(one["minWorkers"]),
-            sum(worker["status"] == "READY" for worker in one["workers"]),
-            int(one["batchSize"]),
-            int((one.get("jobQueueStatus") or {}).get("pendingRequests", 0)),
-        )
-    except (KeyError, TypeError, ValueError) as reason:
+        return [
+            Served(
+                str(one["modelName"]),
+                str(one["modelVersion"]),
+                int(one["minWorkers"]),
+                sum(worker["status"] == "READY" for worker in one["workers"]),
+                int(one["batchSize"]),
+                int((one.get("jobQueueStatus") or {}).get("pendingRequests", 0)),
+            )
+            for one in versions
+        ]
+    except _wire.BROKEN as reason:
         raise _not_torchserve(reason) from reason

@@ -24,6 +24,7 @@ from staa_client._token import Purpose, header
 from staa_client._types import Explanation
 
 T = TypeVar("T")
+Answer = TypeVar("Answer", Result, Explanation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,8 @@ def predict(
 ) -> Steps[Result]:
     """The labels of a video."""
     call = _wire.call("predictions", model, options)
-    _, _, reply = yield from _sent(context, call, video, model, options, sample, deadline)
-    return _wire.result(reply.status, reply.headers, reply.body)
+    _, _, found = yield from _asked(context, call, video, model, options, sample, deadline, _wire.result)
+    return found
 
 
 def explain(
@@ -129,11 +130,11 @@ def explain(
 ) -> Steps[Explanation]:
     """The labels and maps of a video."""
     call = _wire.call("explanations", model, options)
-    source, name, reply = yield from _sent(context, call, video, model, options, sample, deadline)
-    return replace(_wire.explanation(reply.status, reply.headers, reply.body), source=source, name=name)
+    source, name, found = yield from _asked(context, call, video, model, options, sample, deadline, _wire.explanation)
+    return replace(found, source=source, name=name)
 
 
-def _sent(
+def _asked(
     context: Context,
     call: _wire.Call,
     video: Video,
@@ -141,19 +142,40 @@ def _sent(
     options: Mapping[str, Any],
     sample: Sample,
     deadline: Deadline,
-) -> Steps[tuple[Source, str, Reply]]:
-    """The video at hand, its name, and the reply to it; its frames are sampled here where that is asked for."""
+    parse: Callable[[int, Mapping[str, str], bytes], Answer],
+) -> Steps[tuple[Source, str, Answer]]:
+    """The video at hand, its name, and the answer to it; its frames are sampled here where that is asked for.
+
+    Where another model answers than the card in hand is of, as after a new version took over, the card is asked for
+    anew; and where that one wants other frames, the video is sent once more with them.
+    """
     given = source_of(video)
     source: Source = (yield Work(partial(fetched, given, deadline))) if isinstance(given, Link) else given
     if not sampled_here(source, sample):
         reply = yield from exchange(context, call, upload_of(source), deadline)
-        return source, name_of(given), reply
+        return source, name_of(given), parse(reply.status, reply.headers, reply.body)
     wanted = yield from card(context, model, deadline, fresh=False)
     segment = options.get("start"), options.get("end")
-    upload = yield Work(lambda: upload_of(_sampled(source, wanted, *segment)))
     rest = _wire.call(call.path.partition("/")[0], model, dict(options) | {"start": None, "end": None})
-    reply = yield from exchange(context, rest, upload, deadline)
-    return source, name_of(given), reply
+    renewed = False
+    while True:
+        upload = yield Work(partial(_upload, source, wanted, *segment))
+        reply = yield from exchange(context, rest, upload, deadline)
+        found = parse(reply.status, reply.headers, reply.body)
+        if found.model == wanted.model:
+            return source, name_of(given), found
+        if context.cards.get(model) is wanted:  # else another call was faster
+            context.cards.pop(model, None)
+        if renewed:  # two versions answer in turn
+            return source, name_of(given), found
+        renewed = True
+        before, wanted = wanted, (yield from card(context, model, deadline, fresh=False))
+        if wanted.input == before.input:
+            return source, name_of(given), found
+
+
+def _upload(source: Source, wanted: Card, start: float | None, end: float | None) -> Upload:
+    return upload_of(_sampled(source, wanted, start, end))
 
 
 def _sampled(source: Source, wanted: Card, start: float | None, end: float | None) -> Frames:

@@ -217,7 +217,8 @@ class Explanation:
         from staa_client import _parquet  # noqa: PLC0415  # an optional extra
 
         source = str(self.source) if isinstance(self.source, Path) else self.name
-        _parquet.write(Path(path), [{"source": source, "request": "", "reply": self.to_dict("base64")}])
+        head = {"source": source, "key": source, "stamp": "", "request": ""}
+        _parquet.write(Path(path), [head | {"reply": self.to_dict("base64")}])
         return Path(path)
 
     def _repr_html_(self) -> str:

@@ -6,7 +6,10 @@ A request is a path and headers; its body is the video as it is. A reply is a st
 import io
 import json
 import re
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,6 +32,11 @@ _SIGNED = "signed"
 DESCRIBE = b'{"describe": true}'
 """The JSON body that asks for a model's card."""
 _ABOUT = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", "faithfulness"}
+BROKEN = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, OSError, EOFError,
+    SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What JSON, zipfile, numpy and the parts of a reply raise on bytes that are not the contract's."""
 _KNOWN = {*_ABOUT, *_MAPS, _SIGNED}
 
 
@@ -117,7 +125,7 @@ def management(body: bytes) -> Any:
     """
     try:
         return json.loads(body)
-    except ValueError as reason:
+    except (ValueError, RecursionError) as reason:
         msg = "the management API's reply is no JSON; is it the management address?"
         raise ReplyError(msg, code="reply_invalid", status=200) from reason
 
@@ -127,17 +135,8 @@ def _parsed(status: int, headers: Mapping[str, str], body: bytes, parse: Callabl
         raise _failure.error(status, headers, body)
     try:
         return parse(_document(body))
-    except (
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-        OverflowError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-    ) as reason:
-        what = f"no field {reason}" if isinstance(reason, KeyError) else str(reason)
+    except BROKEN as reason:
+        what = f"no field {reason}" if isinstance(reason, KeyError) else str(reason) or type(reason).__name__
         msg = f"the server's reply is not the contract's ({what}); is it a STAA server of this client's version?"
         raise ReplyError(msg, code="reply_invalid", status=status, request_id=_failure.request_id(headers)) from reason
 
@@ -146,6 +145,8 @@ def _document(body: bytes) -> dict[str, Any]:
     """The reply as one dict, with the maps of an npz put back where json and base64 have them."""
     if body[:2] == b"PK":
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+            if not {one.compress_type for one in arrays.zip.infolist()} <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                raise ValueError("a compression that no .npz has")
             document = json.loads(arrays["reply"].tobytes())
             document["explanation"] |= {name: arrays[name] for name in (*_MAPS, _SIGNED) if name in arrays}
     else:

@@ -30,6 +30,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _INTERRUPTED = 130
+_PLACES = {
+    "COMMANDLINE": "--token and --token-file",
+    "ENVIRONMENT": "STAA_TOKEN and STAA_TOKEN_FILE",
+    "DEFAULT_MAP": "token and token_file in the settings",
+}
+"""Where an option may come from, the nearest first, and what two of them are called there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,13 +81,37 @@ def configured(
     context.default_map = {name: {**values, "name": values.get("model")} for name in named}
 
 
-def _client(server: str, token: str | None, file: Path | None, timeout: float | None, management: str | None) -> Client:
+def _client(
+    context: typer.Context,
+    server: str,
+    token: str | None,
+    file: Path | None,
+    timeout: float | None,
+    management: str | None,
+) -> Client:
     waits = DEFAULT_TIMEOUT if timeout is None else Timeout(min(timeout, 5.0), timeout, timeout)
-    return Client(server, token or file, timeout=waits, management_url=management)
+    return Client(server, _token(context, token, file), timeout=waits, management_url=management)
+
+
+def _token(context: typer.Context, token: str | None, file: Path | None) -> str | Path | None:
+    """Whichever of the two was said nearest: as an option, in the environment, or in the settings.
+
+    Raises:
+        ValueError: both were, equally near.
+    """
+    if token is None or file is None:
+        return file if token is None else token
+    places = list(_PLACES)
+    found = [getattr(context.get_parameter_source(name), "name", "") for name in ("token", "token_file")]
+    if found[0] == found[1]:
+        msg = f"{_PLACES[found[0]]} give both a token and a file with one: leave one of them out"
+        raise ValueError(msg)
+    return token if places.index(found[0]) < places.index(found[1]) else file
 
 
 @app.command()
 def predict(
+    context: typer.Context,
     videos: arg.Videos,
     *,
     model: arg.Model = "motions",
@@ -99,12 +129,13 @@ def predict(
 ) -> int:
     """Print the labels."""
     options = _options(top_k=top_k, start=start, end=end, sample=sample)
-    with _client(server, token, token_file, timeout, None) as client:
+    with _client(context, server, token, token_file, timeout, None) as client:
         return commands.answer(client, videos, model, options, explain=False, json=json, concurrency=concurrency)
 
 
 @app.command()
 def explain(
+    context: typer.Context,
     videos: arg.Videos,
     *,
     model: arg.Model = "motions",
@@ -135,7 +166,7 @@ def explain(
     drawn = {"alpha": alpha, "focus": focus, "colormap": colormap}
     given = {name: value for name, value in drawn.items() if value is not None}
     made = commands.Pictures(tuple(output or ()), given)
-    with _client(server, token, token_file, timeout, None) as client:
+    with _client(context, server, token, token_file, timeout, None) as client:
         return commands.answer(
             client, videos, model, options, explain=True, json=json, concurrency=concurrency, pictures=made
         )
@@ -143,7 +174,8 @@ def explain(
 
 @app.command()
 def batch(
-    videos: arg.Videos,
+    context: typer.Context,
+    videos: arg.Files,
     *,
     output: Annotated[Path, typer.Option("-o", "--output", help="A .jsonl or .parquet that takes the answers.")],
     labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps.")] = False,
@@ -165,12 +197,13 @@ def batch(
     """Ask for many videos into one file; called again, it goes on where it was interrupted."""
     options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
     options |= _options(mass=mass, verify=verify)
-    with _client(server, token, token_file, timeout, None) as client:
+    with _client(context, server, token, token_file, timeout, None) as client:
         return commands.collect(client, videos, model, options, output, explain=not labels, concurrency=concurrency)
 
 
 @app.command()
 def watch(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="A camera's number, a URL (rtsp, http, tcp, udp, ...) or a file.")],
     *,
     window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of each window.")] = 2.0,
@@ -192,7 +225,7 @@ def watch(
     """Watch a camera, a stream or a file, a line a window."""
     options = _options(method=method, target=target)
     with (
-        _client(server, token, token_file, timeout, None) as client,
+        _client(context, server, token, token_file, timeout, None) as client,
         client.watch(
             int(source) if source.isdecimal() else source,
             model,
@@ -217,6 +250,7 @@ def _way(latency: str) -> Literal["drop", "keep"]:
 
 @app.command()
 def models(
+    context: typer.Context,
     *,
     server: arg.Server = DEFAULT_URL,
     management: arg.Management = None,
@@ -227,12 +261,13 @@ def models(
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """List what is served, with its workers."""
-    with _client(server, token, token_file, timeout, management) as client:
+    with _client(context, server, token, token_file, timeout, management) as client:
         return commands.served(client, json=json)
 
 
 @app.command()
 def ready(
+    context: typer.Context,
     name: arg.NamedModel = "motions",
     *,
     wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for it.")] = 0,
@@ -242,7 +277,7 @@ def ready(
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Whether a model answers: exit code 0, or 3."""
-    with _client(server, token, token_file, None, None) as client:
+    with _client(context, server, token, token_file, None, None) as client:
         return commands.is_ready(client, name, wait)
 
 

@@ -108,9 +108,8 @@ def test_the_small_encoding_is_the_default() -> None:
     [
         httpx2.ConnectError("refused"),
         httpx2.ConnectTimeout("slow"),
-        httpx2.Response(502, content=b"<html>"),
+        httpx2.Response(502, content=b"<html>", headers={"retry-after": "0"}),
         httpx2.Response(503, json=BUSY),
-        httpx2.Response(504),
         httpx2.Response(429, headers={"retry-after": "0"}),
     ],
 )
@@ -136,6 +135,8 @@ def test_passing_trouble_is_tried_again_with_the_whole_video(
         httpx2.Response(503, json=FAILED),
         httpx2.Response(415, json={"error": {"code": "not_a_video", "message": "why"}}),
         httpx2.Response(500),
+        httpx2.Response(502, content=b"<html>"),
+        httpx2.Response(504, headers={"retry-after": "0"}),
         httpx2.Response(507),
         httpx2.ReadTimeout("late"),
         httpx2.ReadError("cut"),
@@ -168,6 +169,28 @@ def test_nobody_there_says_what_to_do() -> None:
     assert url in str(caught.value)
     assert "./serve.sh" in str(caught.value)
     assert (caught.value.status, caught.value.code, caught.value.request_id) == (None, "unreachable", None)
+
+
+@pytest.mark.parametrize(
+    "trouble", [httpx2.ConnectError("refused"), httpx2.ReadTimeout("late"), httpx2.RemoteProtocolError("cut")]
+)
+def test_no_password_is_in_a_message(trouble: httpx2.HTTPError) -> None:
+    """A name and password in the address are sent, and are in no message; the rest of the address is."""
+    recorder = Recorder(*[trouble] * 3)
+    transport = httpx2.MockTransport(recorder)
+    with Client("http://user:hush@host:81/staa", transport=transport, max_retries=0) as staa:
+        with pytest.raises(StaaError) as caught:
+            staa.predict(b"x")
+        assert "http://host:81/staa/ " in caught.value.message
+        assert not any(secret in str(caught.value) for secret in ("user", "hush"))
+        with (
+            Client("http://a", management_url="http://user:hush@b:9", transport=transport, max_retries=0) as other,
+            pytest.raises(StaaError) as caught,
+        ):
+            other.models()
+        assert "http://b:9/ " in caught.value.message
+        assert "hush" not in str(caught.value)
+    assert recorder.requests[0].headers["authorization"].startswith("Basic ")
 
 
 def test_a_silent_server_times_out() -> None:

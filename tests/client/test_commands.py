@@ -59,6 +59,42 @@ def test_pictures_of_many_have_names_of_their_own(url: str, folder: Path, capsys
     assert sorted(path.name for path in folder.glob("*.png")) == ["a-map.png", "b-map.png"]
 
 
+def test_no_picture_is_written_twice(url: str, clip: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files that two videos would write, or that are a video themselves, are refused by name before any is asked."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip.mp4").write_bytes(clip)
+    one, other = (str(tmp_path / name / "clip.mp4") for name in ("a", "b"))
+    drawn, before = str(tmp_path / "{name}.png"), len(Door.seen)
+    for arguments, said in (
+        ([one, other, "-o", drawn], f"clip.png would be written by both {one} and {other}"),
+        ([one, one, "-o", drawn], f"clip.png would be written by both {one} and {one}"),
+        ([one, "http://127.0.0.1:9/b/clip.webm?x=1", "-o", drawn], "by both"),
+        ([one, "-o", drawn, "-o", str(tmp_path / "a" / ".." / "clip.png")], "named twice"),
+        ([one, "-o", str(tmp_path / "a" / "{name}.mp4")], f"is the video {one} itself"),
+    ):
+        assert main(["explain", *arguments, "--server", url]) == 2
+        assert said in capsys.readouterr().err
+    assert len(Door.seen) == before
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["clip.mp4", "clip.mp4"]
+    (tmp_path / "clip").mkdir()
+    assert main(["explain", one, "-o", str(tmp_path / "{name}" / "map.png"), "--server", url]) == 0
+    assert (tmp_path / "clip" / "map.png").exists()
+
+
+def test_the_input_is_one_video_alone(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dash among several videos, or in a batch, is refused as the input, not looked for; the help says so."""
+    video, before = str(folder / "a.mp4"), len(Door.seen)
+    for arguments in (["batch", "-", "-o", str(folder / "x.jsonl")], ["predict", video, "-"], ["explain", "-", "-"]):
+        assert main([*arguments, "--server", url]) == 2
+        assert 'the input, "-", is one video' in capsys.readouterr().err
+    assert len(Door.seen) == before
+    assert not (folder / "x.jsonl").exists()
+    for command, said in (("predict", '"-" alone for the input'), ("explain", '"-" alone'), ("batch", 'Not "-"')):
+        assert main([command, "--help"]) == 0
+        assert said in " ".join(capsys.readouterr().out.split())
+
+
 def test_json_of_many_is_a_line_each(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--json` prints one object a video, with its name."""
     assert main(["predict", str(folder / "a.mp4"), str(folder / "b.mp4"), "--json", "--server", url]) == 0
@@ -138,6 +174,36 @@ def test_settings_come_in_order(
     capsys.readouterr()
 
 
+def test_the_nearest_token_counts(
+    url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A token and a file with one are one setting: option, environment, settings; both at one place are refused."""
+    config, key = folder / "config.toml", folder / "key"
+    key.write_text("from-file")
+    monkeypatch.setenv("STAA_CONFIG", str(config))
+    ask = ["predict", str(folder / "a.mp4"), "--server", url]
+    file, both = f'token_file = "{key}"\n', f'token = "settings"\ntoken_file = "{key}"\n'
+
+    def sent(settings: str, environment: dict[str, str], *options: str) -> str:
+        config.write_text(settings)
+        with monkeypatch.context() as inside:
+            for name, value in environment.items():
+                inside.setenv(name, value)
+            code = main([*ask, *options])
+        said = capsys.readouterr().err
+        return said if code else Door.seen[-1][1]["authorization"].removeprefix("Bearer ")
+
+    assert sent('token = "settings"', {"STAA_TOKEN": "environment"}, "--token-file", str(key)) == "from-file"
+    assert sent('token = "settings"', {"STAA_TOKEN_FILE": str(key)}) == "from-file"
+    assert sent(file, {"STAA_TOKEN": "environment"}) == "environment"
+    assert sent(both, {"STAA_TOKEN": "environment", "STAA_TOKEN_FILE": str(key)}, "--token", "option") == "option"
+    assert sent(both, {"STAA_TOKEN": "environment"}) == "environment"
+    assert sent(file, {}) == "from-file"
+    assert "--token and --token-file give both" in sent("", {}, "--token", "a", "--token-file", str(key))
+    assert "STAA_TOKEN and STAA_TOKEN_FILE give" in sent("", {"STAA_TOKEN": "a", "STAA_TOKEN_FILE": str(key)})
+    assert "in the settings give both" in sent(both, {})
+
+
 @pytest.mark.parametrize("text", ["server", 'sever = "x"', "timeout = true", 'timeout = "long"', "server = 3", "\xff"])
 def test_a_wrong_file_of_settings_is_said(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No TOML, an unknown key or a wrong value: exit code 2 and one line with the file's name."""
@@ -149,6 +215,19 @@ def test_a_wrong_file_of_settings_is_said(text: str, tmp_path: Path, capsys: pyt
     assert said.count("\n") == 1
     with pytest.raises(ValueError, match=str(config)):
         settings(config)
+
+
+@pytest.mark.parametrize("value", ["123456", "[123456]", "1979-05-27"])
+def test_a_token_in_a_file_is_never_printed(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A token without quotes is refused by its kind, not by its value, with the trace too."""
+    config = tmp_path / "config.toml"
+    config.write_text(f"token = {value}\n")
+    for more in ([], ["-v"]):
+        assert main(["--config", str(config), "ready", *more]) == 2
+        said = capsys.readouterr().err
+        assert "token in " in said
+        assert "expected text in quotes" in said
+        assert not any(part in said.replace(str(config), "") for part in ("123456", "1979"))
 
 
 def test_the_terminal_shows_map_and_curve(explanation: Explanation) -> None:
