@@ -1,4 +1,4 @@
-"""Addresses of servers."""
+"""Addresses: of servers, and of any kind as messages show them."""
 
 import re
 import ssl
@@ -8,6 +8,22 @@ import httpx2
 
 Verify = bool | str | Path | ssl.SSLContext
 DEFAULT_URL = "http://127.0.0.1:8080"
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*:)?//+", re.IGNORECASE)
+# What cannot be a user and the first part of a password: without a colon, or a machine that no user is named after.
+_HOST = re.compile(r"[^:@]*|(localhost|\d+(\.\d+){3}|\[[^]@]*\])(:\d*)?", re.IGNORECASE)
+
+
+def shown(url: str) -> str:
+    """An address without user, password, query and fragment, for messages, logs and files.
+
+    A password ends at the last "@", whatever it holds: also "/", "?", "#" and "@", which should have been
+    percent-encoded. Where host and port could as well be user and password, as in "cam:80/a@b", they are left out too.
+    """
+    begin = found.end() if (found := _SCHEME.match(url)) else 0
+    scheme, rest = url[:begin], url[begin:]
+    if not _HOST.fullmatch(re.split("[/?#]", rest, maxsplit=1)[0]):
+        rest = rest.rpartition("@")[2]
+    return scheme + re.split("[?#]", rest, maxsplit=1)[0]
 
 
 def checked(base_url: str) -> httpx2.URL:
@@ -22,7 +38,7 @@ def checked(base_url: str) -> httpx2.URL:
     except httpx2.InvalidURL:
         url = httpx2.URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        msg = f'a server\'s address looks like "{DEFAULT_URL}", got {base_url!r}'
+        msg = f'a server\'s address looks like "{DEFAULT_URL}", got {shown(base_url)!r}'
         raise ValueError(msg)
     return url.copy_with(path=url.path.rstrip("/") + "/")
 

@@ -2,6 +2,7 @@
 
 import httpx2
 
+from staa_client._address import shown
 from staa_client._errors import SourceError
 from staa_client._source import Link
 from staa_client._timeout import Deadline
@@ -29,7 +30,12 @@ def fetched(link: Link, deadline: Deadline) -> bytes:
                 data += chunk
                 if len(data) > MOST:
                     raise _failed(link, f"it has more than {MOST} bytes")
-    except (httpx2.HTTPError, httpx2.InvalidURL) as reason:
+    except httpx2.InvalidURL:
+        # Its text, and so a trace, would quote the part of a password that was taken for a port.
+        raise _failed(
+            link, 'it is no address; write "/", "?", "#" and "@" of a password as %2F, %3F, %23, %40'
+        ) from None
+    except httpx2.HTTPError as reason:
         raise _failed(link, str(reason) or type(reason).__name__) from reason
     if not data:
         raise _failed(link, "nothing came")
@@ -37,5 +43,5 @@ def fetched(link: Link, deadline: Deadline) -> bytes:
 
 
 def _failed(link: Link, why: str, status: int | None = None) -> SourceError:
-    msg = f"the video at {link.url} cannot be fetched ({why}); try the address in a browser, or send a file"
+    msg = f"the video at {shown(link.url)} cannot be fetched ({why}); try the address in a browser, or send a file"
     return SourceError(msg, code="source_unreachable", status=status)

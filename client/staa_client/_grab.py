@@ -8,10 +8,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 
+from staa_client._address import shown
 from staa_client._display import upright
 from staa_client._frames import Frame
 
@@ -38,8 +38,8 @@ class Place:
     """FFmpeg's options for opening it."""
 
     def __str__(self) -> str:
-        """The place without user and password, for messages."""
-        return re.sub(r"//[^/@]*@", "//", self.name)
+        """The place without user, password and query, for messages."""
+        return shown(self.name) if self.kind == "stream" else self.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +70,10 @@ def place_of(source: int | str | Path, options: Mapping[str, str], platform: str
         if platform == "win32":
             return Place("camera", str(source), "dshow", options)
         return Place("camera", f"/dev/video{source}", "v4l2", options)
-    scheme = urlsplit(source).scheme.lower() if isinstance(source, str) and "://" in source else ""
-    if not scheme:
+    found = re.match(r"([a-z][a-z0-9+.-]*)://", source, re.IGNORECASE) if isinstance(source, str) else None
+    if found is None:
         return Place("file", str(source), None, {"protocol_whitelist": "none", **options})
-    if scheme not in SCHEMES:
+    if (scheme := found[1].lower()) not in SCHEMES:
         msg = (
             f"a stream's address begins with one of {', '.join(SCHEMES)}, got {scheme}://; a file is given by its path"
         )

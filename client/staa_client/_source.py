@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from staa_client._address import shown
 from staa_client._frames import KIND, Frame, Frames
 
 Video: TypeAlias = str | Path | bytes | BinaryIO | Frames | NDArray[np.uint8] | Iterable[Frame]
@@ -30,7 +31,8 @@ class Link:
     @property
     def name(self) -> str:
         """The last part of the URL's path."""
-        return unquote(urlsplit(self.url).path.rpartition("/")[2]) or "video"
+        path = shown(self.url).partition("://")[2].partition("/")[2]
+        return unquote(path.rpartition("/")[2]) or "video"
 
 
 Source = Path | bytes | Frames

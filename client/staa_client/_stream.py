@@ -185,7 +185,10 @@ def _live(place: Place, reading: Reading, halt: Halt) -> Iterator[Shot]:
         with halt.ending(Child(place, reading.longest, reading.stall)) as child:
             try:
                 if math.isfinite(child.length()) and place.name.lower().startswith("http"):
-                    yield from _recorded(child.pictures(), reading, halt)
+                    if fresh:  # an event that ended is a recording from then on, which begins with what was seen
+                        LOG.info("%s has ended: what is there now is its recording", place)
+                    else:
+                        yield from _downloaded(place, child.pictures(), reading, halt)
                     return
                 for picture in child.pictures():
                     seconds, cut = clock.at(picture.seconds, _now(), fresh=fresh)
@@ -201,16 +204,32 @@ def _live(place: Place, reading: Reading, halt: Halt) -> Iterator[Shot]:
                 why = str(reason)
         if halt:
             return
-        if not index:
-            raise StreamError(_unreachable(place, why), code="stream_unreachable")
-        if not reading.reconnect or attempt == reading.reconnect_max:
-            tried = f", and {attempt} attempts to open it again failed" if reading.reconnect else ""
-            msg = f"{place} was lost after {index} frames{tried} ({why}); watch it again when it is back"
-            raise StreamError(msg, code="stream_lost")
+        if not index or not reading.reconnect or attempt == reading.reconnect_max:
+            raise _gone(place, why, index, attempt)
         seconds = pause(attempt)
         LOG.warning("%s was lost (%s); it is opened again in %.1f s", place, why, seconds)
         halt.wait(seconds)
         attempt += 1
+
+
+def _downloaded(place: Place, found: Iterator[Picture], reading: Reading, halt: Halt) -> Iterator[Shot]:
+    """The frames of a recording on the web; it is not opened again, as it would begin with its first frame."""
+    count = 0
+    try:
+        for count, shot in enumerate(_recorded(found, reading, halt), 1):  # noqa: B007  # told where it breaks off
+            yield shot
+    except LostError as reason:
+        if not halt:
+            raise _gone(place, str(reason), count, 0) from None  # its text is in the message
+
+
+def _gone(place: Place, why: str, frames: int, attempts: int) -> StreamError:
+    """The error of a source that ended or failed after so many frames, and attempts to open it again."""
+    if not frames:
+        return StreamError(_unreachable(place, why), code="stream_unreachable")
+    tried = f", and {attempts} attempts to open it again failed" if attempts else ""
+    msg = f"{place} was lost after {frames} frames{tried} ({why}); watch it again when it is back"
+    return StreamError(msg, code="stream_lost")
 
 
 def _unreachable(place: Place, why: str) -> str:

@@ -77,3 +77,13 @@ def test_there_is_a_limit(shelf: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_fetch, "MOST", 1000)
     with Client() as staa, pytest.raises(SourceError, match="more than 1000 bytes"):
         staa.predict(shelf + "/clip%20one.mp4")
+
+
+@pytest.mark.parametrize("password", ["hunter", "hun@ter", "hun/ter", "hun?ter"])
+def test_no_secret_of_the_address_is_told(password: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the error, nor what it was caused by, nor the log has user, password or query; the host is named."""
+    url = f"http://admin:{password}@127.0.0.1:9/clip.mp4?X-Amz-Signature=sesame"
+    with Client() as staa, pytest.raises(SourceError, match=r"at http://127\.0\.0\.1:9/clip\.mp4 cannot") as caught:
+        staa.predict(url)
+    told = f"{caught.value} {caught.value.__cause__} {caplog.text}"
+    assert not any(secret in told for secret in ("admin", "hun", "ter@", "sesame"))

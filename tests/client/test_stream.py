@@ -1,7 +1,5 @@
 """Reading a source: opened, cut, opened anew, and stopped wherever it waits."""
 
-import functools
-import http.server
 import io
 import os
 import signal
@@ -24,13 +22,6 @@ from tests.client.live import Live, brightness, grabbed
 
 MATRIX = (0, 1, -1, 0)
 QUICK = {"analyzeduration": "200000"}  # microseconds of looking at a stream before its first frame
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder without a word."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 def remuxed(clip: bytes, path: Path) -> None:
@@ -175,21 +166,6 @@ def test_a_file_is_played_at_its_pace_or_at_once(clip: bytes, tmp_path: Path) ->
     begun = time.monotonic()
     read(path, Reading(), 9)
     assert at_once < 1 <= time.monotonic() - begun
-
-
-def test_a_recording_on_the_web_ends(clip: bytes, tmp_path: Path) -> None:
-    """A file behind http, which says how long it lasts, is read once to its end, as a file is."""
-    remuxed(clip, tmp_path / "clip.mkv")
-    handler = functools.partial(Quiet, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
-        serving = threading.Thread(target=web.serve_forever, args=(0.05,))
-        serving.start()
-        try:
-            found = read(f"http://127.0.0.1:{web.server_port}/clip.mkv", Reading(paced=False))
-        finally:
-            web.shutdown()
-            serving.join(5)
-    assert (len(found), {shot.reconnects for shot in found}, {shot.live for shot in found}) == (64, {0}, {False})
 
 
 def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
