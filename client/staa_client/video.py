@@ -6,7 +6,7 @@ have the numbers that the server gives them.
 
 import io
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from staa_client._display import upright
 from staa_client._frames import Frame, Frames
+from staa_client._packets import ChangedError, Packets
 from staa_client._sampling import choose
 
 if TYPE_CHECKING:
@@ -98,27 +99,26 @@ def resized(frame: Frame, rows: int, columns: int, interpolation: str = "bilinea
 class _Film:
     """An open video."""
 
-    def __init__(self, container: "InputContainer") -> None:
-        self.container = container
-        self.stream: VideoStream = container.streams.video[0]
+    def __init__(self, opened: Callable[[], "InputContainer"]) -> None:
+        self.container = opened()
+        self.stream: VideoStream = self.container.streams.video[0]
         self.stream.thread_type = "AUTO"
-        self.packets = [packet for packet in container.demux(self.stream) if packet.size]
-        self.ticks: Sequence[int | None] = sorted(packet.pts or 0 for packet in self.packets)
-        if not self._plannable():
-            self.packets = []
+        self.packets = Packets(self.container, opened)
+        self.planned = self._plannable()
+        self.ticks: Sequence[int | None] = self.packets.ticks[self.packets.shown].tolist()
+        if not self.planned:
             self.ticks = [frame.pts for frame in self._all()]
 
     def _plannable(self) -> bool:
         """Whether the packets alone say which frames are displayed, and when: the server's rule."""
-        ticks = [packet.pts for packet in self.packets if packet.pts is not None]
         return (
             self.container.format.name.split(",")[0] in _PLANNED_FORMATS
             and self.stream.codec_context.codec.canonical_name in _PLANNED_CODECS
             and self.stream.codec_context.field_order in {0, 1}  # unknown, progressive
-            and 0 < len(self.packets) == len(set(ticks))
-            and self.packets[0].is_keyframe
-            and self.packets[0].pts == min(ticks)
-            and not any(packet.is_discard or packet.is_corrupt for packet in self.packets)
+            and len(self.packets) > 0
+            and self.packets.clear
+            and self.packets.keys[:1] == [0]
+            and self.packets.ticks[0] == self.packets.ticks.min()
         )
 
     def _all(self) -> Iterator["av.VideoFrame"]:
@@ -137,12 +137,12 @@ class _Film:
         span = float(seconds[-1]) if len(seconds) else 0.0
         mean = (len(seconds) - 1) / span if span > 0 else stated
         fps = stated if abs(stated - mean) <= 0.01 * mean else mean
-        last = max(self.packets, key=lambda packet: packet.pts or 0).duration or 0 if self.packets else 0
+        last = int(self.packets.durations[self.packets.shown[-1]]) if self.planned else 0
         return seconds, fps, span + (last * base if last and timed else 1 / fps)
 
     def at(self, wanted: Collection[int]) -> Iterator[tuple[int, "av.VideoFrame"]]:
         """(number, frame) of the frames with these numbers, ascending; fewer where the video ends before."""
-        if self.packets:
+        if self.planned:
             yield from self._planned(sorted(number for number in wanted if 0 <= number < len(self.ticks)))
             return
         last = max(wanted)
@@ -154,21 +154,19 @@ class _Film:
 
     def _planned(self, wanted: Sequence[int]) -> Iterator[tuple[int, "av.VideoFrame"]]:
         """Decode from the key frame before each to the frame itself."""
-        places = {packet.pts: place for place, packet in enumerate(self.packets)}
-        keys = [place for place, packet in enumerate(self.packets) if packet.is_keyframe]
         number = {self.ticks[one]: one for one in wanted}
         shown: dict[int, av.VideoFrame] = {}
+        packets: Iterator[av.Packet[VideoStream]] = iter(())
         position = -1  # of the next packet; before the first one the decoder is not set
         for one in wanted:
-            tick = self.ticks[one] or 0
-            key = max(k for k in keys if k <= places[tick] and (self.packets[k].pts or 0) <= tick)
+            key = self.packets.key_of(int(self.packets.shown[one]))
             if one not in shown and key > position:
                 self.stream.codec_context.flush_buffers()
-                position = key
+                packets, position = self.packets.since(key), key
             while one not in shown and position <= len(self.packets):
-                packet = self.packets[position] if position < len(self.packets) else None
                 position += 1
-                shown |= {number[frame.pts]: frame for frame in self.stream.decode(packet) if frame.pts in number}
+                frames = self.stream.decode(next(packets, None))
+                shown |= {number[frame.pts]: frame for frame in frames if frame.pts in number}
             if one in shown:
                 yield one, shown.pop(one)
 
@@ -186,12 +184,16 @@ def _opened(source: str | Path | bytes) -> Iterator[_Film]:
         msg = 'frames of a video need the package av: pip install "./client[video]" from a checkout'
         raise ImportError(msg) from reason
 
-    try:
-        with (
-            io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
-            av.open(file, "r", options={"protocol_whitelist": "none"}) as container,  # a playlist may not fetch
-        ):
-            yield _Film(container)
-    except (av.FFmpegError, IndexError) as reason:
-        msg = f"the frames of the video cannot be read ({reason}); is it the file that was explained?"
-        raise ValueError(msg) from reason
+    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as given, ExitStack() as stack:
+        file = given if given.seekable() else io.BytesIO(given.read())  # a pipe can be read once
+
+        def opened() -> "InputContainer":
+            file.seek(0)
+            options = {"protocol_whitelist": "none"}  # a playlist may not fetch
+            return stack.enter_context(av.open(file, "r", options=options))
+
+        try:
+            yield _Film(opened)
+        except (av.FFmpegError, IndexError, ChangedError) as reason:
+            msg = f"the frames of the video cannot be read ({reason}); is it the file that was explained?"
+            raise ValueError(msg) from reason
