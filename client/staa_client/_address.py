@@ -13,9 +13,10 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*:)?//+", re.IGNORECASE)
 _HOST = re.compile(r"[^:@]*|(localhost|\d+(\.\d+){3}|\[[^]@]*\])(:\d*)?", re.IGNORECASE)
 
 
-def shown(url: str) -> str:
+def shown(url: str, *, query: bool = False) -> str:
     """An address without user, password, query and fragment, for messages, logs and files.
 
+    With `query` it keeps that one, which may tell a video from others.
     A password ends at the last "@", whatever it holds: also "/", "?", "#" and "@", which should have been
     percent-encoded. Where host and port could as well be user and password, as in "cam:80/a@b", they are left out too.
     """
@@ -23,7 +24,8 @@ def shown(url: str) -> str:
     scheme, rest = url[:begin], url[begin:]
     if not _HOST.fullmatch(re.split("[/?#]", rest, maxsplit=1)[0]):
         rest = rest.rpartition("@")[2]
-    return scheme + re.split("[?#]", rest, maxsplit=1)[0]
+    kept = re.split("#" if query else "[?#]", rest, maxsplit=1)[0]
+    return scheme + kept
 
 
 def checked(base_url: str) -> httpx2.URL:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from staa_client._address import shown
 from staa_client._frames import Frames
 from staa_client._source import Link, Video, is_url, name_of, source_of
 
@@ -16,7 +17,7 @@ class Key:
     """What a source is called, and what tells it from every other."""
 
     name: str
-    """A path or URL as given, else a digest of the bytes."""
+    """A path as given, a URL less user and password, else a digest of the bytes."""
     place: str
     """The absolute path; else the name."""
     stamp: str = ""
@@ -32,7 +33,8 @@ def keyed(video: Video) -> tuple[Key, Video]:
         OSError, ValueError, TypeError: as `source_of`; but a path where no file is has a key.
     """
     if isinstance(video, str) and is_url(video):
-        return Key(video, video), video
+        name = shown(video, query=True)
+        return Key(name, name), video
     if isinstance(video, str | Path):
         path = Path(video).absolute()
         return Key(str(video), str(path), _stamp(path)), video

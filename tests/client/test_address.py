@@ -6,6 +6,7 @@ import pytest
 from staa_client import Client
 from staa_client._address import shown
 from staa_client._grab import place_of
+from staa_client._key import keyed
 from staa_client._source import Link
 
 HIDDEN = "s3cr3t"
@@ -54,6 +55,18 @@ def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> No
         Client(url)
     assert shown(url) in str(caught.value)
     assert HIDDEN not in str(caught.value)
+
+
+def test_a_video_keeps_its_query_and_no_password() -> None:
+    """In a file of answers a URL is known by all of it but user and password: another query is another video."""
+    for url, name in (
+        (f"https://admin:{HIDDEN}@host/clip?id=5#t=3", "https://host/clip?id=5"),
+        ("https://host/clip?id=6&mail=a@b", "https://host/clip?id=6&mail=a@b"),
+        (f"https://admin:{HIDDEN}?@host/clip", "https://host/clip"),
+    ):
+        key, video = keyed(url)
+        assert (key.name, key.place) == (name, name)
+        assert video == url
 
 
 @pytest.mark.parametrize("password", ["p@ss", "p/ss", "p?ss", "p#ss", "p[ss", "p:ss"])
