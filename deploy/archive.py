@@ -148,7 +148,8 @@ def _checked(folder: Path) -> Path:
     ]
     if missing:
         pickled = (
-            " Convert the weights: only safetensors are served, a pickle can run code."
+            " Only safetensors are served, a pickle can run code: convert the weights, or of a hub id name the revision"
+            " of the hub's own conversion, NAME@refs/pr/N (docs/models.md)."
             if any(folder.glob("*.bin"))
             else ""
         )

@@ -35,7 +35,11 @@ def main() -> int:
     if not _good(entry):
         print(f"keys: --models is {args.models!r}: expected names with commas and no spaces, A,B", file=sys.stderr)
         return 2
-    _append(args.file, entry)
+    try:
+        _append(args.file, entry)
+    except OSError as error:
+        print(f"keys: {args.file} cannot be written: {error.strerror}. Is its folder there?", file=sys.stderr)
+        return 1
     print(key)
     print(f"keys: added {args.name} to {args.file}; the key above is shown this once", file=sys.stderr)
     return 0

@@ -14,6 +14,7 @@ from staa.wire.replies import ENCODINGS
 HEADER = "x-staa-"
 LONGEST = 200
 """Characters of an option's value, more than any label has: messages and logs repeat it."""
+URLENCODED = "application/x-www-form-urlencoded"
 FORMS = 'send the video as the raw body, as the multipart field "video", or as JSON {"video": "<base64>"}'
 
 
@@ -59,6 +60,8 @@ def parse(row: Mapping[str, Any], headers: Mapping[str, Any], *, explain: bool) 
     video = video.encode() if isinstance(video, str) else video
     if not isinstance(video, bytes | bytearray) or not video:
         msg = f"the request holds no video: {FORMS}"
+        if str(_header(headers, "content-type")).startswith(URLENCODED):
+            msg = f"it came as {URLENCODED}, as curl -d sends: say 'Content-Type: application/json' where it is JSON"
         raise RequestError(msg)
     return Request(bytes(video), options, maps)
 
@@ -79,28 +82,33 @@ def _base64(text: object) -> bytes:
 
 def _options(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the options of the body and of the headers, checked."""
-    given = {name: _short(name, value) for name, value in fields.items() if value is not None}
+    given = {_known(name): _short(name, value) for name, value in fields.items() if value is not None}
     for name, value in headers.items():
         if name.lower().startswith(HEADER):
             option = name.lower().removeprefix(HEADER).replace("-", "_")
-            _short(option, value)
+            _short(_known(option), value)
             if option in given and _text(given[option]) != _text(value):
                 msg = f"{option} is given twice, {_text(given[option])!r} in the body and {_text(value)!r} in a header"
                 raise OptionError(msg)
             given[option] = value
     read: dict[str, Any] = {}
     for name, value in given.items():
-        if name not in READERS:
-            msg = f"{name[:LONGEST]!r} is no option: expected some of {', '.join(READERS)}"
-            raise OptionError(msg)
         read[name] = READERS[name](name, value)
     return read
+
+
+def _known(name: str) -> str:
+    """Return the name of an option, or refuse what is none."""
+    if name not in READERS:
+        msg = f'{name[:LONGEST]!r} is no option: expected some of {", ".join(READERS)}; a video goes into "video"'
+        raise OptionError(msg)
+    return name
 
 
 def _short(name: str, value: object) -> object:
     """Return a value that may be repeated in a message, or refuse it."""
     if (length := len(value if isinstance(value, bytes | bytearray) else str(value))) > LONGEST:
-        msg = f"{name[:LONGEST]} has {length} characters: no option takes more than {LONGEST}"
+        msg = f"{name} has {length} characters: no option takes more than {LONGEST}"
         raise OptionError(msg)
     return value
 
