@@ -111,8 +111,9 @@ class Layer:
         return against, f"for {one.target or 'the label'}"
 
     @property
-    def kept(self) -> tuple[float, float]:
-        """Shares, 0 to 1: of the attention (or evidence) that the dynamic threshold keeps, and of the cells."""
+    def kept(self) -> tuple[float, str]:
+        """The share, 0 to 1, of the attention (or evidence) that the dynamic threshold keeps, and in how many cells."""
         joint = self.explanation.joint
         cells = joint >= min(self.explanation.threshold, float(joint.max()))
-        return float(joint[cells].sum()), float(cells.mean())
+        share = 1.0 if cells.all() else min(float(joint[cells].sum()), 1.0)
+        return share, f"{cells.sum()} of {cells.size} cells"

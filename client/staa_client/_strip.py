@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from staa_client._colours import table
 from staa_client._layer import Layer
 from staa_client._overlay import font
+from staa_client._percent import percent
 from staa_client.render import fitted, ticks
 
 Colour = tuple[int, int, int]
@@ -76,7 +77,7 @@ class Strip:
         strip = Image.new("RGB", (width, height(width)), PAPER)
         pen = ImageDraw.Draw(strip)
         best = next(iter(self.layer.explanation.predictions), None)
-        score = f"  {best.score:.1%}" if best else ""
+        score = f"  {percent(best.score)}" if best else ""
         room = width - size * 5.5 - font(size).getlength(score)
         label = fitted(best.label if best else "no label", size, room)
         pen.text((size / 2, size * 0.4), label, font=font(size), fill=INK)

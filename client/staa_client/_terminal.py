@@ -13,6 +13,7 @@ from rich.text import Text
 from staa_client._geometry import Floats
 from staa_client._labels import Prediction
 from staa_client._layer import Layer
+from staa_client._percent import percent
 from staa_client._result import Result
 from staa_client._sight import Sight
 from staa_client._types import Explanation
@@ -31,7 +32,9 @@ def words(answer: Result | Explanation) -> str:
 
 def line(name: str, answer: Result | Explanation) -> str:
     """One answer of many, on one line."""
-    best = f"{answer.predictions[0].label}  {answer.predictions[0].score:.1%}" if answer.predictions else "no label"
+    best = (
+        f"{answer.predictions[0].label}  {percent(answer.predictions[0].score)}" if answer.predictions else "no label"
+    )
     if not isinstance(answer, Explanation):
         return f"{name}  {best}"
     (moment,) = answer.top(1)
@@ -44,7 +47,7 @@ def sight(seen: Sight) -> str:
     tail = f"{seen.latency * 1000:.0f} ms" + (f", {seen.dropped} dropped" if seen.dropped else "")
     if seen.error is not None:
         return f"{head}  {' '.join(str(seen.error).split())}"
-    best, smooth = (f"{guesses[0].label} {guesses[0].score:.0%}" for guesses in (seen.predictions, seen.smoothed))
+    best, smooth = (f"{guesses[0].label} {percent(guesses[0].score)}" for guesses in (seen.predictions, seen.smoothed))
     return f"{head}  {best}  (smoothed: {smooth}{', changed' if seen.changed else ''})  {tail}"
 
 
@@ -83,14 +86,14 @@ def picture(answer: Explanation, console: Console) -> RenderableType:
 
 def _labels(predictions: tuple[Prediction, ...]) -> list[str]:
     wide = max((len(guess.label) for guess in predictions), default=0)
-    return [f"{guess.label:<{wide}}  {guess.score:6.1%}" for guess in predictions]
+    return [f"{guess.label:<{wide}}  {percent(guess.score):>6}" for guess in predictions]
 
 
 def _where(answer: Explanation) -> list[str]:
     against = "" if answer.contrast is None else f", against {answer.contrast}"
     lines = ["" if answer.target is None else f"\nwhat speaks for {answer.target}{against}:"]
     for row, moment in enumerate(answer.top(3)):
-        lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {moment.share:6.1%}")
+        lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {percent(moment.share):>6}")
     x0, y0, x1, y1 = answer.region()
     clip = answer.clip
     lines.append(f"where  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")

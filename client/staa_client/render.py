@@ -9,6 +9,7 @@ from staa_client._colours import table
 from staa_client._geometry import Floats, scaled_box
 from staa_client._layer import Layer
 from staa_client._overlay import Frame, bare, font, overlay, painted
+from staa_client._percent import percent
 from staa_client._types import Explanation
 
 __all__ = ["contact_sheet", "contact_sheets", "overlay"]
@@ -102,7 +103,7 @@ def _grid(count: int, aspect: float) -> tuple[int, tuple[int, int]]:
 def _head(pen: ImageDraw.ImageDraw, explanation: Explanation, note: str) -> None:
     clip = explanation.clip
     best = explanation.predictions[0] if explanation.predictions else None
-    title = f"{best.label} - {best.score:.0%}" if best else "no label"
+    title = f"{best.label} - {percent(best.score)}" if best else "no label"
     pen.text((MARGIN, 28), fitted(title, 30, WIDTH - 2 * MARGIN), font=font(30), fill=INK)
     facts = f"{explanation.name} · {clip.width} x {clip.height} · {clip.duration:.1f} s · {clip.fps:.4g} frames/s"
     pen.text((MARGIN, 70), fitted(facts, 15, WIDTH / 2), font=font(15), fill=SOFT)
@@ -152,7 +153,7 @@ def _curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, int, in
         pen.rectangle((left, min(up(float(share)), y1 - 1), max(right - 2, left + 1), y1), fill=colour)
     for dash in range(x0, x1, 9):
         pen.line((dash, up(even), min(dash + 4, x1), up(even)), fill=INK)
-    dashed = f"dashed: even share, {even:.1%}" + (" · dark: shown above" if len(shown) < len(temporal) else "")
+    dashed = f"dashed: even share, {percent(even)}" + (" · dark: shown above" if len(shown) < len(temporal) else "")
     pen.text((x1, y0), dashed, font=font(13), fill=SOFT, anchor="ra")
     pen.text((x0, y0), fitted(when, 15, x1 - x0 - font(13).getlength(dashed) - 16), font=font(15), fill=INK)
     pen.line((x0, y1 + 1, x1, y1 + 1), fill=INK)
@@ -172,7 +173,7 @@ def _labels(pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple[int,
         filled = bar + guess.score * (x1 - 50 - bar)
         if filled >= bar + 1:
             pen.rectangle((bar, y + 2, filled, y + 14), fill=ACCENT if row == 0 else BAR)
-        pen.text((x1, y), f"{guess.score:.1%}", font=font(14), fill=SOFT, anchor="ra")
+        pen.text((x1, y), percent(guess.score), font=font(14), fill=SOFT, anchor="ra")
 
 
 def _foot(page: Image.Image, layer: Layer, y: int) -> None:
@@ -187,18 +188,13 @@ def _foot(page: Image.Image, layer: Layer, y: int) -> None:
     pen.text((MARGIN + SCALE, y + 23), high, font=font(13), fill=SOFT, anchor="ra")
     t, h, w = explanation.joint.shape
     share, cells = layer.kept
-    focused = f" · focused: {share:.0%} in {cells:.0%} of the cells" if layer.look.focus else ""
+    focused = f" · focused: {percent(share)} in {cells}" if layer.look.focus else ""
     model, left = explanation.model, MARGIN + SCALE + 36
     what = f"Where: {layer.title}, version {explanation.method_version} · {t} steps of {h} x {w} cells{focused}"
     who = f"Model {model.name} {model.version} ({model.family}, {model.classes} classes)"
     who += f" · ends of the colours at {layer.top:.3g} x the even share" if layer.signs else ""
     pen.text((left, y + 1), fitted(what, 14, WIDTH - MARGIN - left), font=font(14), fill=INK)
     pen.text((left, y + 23), fitted(who, 14, WIDTH - MARGIN - left), font=font(14), fill=SOFT)
-
-
-def percent(share: float) -> str:
-    """A share, 0 to 1, in whole percents, or with one decimal below 10%."""
-    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
 
 
 def fitted(text: str, size: float, width: float) -> str:

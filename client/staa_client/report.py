@@ -16,6 +16,7 @@ from PIL import Image
 from staa_client._colours import inks, table
 from staa_client._layer import Layer
 from staa_client._overlay import Frame
+from staa_client._percent import percent
 from staa_client._types import Explanation
 
 _SIZES = (640, 480, 360, 240)
@@ -41,7 +42,7 @@ def report(shown: Explanation | Sequence[Layer], frames: Sequence[Frame] | None,
         "report.html",
         {
             "title": html.escape((best.label if best else "no label") if alike else explanation.name),
-            "score": f"{best.score:.1%}" if best and alike else "",
+            "score": _share(best.score) if best and alike else "",
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
             "style": _part("report.css"),
             "layout": "several" if layers[1:] else "one",
@@ -108,7 +109,7 @@ def _of_map(layer: Layer) -> dict[str, str]:
         **({} if one.contrast is None else {"Contrast": str(one.contrast)}),
         "Map": f"{t} steps of {h} x {w} cells over pixels ({x0}, {y0}) to ({x1}, {y1})",
         **({"Colours": f"end at {layer.top:.3g} times the even share of a cell"} if layer.signs else {}),
-        "Threshold": f"the dynamic one keeps {share:.0%} of the {subject}, in {cells:.0%} of the cells",
+        "Threshold": f"the dynamic one keeps {percent(share)} of the {subject}, in {cells}",
         **({} if one.faithfulness is None else {"Check": f"{one.faithfulness.message} ({one.faithfulness.verdict})"}),
     }
 
@@ -120,7 +121,7 @@ def _facts(facts: dict[str, str]) -> str:
 def _step(explanation: Explanation, step: int) -> str:
     (start, end), (x0, y0, x1, y1) = explanation.seconds[step], explanation.region(step)
     return (
-        f'<tr><th scope="row">{start:.2f} to {end:.2f}</th><td>{explanation.temporal[step]:.1%}</td>'
+        f'<tr><th scope="row">{start:.2f} to {end:.2f}</th><td>{_share(explanation.temporal[step])}</td>'
         f"<td>({x0}, {y0}) to ({x1}, {y1})</td></tr>"
     )
 
@@ -135,8 +136,13 @@ def _labels(layer: Layer, *, named: bool) -> str:
 def _row(label: str, score: float) -> str:
     return (
         f'<tr><th scope="row">{html.escape(label)}</th>'
-        f'<td class="bar" aria-hidden="true"><i style="width:{score * 100:.2f}%"></i></td><td>{score:.1%}</td></tr>'
+        f'<td class="bar" aria-hidden="true"><i style="width:{score * 100:.2f}%"></i></td><td>{_share(score)}</td></tr>'
     )
+
+
+def _share(share: float) -> str:
+    """A share, 0 to 1, as HTML: the text may have a "<" in it."""
+    return html.escape(percent(float(share)))
 
 
 def _script(data: dict[str, Any]) -> str:

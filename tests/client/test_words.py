@@ -1,0 +1,80 @@
+"""What pictures, movies, reports and the terminal say of an explanation in words, all of them alike."""
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL.ImageDraw import ImageDraw
+
+from staa_client import Explanation, Prediction
+from staa_client._frames import Frames
+from staa_client._layer import Layer
+from staa_client._notebook import words as alternative
+from staa_client._percent import percent
+from staa_client._sight import Sight
+from staa_client._strip import Strip
+from staa_client._terminal import line, sight, words
+from staa_client.render import contact_sheet
+from staa_client.report import report
+from tests.client.test_report import Page
+
+
+def test_a_share_is_never_rounded_to_all_or_nothing() -> None:
+    """Only 0 is 0%, only 1 is 100%, and the text never falls as the share rises."""
+    assert [percent(share) for share in (0, 1e-9, 0.0004, 0.0006, 0.0625, 0.997, 0.9994, 0.9996, 1 - 1e-9, 1)] == [
+        *("0%", "<0.1%", "<0.1%", "0.1%", "6.2%", "99.7%", "99.9%", ">99.9%", ">99.9%", "100%")
+    ]
+    for share in np.linspace(0, 1, 20_001):
+        text = percent(float(share))
+        assert (text == "0%") == (share == 0)
+        assert (text == "100%") == (share == 1)
+        assert abs(float(text.strip("<>%")) / 100 - share) <= 0.00101
+
+
+def said(explanation: Explanation) -> str:
+    """The text of the report, without its style and script."""
+    return "".join(Page(report(explanation, None).partition("</style>")[2].partition("<script")[0]).texts)
+
+
+def drawn(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text of the contact sheet, and after "|" those of a movie's strip, as wide as the sheet."""
+    texts: list[str] = []
+    pen = ImageDraw.text
+
+    def text(self: Any, xy: Any, said: str, *rest: Any, **named: Any) -> None:
+        texts.append(said)
+        pen(self, xy, said, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageDraw, "text", text)
+        contact_sheet(Layer(explanation), None)
+        texts.append("|")
+        Strip(Layer(explanation), 1280)
+    return texts
+
+
+def test_all_of_them_round_alike(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A score just below 1 is the same text in the sheet, the movie, the report, the notebook, and on the terminal."""
+    sure = (Prediction(0, "moves down", 0.9997), Prediction(1, "moves right", 0.0003))
+    one = dataclasses.replace(explanation, predictions=sure)
+    seen = Sight(
+        0, 0, 1, datetime.now(UTC), 0.1, Frames.of(np.zeros((2, 8, 8, 3), np.uint8), 8.0), one, None, sure, False, 0, 0
+    )
+    sheet, strip = " ".join(drawn(one, monkeypatch)).split("|")
+    for text in (
+        *(sheet, strip, said(one), alternative(one)),
+        *(words(one), line("clip.mp4", one), sight(seen)),
+    ):
+        assert ">99.9%" in text
+        assert "100%" not in text
+        assert "100.0%" not in text
+
+
+def test_the_threshold_counts_its_cells(explanation: Explanation) -> None:
+    """A threshold that few cells reach says how many, and not 0% of them."""
+    one = dataclasses.replace(explanation, threshold=float(np.sort(explanation.joint, axis=None)[-9]))
+    assert ", in 9 of 2304 cells" in said(one)
+    every = dataclasses.replace(explanation, threshold=0.0)
+    assert "keeps 100% of the attention, in 2304 of 2304 cells" in said(every)
