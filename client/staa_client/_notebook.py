@@ -29,4 +29,9 @@ def words(explanation: Explanation) -> str:
     (moment,) = explanation.top(1)
     x0, y0, x1, y1 = moment.region
     when = f"{moment.start:.2f} to {moment.end:.2f} s ({percent(moment.share)})"
-    return f"{explanation.name}: {labels or 'no label'}. Most at {when}, in pixels ({x0}, {y0}) to ({x1}, {y1})."
+    layer = Layer(explanation)
+    aim = f"{layer.aim[0].upper()}{layer.aim[1:]}: most" if layer.aim else "Most"
+    balance = f" {layer.balance}." if layer.balance else ""
+    return (
+        f"{explanation.name}: {labels or 'no label'}. {aim} at {when}, in pixels ({x0}, {y0}) to ({x1}, {y1}).{balance}"
+    )

@@ -9,7 +9,6 @@ from PIL import Image, ImageDraw
 from staa_client._colours import table
 from staa_client._layer import Layer
 from staa_client._overlay import font
-from staa_client._percent import percent
 from staa_client.render import fitted, ticks
 
 Colour = tuple[int, int, int]
@@ -76,14 +75,9 @@ class Strip:
         size, width = letters(self.width), self.width
         strip = Image.new("RGB", (width, height(width)), PAPER)
         pen = ImageDraw.Draw(strip)
-        best = next(iter(self.layer.explanation.predictions), None)
-        score = f"  {percent(best.score)}" if best else ""
-        room = width - size * 5.5 - font(size).getlength(score)
-        label = fitted(best.label if best else "no label", size, room)
-        pen.text((size / 2, size * 0.4), label, font=font(size), fill=INK)
-        pen.text((size / 2 + font(size).getlength(label), size * 0.4), score, font=font(size), fill=ACCENT)
+        self._title(pen)
         small, y = size * 0.8, size * 1.9
-        title = self.layer.title + (f" · {self.note}" if self.note else "")
+        title = (self.layer.balance or self.layer.title) + (f" · {self.note}" if self.note else "")
         apart = width / size < NARROW
         room = width - size if apart else width * 0.46
         pen.text((size / 2, y), fitted(title, small, room), font=font(small), fill=SOFT)
@@ -91,6 +85,19 @@ class Strip:
         self._scale(strip, pen, (left, y + (size * 1.3 if apart else 0), width - size / 2))
         self._bars(pen)
         return strip
+
+    def _title(self, pen: Any) -> None:
+        """The label and its score; or the class explained, and where there is room the best label."""
+        size, (title, beside) = letters(self.width), self.layer.heading
+        room = self.width - size * 5.5
+        score = font(size).getlength(beside) + size
+        named = bool(self.layer.aim)
+        title = fitted(title, size, room if named else room - score)
+        pen.text((size / 2, size * 0.4), title, font=font(size), fill=INK)
+        left = font(size).getlength(title) + size
+        if left + score <= room + size:
+            colour = SOFT if named else ACCENT
+            pen.text((size / 2 + left, size * 0.4), beside, font=font(size), fill=colour)
 
     def _scale(self, strip: Image.Image, pen: Any, line: tuple[float, float, float]) -> None:
         """The colours between the names of their ends, from left to right."""

@@ -38,7 +38,8 @@ def line(name: str, answer: Result | Explanation) -> str:
     if not isinstance(answer, Explanation):
         return f"{name}  {best}"
     (moment,) = answer.top(1)
-    return f"{name}  {best}  {moment.start:.2f} - {moment.end:.2f} s"
+    aim = f"{aim}: " if (aim := Layer(answer).aim) else ""
+    return f"{name}  {best}  {aim}{moment.start:.2f} - {moment.end:.2f} s"
 
 
 def sight(seen: Sight) -> str:
@@ -90,8 +91,8 @@ def _labels(predictions: tuple[Prediction, ...]) -> list[str]:
 
 
 def _where(answer: Explanation) -> list[str]:
-    against = "" if answer.contrast is None else f", against {answer.contrast}"
-    lines = ["" if answer.target is None else f"\nwhat speaks for {answer.target}{against}:"]
+    layer = Layer(answer)
+    lines = [f"\n{layer.aim}:" if layer.aim else "", *([layer.balance] if layer.balance else [])]
     for row, moment in enumerate(answer.top(3)):
         lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {percent(moment.share):>6}")
     x0, y0, x1, y1 = answer.region()

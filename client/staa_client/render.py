@@ -54,13 +54,14 @@ def contact_sheet(layer: Layer, frames: Sequence[Frame] | None, note: str = "") 
     maps = layer.drawn
     columns, size = _grid(len(steps), explanation.clip.width / explanation.clip.height)
     rows = -(-len(steps) // columns)
-    below = 110 + rows * (size[1] + 44) + 8
+    above = 110 + (24 if layer.balance else 0)
+    below = above + rows * (size[1] + 44) + 8
     page = Image.new("RGB", (WIDTH, below + CURVE + 170), PAPER)
     pen = ImageDraw.Draw(page)
-    _head(pen, explanation, note)
+    _head(pen, layer, note)
     left = (WIDTH - columns * size[0] - (columns - 1) * GAP) // 2
     for place, step in enumerate(steps):
-        corner = (left + place % columns * (size[0] + GAP), 110 + place // columns * (size[1] + 44))
+        corner = (left + place % columns * (size[0] + GAP), above + place // columns * (size[1] + 44))
         page.paste(tile(layer, maps[step], step, frames, size), corner)
         _caption(pen, explanation, step, corner, size)
     middle = WIDTH * 2 // 3 - 20
@@ -100,11 +101,16 @@ def _grid(count: int, aspect: float) -> tuple[int, tuple[int, int]]:
     return columns, (max(round(height * aspect), 1), max(round(height), 1))
 
 
-def _head(pen: ImageDraw.ImageDraw, explanation: Explanation, note: str) -> None:
-    clip = explanation.clip
-    best = explanation.predictions[0] if explanation.predictions else None
-    title = f"{best.label} - {percent(best.score)}" if best else "no label"
-    pen.text((MARGIN, 28), fitted(title, 30, WIDTH - 2 * MARGIN), font=font(30), fill=INK)
+def _head(pen: ImageDraw.ImageDraw, layer: Layer, note: str) -> None:
+    explanation, clip = layer.explanation, layer.explanation.clip
+    title, beside = layer.heading
+    if layer.aim:
+        wide = font(15).getlength(beside)
+        pen.text((WIDTH - MARGIN, 42), beside, font=font(15), fill=SOFT, anchor="ra")
+    else:
+        title, wide = f"{title} - {beside}" if beside else title, -GAP
+    pen.text((MARGIN, 28), fitted(title, 30, WIDTH - 2 * MARGIN - wide - GAP), font=font(30), fill=INK)
+    pen.text((MARGIN, 92), fitted(layer.balance, 15, WIDTH - 2 * MARGIN), font=font(15), fill=INK)
     facts = f"{explanation.name} · {clip.width} x {clip.height} · {clip.duration:.1f} s · {clip.fps:.4g} frames/s"
     pen.text((MARGIN, 70), fitted(facts, 15, WIDTH / 2), font=font(15), fill=SOFT)
     if note:

@@ -1,6 +1,7 @@
 """The report: one HTML file with the frames, the maps and the curve in it, that opens offline and loads nothing."""
 
 import base64
+import dataclasses
 import hashlib
 import html
 import io
@@ -35,14 +36,14 @@ def report(shown: Explanation | Sequence[Layer], frames: Sequence[Frame] | None,
     """
     layers = [Layer(shown)] if isinstance(shown, Explanation) else shown
     explanation, look = layers[0].explanation, layers[0].look
-    best = next(iter(explanation.predictions), None)
     alike = all(layer.explanation.predictions == explanation.predictions for layer in layers)
+    title, beside = _heading(layers) if alike else (explanation.name, "")
     script = "\n" + _part("report.js")
     return _filled(
         "report.html",
         {
-            "title": html.escape((best.label if best else "no label") if alike else explanation.name),
-            "score": _share(best.score) if best and alike else "",
+            "title": html.escape(title),
+            "score": html.escape(beside),
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
             "style": _part("report.css"),
             "layout": "several" if layers[1:] else "one",
@@ -57,6 +58,13 @@ def report(shown: Explanation | Sequence[Layer], frames: Sequence[Frame] | None,
             "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         },
     )
+
+
+def _heading(layers: Sequence[Layer]) -> tuple[str, str]:
+    """The title and what stands beside it: of maps for several classes, or for none, the best label and its score."""
+    if len({layer.heading for layer in layers}) == 1:
+        return layers[0].heading
+    return Layer(dataclasses.replace(layers[0].explanation, target=None, contrast=None)).heading
 
 
 def _part(name: str) -> str:
@@ -77,6 +85,7 @@ def _map(layer: Layer, number: int) -> str:
             "n": str(number),
             "title": html.escape(layer.title),
             "subject": html.escape(layer.subject),
+            "balance": html.escape(layer.balance),
             "low": html.escape(low),
             "high": html.escape(high),
             "scale": ",".join("#{:02x}{:02x}{:02x}".format(*colours[i].tolist()) for i in range(0, 256, 15)),

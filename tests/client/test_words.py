@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL.ImageDraw import ImageDraw
 
-from staa_client import Explanation, Prediction
+from staa_client import ClassName, Explanation, Prediction
 from staa_client._frames import Frames
 from staa_client._layer import Layer
 from staa_client._notebook import words as alternative
@@ -18,6 +18,7 @@ from staa_client._strip import Strip
 from staa_client._terminal import line, sight, words
 from staa_client.render import contact_sheet
 from staa_client.report import report
+from tests.client.conftest import class_map
 from tests.client.test_report import Page
 
 
@@ -38,8 +39,8 @@ def said(explanation: Explanation) -> str:
     return "".join(Page(report(explanation, None).partition("</style>")[2].partition("<script")[0]).texts)
 
 
-def drawn(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text of the contact sheet, and after "|" those of a movie's strip, as wide as the sheet."""
+def drawn(explanation: Explanation, monkeypatch: pytest.MonkeyPatch, width: int = 1280) -> list[str]:
+    """Every text of the contact sheet, and after "|" those of a strip of a movie."""
     texts: list[str] = []
     pen = ImageDraw.text
 
@@ -51,7 +52,7 @@ def drawn(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> list[str
         patch.setattr(ImageDraw, "text", text)
         contact_sheet(Layer(explanation), None)
         texts.append("|")
-        Strip(Layer(explanation), 1280)
+        Strip(Layer(explanation), width)
     return texts
 
 
@@ -78,3 +79,66 @@ def test_the_threshold_counts_its_cells(explanation: Explanation) -> None:
     assert ", in 9 of 2304 cells" in said(one)
     every = dataclasses.replace(explanation, threshold=0.0)
     assert "keeps 100% of the attention, in 2304 of 2304 cells" in said(every)
+
+
+def doubted(explanation: Explanation, contrast: ClassName | None = None) -> Explanation:
+    """A map for "grows", a class that the model does not believe in: 0.3% of the weight speaks for it."""
+    signed = -explanation.joint * np.float32(0.997 / explanation.joint[1:].sum())
+    signed[0] *= 0
+    signed[0, 5, 5] = 0.003
+    joint = np.maximum(signed, 0) / np.maximum(signed, 0).sum()
+    return dataclasses.replace(
+        explanation,
+        method="staa_class",
+        target=ClassName(2, "grows"),
+        contrast=contrast,
+        signed=signed,
+        joint=joint,
+        temporal=joint.sum((1, 2)),
+        spatial=joint.sum(0),
+    )
+
+
+def test_a_class_map_is_headed_by_its_class(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Titles and lines name the class explained and its score, and the best label is not taken for it."""
+    one, both = doubted(explanation), doubted(explanation, ClassName(7, "blinks"))
+    for wanted, each in (("grows (1.6%)", one), ("grows (1.6%), against blinks", both)):
+        texts = drawn(each, monkeypatch)
+        for pictured in (texts[: texts.index("|")], texts[texts.index("|") :]):
+            assert f"What speaks for {wanted}" in pictured
+            assert "best label: moves down 93.1%" in pictured
+        page = Page(report(each, None))
+        assert f"What speaks for {wanted} best label: moves down 93.1%" in page.texts
+        assert f"what speaks for {wanted}:" in words(each)
+        assert line("a.mp4", each) == f"a.mp4  moves down  93.1%  what speaks for {wanted}: 0.00 - 0.50 s"
+        assert f"What speaks for {wanted}: most at 0.00 to 0.50 s" in alternative(each)
+    several = "".join(Page(report([Layer(one), Layer(explanation)], None)).texts)
+    assert "moves down 93.1%" in several
+    assert "What speaks for" not in several
+
+
+def test_little_evidence_is_called_little(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much of a class map speaks for its class is said wherever the map is, and nothing of a map without signs."""
+    one, both = doubted(explanation), doubted(explanation, ClassName(7, "blinks"))
+    assert one.balance == pytest.approx(0.003, abs=1e-5)
+    assert class_map(explanation).balance == pytest.approx(0.5, abs=0.2)
+    assert explanation.balance is None
+    for rest, each in (("against", one), ("for blinks", both)):
+        wanted = f"0.3% of the weight speaks for grows, 99.7% {rest}"
+        texts = drawn(each, monkeypatch)
+        assert wanted in texts[: texts.index("|")]
+        assert wanted in texts[texts.index("|") :]
+        assert wanted in Page(report(each, None)).texts
+        assert wanted in words(each)
+        assert wanted in alternative(each)
+    assert "of the weight" not in words(explanation) + said(explanation)
+    nothing = dataclasses.replace(one, signed=np.zeros_like(one.joint))
+    assert nothing.balance is None
+
+
+def test_a_narrow_movie_keeps_the_class(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a movie has no room for both, the class explained stays and the best label goes."""
+    texts = drawn(doubted(explanation), monkeypatch, width=320)
+    strip = texts[texts.index("|") :]
+    assert "What speaks for grows (1.6%)" in [" ".join(text.split()) for text in strip]
+    assert not any(text.startswith("best label") for text in strip)
