@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from staa_client._colours import table
 from staa_client._geometry import Floats, scaled_box
 from staa_client._layer import Layer
-from staa_client._overlay import Frame, bare, font, overlay, painted
+from staa_client._overlay import Frame, bare, font, overlay, painted, spaced
 from staa_client._percent import percent
 from staa_client._types import Explanation
 
@@ -205,12 +205,12 @@ def _foot(page: Image.Image, layer: Layer, y: int) -> None:
 
 def fitted(text: str, size: float, width: float) -> str:
     """The text on one line, cut with "..." where it is wider than `width` pixels."""
-    line = " ".join(text.split())
+    line = spaced(" ".join(text.split()), size)
     if font(size).getlength(line) <= width:
         return line
     while line and font(size).getlength(line + "...") > width:
         line = line[:-1]
-    return line + "..."
+    return line.rstrip() + "..."
 
 
 def ticks(first: float, last: float) -> list[float]:
