@@ -14,7 +14,7 @@ from staa_client._geometry import Floats
 from staa_client._labels import Prediction
 from staa_client._layer import Layer
 from staa_client._percent import percent
-from staa_client._result import Result
+from staa_client._result import ClipInfo, Result
 from staa_client._sight import Sight
 from staa_client._types import Explanation
 
@@ -98,9 +98,24 @@ def _where(answer: Explanation) -> list[str]:
     x0, y0, x1, y1 = answer.region()
     clip = answer.clip
     lines.append(f"where  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
+    lines += [f"{'' if row else 'seen':<5}  {limit}" for row, limit in enumerate(_limits(clip))]
     if (checked := answer.faithfulness) is not None:
         lines.append(f"check  {checked.message} ({checked.verdict}; {checked.clips} clips, {checked.seconds:.2f} s)")
     return lines
+
+
+def _limits(clip: ClipInfo) -> list[str]:
+    """What the model did not see of the video; nothing where it saw whole frames, all of them different."""
+    limits = []
+    x0, y0, x1, y1 = clip.box
+    if clip.box != (0, 0, clip.width, clip.height):
+        limits.append(f"x {x0} - {x1}, y {y0} - {y1} of {clip.width} x {clip.height}")
+    frames, taken = len(np.unique(clip.frames)), len(clip.frames)
+    if frames == 1 < taken:
+        limits.append(f"1 frame, repeated {taken} times: 'when' says nothing")
+    elif frames < taken:
+        limits.append(f"{frames} frames, repeated to make {taken}: 'when' says nothing between steps of one frame")
+    return limits
 
 
 def _map(answer: Explanation, grid: Floats, columns: int, scale: str) -> list[list[Segment]]:

@@ -142,3 +142,18 @@ def test_a_narrow_movie_keeps_the_class(explanation: Explanation, monkeypatch: p
     strip = texts[texts.index("|") :]
     assert "What speaks for grows (1.6%)" in [" ".join(text.split()) for text in strip]
     assert not any(text.startswith("best label") for text in strip)
+
+
+def test_the_terminal_says_what_was_not_seen(explanation: Explanation) -> None:
+    """A clip seen in part, or made of fewer frames than the model takes, says so, and a clip seen whole does not."""
+
+    def told(box: tuple[int, int, int, int], *frames: int) -> str:
+        numbers = np.resize(np.array(frames), 16) if frames else np.arange(16)
+        clip = dataclasses.replace(explanation.clip, width=960, height=120, box=box, frames=np.sort(numbers))
+        return words(dataclasses.replace(explanation, clip=clip))
+
+    assert "\nseen   x 420 - 540, y 0 - 120 of 960 x 120" in told((420, 0, 540, 120))
+    assert "seen   1 frame, repeated 16 times: 'when' says nothing" in told((0, 0, 960, 120), 7)
+    assert "\n       1 frame, repeated 16 times" in told((420, 0, 540, 120), 7)
+    assert "5 frames, repeated to make 16: " in told((0, 0, 960, 120), 0, 1, 2, 3, 4)
+    assert "seen" not in told((0, 0, 960, 120))
