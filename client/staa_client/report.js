@@ -14,9 +14,9 @@ let at = data.start, timer = 0;
 
 // A share, 0 to 1, as _percent.py rounds it: less than 1 is never 100%, more than 0 is never 0%.
 function percent(share) {
-  const text = (share * 100).toFixed(1);
-  if (text === "100.0") return share >= 1 ? "100%" : ">99.9%";
-  return text === "0.0" ? (share > 0 ? "<0.1%" : "0%") : text + "%";
+  const tenths = Math.floor(share * 1000 + 0.5);
+  if (tenths >= 1000) return share >= 1 ? "100%" : ">99.9%";
+  return tenths <= 0 ? (share > 0 ? "<0.1%" : "0%") : (tenths / 10).toFixed(1) + "%";
 }
 
 // The two cells whose centres are beside each pixel, and how far the pixel is towards the second.

@@ -25,7 +25,7 @@ from tests.client.test_report import Page
 def test_a_share_is_never_rounded_to_all_or_nothing() -> None:
     """Only 0 is 0%, only 1 is 100%, and the text never falls as the share rises."""
     assert [percent(share) for share in (0, 1e-9, 0.0004, 0.0006, 0.0625, 0.997, 0.9994, 0.9996, 1 - 1e-9, 1)] == [
-        *("0%", "<0.1%", "<0.1%", "0.1%", "6.2%", "99.7%", "99.9%", ">99.9%", ">99.9%", "100%")
+        *("0%", "<0.1%", "<0.1%", "0.1%", "6.3%", "99.7%", "99.9%", ">99.9%", ">99.9%", "100%")
     ]
     for share in np.linspace(0, 1, 20_001):
         text = percent(float(share))
