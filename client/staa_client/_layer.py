@@ -7,6 +7,8 @@ import numpy as np
 
 from staa_client._colours import BALANCE, HEAT, checked
 from staa_client._geometry import Floats
+from staa_client._labels import ClassName
+from staa_client._percent import percent
 from staa_client._types import FLAT, Explanation
 
 
@@ -102,6 +104,39 @@ class Layer:
         return f"{subject[0].upper()}{subject[1:]} ({self.explanation.method})"
 
     @property
+    def aim(self) -> str:
+        """What a class map speaks for, with scores where they are known; empty for a map of no class."""
+        one = self.explanation
+        if one.target is None:
+            return ""
+        against = "" if one.contrast is None else f", against {self._scored(one.contrast)}"
+        return f"what speaks for {self._scored(one.target)}{against}"
+
+    def _scored(self, one: ClassName) -> str:
+        scores = [guess.score for guess in self.explanation.predictions if guess.class_id == one.class_id]
+        return f"{one} ({percent(scores[0])})" if scores else str(one)
+
+    @property
+    def heading(self) -> tuple[str, str]:
+        """The title of a picture and what stands beside it: the best label and its score, or the class explained."""
+        best = next(iter(self.explanation.predictions), None)
+        if self.aim:
+            return (
+                f"{self.aim[0].upper()}{self.aim[1:]}",
+                f"best label: {best.label} {percent(best.score)}" if best else "",
+            )
+        return (best.label, percent(best.score)) if best else ("no label", "")
+
+    @property
+    def balance(self) -> str:
+        """How much of a map with signs speaks for the class, and how much does not; empty without signs."""
+        one, share = self.explanation, self.explanation.balance
+        if share is None:
+            return ""
+        rest = "against" if one.contrast is None else f"for {one.contrast}"
+        return f"{percent(share)} of the weight speaks for {one.target or 'the label'}, {percent(1 - share)} {rest}"
+
+    @property
     def ends(self) -> tuple[str, str]:
         """The names of both ends of the colour scale."""
         one, most = self.explanation, f"{self.top:.3g} x the even share"
@@ -111,8 +146,9 @@ class Layer:
         return against, f"for {one.target or 'the label'}"
 
     @property
-    def kept(self) -> tuple[float, float]:
-        """Shares, 0 to 1: of the attention (or evidence) that the dynamic threshold keeps, and of the cells."""
+    def kept(self) -> tuple[float, str]:
+        """The share, 0 to 1, of the attention (or evidence) that the dynamic threshold keeps, and in how many cells."""
         joint = self.explanation.joint
         cells = joint >= min(self.explanation.threshold, float(joint.max()))
-        return float(joint[cells].sum()), float(cells.mean())
+        share = 1.0 if cells.all() else min(float(joint[cells].sum()), 1.0)
+        return share, f"{cells.sum()} of {cells.size} cells"

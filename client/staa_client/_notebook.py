@@ -5,6 +5,7 @@ import html
 import io
 
 from staa_client._layer import Layer
+from staa_client._percent import percent
 from staa_client._save import clip_frames
 from staa_client._types import Explanation
 from staa_client.render import contact_sheet
@@ -24,8 +25,13 @@ def html_of(explanation: Explanation) -> str:
 
 def words(explanation: Explanation) -> str:
     """The explanation in a sentence or two."""
-    labels = ", ".join(f"{guess.label} {guess.score:.0%}" for guess in explanation.predictions[:3])
+    labels = ", ".join(f"{guess.label} {percent(guess.score)}" for guess in explanation.predictions[:3])
     (moment,) = explanation.top(1)
     x0, y0, x1, y1 = moment.region
-    when = f"{moment.start:.2f} to {moment.end:.2f} s ({moment.share:.0%})"
-    return f"{explanation.name}: {labels or 'no label'}. Most at {when}, in pixels ({x0}, {y0}) to ({x1}, {y1})."
+    when = f"{moment.start:.2f} to {moment.end:.2f} s ({percent(moment.share)})"
+    layer = Layer(explanation)
+    aim = f"{layer.aim[0].upper()}{layer.aim[1:]}: most" if layer.aim else "Most"
+    balance = f" {layer.balance}." if layer.balance else ""
+    return (
+        f"{explanation.name}: {labels or 'no label'}. {aim} at {when}, in pixels ({x0}, {y0}) to ({x1}, {y1}).{balance}"
+    )

@@ -20,6 +20,11 @@ def font(size: float) -> Any:  # Pillow gives one of two classes, by how it was 
     return ImageFont.load_default(size=size)
 
 
+def spaced(text: str, size: float) -> str:
+    """The text with spaces as wide as a space should be: the font's are 2 pixels where letters have less than 12."""
+    return text.replace(" ", "  ") if size < 12 else text
+
+
 def overlay(frame: Frame, grid: Floats, box: Box, *, opacity: float = 0.8, scale: str = HEAT) -> Frame:
     """A frame (H, W, 3) with the map `grid` (h, w), 0 to 1 or with signs -1 to 1, over `box`: (H, W, 3).
 
@@ -90,9 +95,10 @@ def _marks(size: tuple[int, int], box: Box) -> list[tuple[Image.Image, tuple[int
         letters = min(13.0 * max(1, max(size) / 640), min(wide, tall) * 0.6, max(wide, tall) / 13)
         if letters < 7:
             continue
-        left, top, right, bottom = (int(edge) for edge in font(letters).getbbox(UNSEEN))
+        words = spaced(UNSEEN, letters)
+        left, top, right, bottom = (int(edge) for edge in font(letters).getbbox(words))
         text = Image.new("L", (right - left + 2, bottom - top + 2))
-        ImageDraw.Draw(text).text((1 - left, 1 - top), UNSEEN, font=font(letters), fill=200)
+        ImageDraw.Draw(text).text((1 - left, 1 - top), words, font=font(letters), fill=200)
         if tall > wide:
             text = text.transpose(Image.Transpose.ROTATE_90)
         marks.append((text, (strip[0] + (wide - text.width) // 2, strip[1] + (tall - text.height) // 2)))

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from staa_client._colours import table
 from staa_client._layer import Layer
-from staa_client._overlay import font
+from staa_client._overlay import font, spaced
 from staa_client.render import fitted, ticks
 
 Colour = tuple[int, int, int]
@@ -24,7 +24,7 @@ NARROW = 40
 
 def letters(width: int) -> float:
     """Height of the letters under a picture so wide, pixels."""
-    return min(max(width / 56, 11.0), 20.0)
+    return min(max(width / 56, 12.0), 20.0)
 
 
 def height(width: int) -> int:
@@ -52,7 +52,9 @@ class Strip:
         pen = ImageDraw.Draw(drawn)
         x = round(self._across(second))
         pen.line((x, self._curve[0], x, self._curve[1]), fill=INK, width=max(round(size / 8), 1))
-        pen.text((self.width - size / 2, size * 0.4), f"{second:.1f} s", font=font(size), fill=INK, anchor="ra")
+        pen.text(
+            (self.width - size / 2, size * 0.4), spaced(f"{second:.1f} s", size), font=font(size), fill=INK, anchor="ra"
+        )
         return drawn
 
     @property
@@ -75,14 +77,9 @@ class Strip:
         size, width = letters(self.width), self.width
         strip = Image.new("RGB", (width, height(width)), PAPER)
         pen = ImageDraw.Draw(strip)
-        best = next(iter(self.layer.explanation.predictions), None)
-        score = f"  {best.score:.1%}" if best else ""
-        room = width - size * 5.5 - font(size).getlength(score)
-        label = fitted(best.label if best else "no label", size, room)
-        pen.text((size / 2, size * 0.4), label, font=font(size), fill=INK)
-        pen.text((size / 2 + font(size).getlength(label), size * 0.4), score, font=font(size), fill=ACCENT)
+        self._title(pen)
         small, y = size * 0.8, size * 1.9
-        title = self.layer.title + (f" · {self.note}" if self.note else "")
+        title = (self.layer.balance or self.layer.title) + (f" · {self.note}" if self.note else "")
         apart = width / size < NARROW
         room = width - size if apart else width * 0.46
         pen.text((size / 2, y), fitted(title, small, room), font=font(small), fill=SOFT)
@@ -90,6 +87,19 @@ class Strip:
         self._scale(strip, pen, (left, y + (size * 1.3 if apart else 0), width - size / 2))
         self._bars(pen)
         return strip
+
+    def _title(self, pen: Any) -> None:
+        """The label and its score; or the class explained, and where there is room the best label."""
+        size, (title, beside) = letters(self.width), self.layer.heading
+        room = self.width - size * 5.5
+        score = font(size).getlength(spaced(beside, size)) + size
+        named = bool(self.layer.aim)
+        title = fitted(title, size, room if named else room - score)
+        pen.text((size / 2, size * 0.4), title, font=font(size), fill=INK)
+        left = font(size).getlength(title) + size
+        if left + score <= room + size:
+            colour = SOFT if named else ACCENT
+            pen.text((size / 2 + left, size * 0.4), spaced(beside, size), font=font(size), fill=colour)
 
     def _scale(self, strip: Image.Image, pen: Any, line: tuple[float, float, float]) -> None:
         """The colours between the names of their ends, from left to right."""
@@ -123,7 +133,7 @@ class Strip:
         marks = ticks(first, last)
         every = 1 + int(len(marks) * small * 4 > self.width)
         for second in marks[::every]:
-            text = f"{second:g} s"
-            half = font(small).getlength(text) / 2
-            x = min(max(self._across(second), half + 1), self.width - half - 1)
+            text = spaced(f"{second:g} s", small)
+            edge = letters(self.width) / 2 + font(small).getlength(text) / 2
+            x = min(max(self._across(second), edge), self.width - edge)
             pen.text((x, base + small * 0.3), text, font=font(small), fill=SOFT, anchor="ma")

@@ -13,7 +13,8 @@ from rich.text import Text
 from staa_client._geometry import Floats
 from staa_client._labels import Prediction
 from staa_client._layer import Layer
-from staa_client._result import Result
+from staa_client._percent import percent
+from staa_client._result import ClipInfo, Result
 from staa_client._sight import Sight
 from staa_client._types import Explanation
 
@@ -31,11 +32,14 @@ def words(answer: Result | Explanation) -> str:
 
 def line(name: str, answer: Result | Explanation) -> str:
     """One answer of many, on one line."""
-    best = f"{answer.predictions[0].label}  {answer.predictions[0].score:.1%}" if answer.predictions else "no label"
+    best = (
+        f"{answer.predictions[0].label}  {percent(answer.predictions[0].score)}" if answer.predictions else "no label"
+    )
     if not isinstance(answer, Explanation):
         return f"{name}  {best}"
     (moment,) = answer.top(1)
-    return f"{name}  {best}  {moment.start:.2f} - {moment.end:.2f} s"
+    aim = f"{aim}: " if (aim := Layer(answer).aim) else ""
+    return f"{name}  {best}  {aim}{moment.start:.2f} - {moment.end:.2f} s"
 
 
 def sight(seen: Sight) -> str:
@@ -44,7 +48,7 @@ def sight(seen: Sight) -> str:
     tail = f"{seen.latency * 1000:.0f} ms" + (f", {seen.dropped} dropped" if seen.dropped else "")
     if seen.error is not None:
         return f"{head}  {' '.join(str(seen.error).split())}"
-    best, smooth = (f"{guesses[0].label} {guesses[0].score:.0%}" for guesses in (seen.predictions, seen.smoothed))
+    best, smooth = (f"{guesses[0].label} {percent(guesses[0].score)}" for guesses in (seen.predictions, seen.smoothed))
     return f"{head}  {best}  (smoothed: {smooth}{', changed' if seen.changed else ''})  {tail}"
 
 
@@ -83,20 +87,35 @@ def picture(answer: Explanation, console: Console) -> RenderableType:
 
 def _labels(predictions: tuple[Prediction, ...]) -> list[str]:
     wide = max((len(guess.label) for guess in predictions), default=0)
-    return [f"{guess.label:<{wide}}  {guess.score:6.1%}" for guess in predictions]
+    return [f"{guess.label:<{wide}}  {percent(guess.score):>6}" for guess in predictions]
 
 
 def _where(answer: Explanation) -> list[str]:
-    against = "" if answer.contrast is None else f", against {answer.contrast}"
-    lines = ["" if answer.target is None else f"\nwhat speaks for {answer.target}{against}:"]
+    layer = Layer(answer)
+    lines = [f"\n{layer.aim}:" if layer.aim else "", *([layer.balance] if layer.balance else [])]
     for row, moment in enumerate(answer.top(3)):
-        lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {moment.share:6.1%}")
+        lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {percent(moment.share):>6}")
     x0, y0, x1, y1 = answer.region()
     clip = answer.clip
     lines.append(f"where  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
+    lines += [f"{'' if row else 'seen':<5}  {limit}" for row, limit in enumerate(_limits(clip))]
     if (checked := answer.faithfulness) is not None:
         lines.append(f"check  {checked.message} ({checked.verdict}; {checked.clips} clips, {checked.seconds:.2f} s)")
     return lines
+
+
+def _limits(clip: ClipInfo) -> list[str]:
+    """What the model did not see of the video; nothing where it saw whole frames, all of them different."""
+    limits = []
+    x0, y0, x1, y1 = clip.box
+    if clip.box != (0, 0, clip.width, clip.height):
+        limits.append(f"x {x0} - {x1}, y {y0} - {y1} of {clip.width} x {clip.height}")
+    frames, taken = len(np.unique(clip.frames)), len(clip.frames)
+    if frames == 1 < taken:
+        limits.append(f"1 frame, repeated {taken} times: 'when' says nothing")
+    elif frames < taken:
+        limits.append(f"{frames} frames, repeated to make {taken}: 'when' says nothing between steps of one frame")
+    return limits
 
 
 def _map(answer: Explanation, grid: Floats, columns: int, scale: str) -> list[list[Segment]]:

@@ -181,6 +181,17 @@ class Explanation:
         strongest = int(np.argmax(self.temporal))
         return strongest if float(self.temporal[strongest]) * len(self.temporal) > PEAK else None
 
+    @property
+    def balance(self) -> float | None:
+        """Share of the weight of `signed` that speaks for the target, 0 to 1; the rest speaks against it.
+
+        `joint`, `temporal` and `spatial` are of this part alone, scaled to sum 1, however small it is. None without
+        signs, or without any weight.
+        """
+        if self.signed is None or not (sizes := float(np.abs(self.signed, dtype=np.float64).sum())):
+            return None
+        return float(np.maximum(self.signed, 0, dtype=np.float64).sum()) / sizes
+
     def to_dict(self, maps: Literal["json", "base64"] = "json") -> dict[str, Any]:
         """The explanation as plain JSON data, in the form of the HTTP contract with these `maps`.
 

@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw
 from staa_client._colours import table
 from staa_client._geometry import Floats, scaled_box
 from staa_client._layer import Layer
-from staa_client._overlay import Frame, bare, font, overlay, painted
+from staa_client._overlay import Frame, bare, font, overlay, painted, spaced
+from staa_client._percent import percent
 from staa_client._types import Explanation
 
 __all__ = ["contact_sheet", "contact_sheets", "overlay"]
@@ -53,13 +54,14 @@ def contact_sheet(layer: Layer, frames: Sequence[Frame] | None, note: str = "") 
     maps = layer.drawn
     columns, size = _grid(len(steps), explanation.clip.width / explanation.clip.height)
     rows = -(-len(steps) // columns)
-    below = 110 + rows * (size[1] + 44) + 8
+    above = 110 + (24 if layer.balance else 0)
+    below = above + rows * (size[1] + 44) + 8
     page = Image.new("RGB", (WIDTH, below + CURVE + 170), PAPER)
     pen = ImageDraw.Draw(page)
-    _head(pen, explanation, note)
+    _head(pen, layer, note)
     left = (WIDTH - columns * size[0] - (columns - 1) * GAP) // 2
     for place, step in enumerate(steps):
-        corner = (left + place % columns * (size[0] + GAP), 110 + place // columns * (size[1] + 44))
+        corner = (left + place % columns * (size[0] + GAP), above + place // columns * (size[1] + 44))
         page.paste(tile(layer, maps[step], step, frames, size), corner)
         _caption(pen, explanation, step, corner, size)
     middle = WIDTH * 2 // 3 - 20
@@ -99,11 +101,16 @@ def _grid(count: int, aspect: float) -> tuple[int, tuple[int, int]]:
     return columns, (max(round(height * aspect), 1), max(round(height), 1))
 
 
-def _head(pen: ImageDraw.ImageDraw, explanation: Explanation, note: str) -> None:
-    clip = explanation.clip
-    best = explanation.predictions[0] if explanation.predictions else None
-    title = f"{best.label} - {best.score:.0%}" if best else "no label"
-    pen.text((MARGIN, 28), fitted(title, 30, WIDTH - 2 * MARGIN), font=font(30), fill=INK)
+def _head(pen: ImageDraw.ImageDraw, layer: Layer, note: str) -> None:
+    explanation, clip = layer.explanation, layer.explanation.clip
+    title, beside = layer.heading
+    if layer.aim:
+        wide = font(15).getlength(beside)
+        pen.text((WIDTH - MARGIN, 42), beside, font=font(15), fill=SOFT, anchor="ra")
+    else:
+        title, wide = f"{title} - {beside}" if beside else title, -GAP
+    pen.text((MARGIN, 28), fitted(title, 30, WIDTH - 2 * MARGIN - wide - GAP), font=font(30), fill=INK)
+    pen.text((MARGIN, 92), fitted(layer.balance, 15, WIDTH - 2 * MARGIN), font=font(15), fill=INK)
     facts = f"{explanation.name} · {clip.width} x {clip.height} · {clip.duration:.1f} s · {clip.fps:.4g} frames/s"
     pen.text((MARGIN, 70), fitted(facts, 15, WIDTH / 2), font=font(15), fill=SOFT)
     if note:
@@ -152,7 +159,7 @@ def _curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, int, in
         pen.rectangle((left, min(up(float(share)), y1 - 1), max(right - 2, left + 1), y1), fill=colour)
     for dash in range(x0, x1, 9):
         pen.line((dash, up(even), min(dash + 4, x1), up(even)), fill=INK)
-    dashed = f"dashed: even share, {even:.1%}" + (" · dark: shown above" if len(shown) < len(temporal) else "")
+    dashed = f"dashed: even share, {percent(even)}" + (" · dark: shown above" if len(shown) < len(temporal) else "")
     pen.text((x1, y0), dashed, font=font(13), fill=SOFT, anchor="ra")
     pen.text((x0, y0), fitted(when, 15, x1 - x0 - font(13).getlength(dashed) - 16), font=font(15), fill=INK)
     pen.line((x0, y1 + 1, x1, y1 + 1), fill=INK)
@@ -172,7 +179,7 @@ def _labels(pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple[int,
         filled = bar + guess.score * (x1 - 50 - bar)
         if filled >= bar + 1:
             pen.rectangle((bar, y + 2, filled, y + 14), fill=ACCENT if row == 0 else BAR)
-        pen.text((x1, y), f"{guess.score:.1%}", font=font(14), fill=SOFT, anchor="ra")
+        pen.text((x1, y), percent(guess.score), font=font(14), fill=SOFT, anchor="ra")
 
 
 def _foot(page: Image.Image, layer: Layer, y: int) -> None:
@@ -187,7 +194,7 @@ def _foot(page: Image.Image, layer: Layer, y: int) -> None:
     pen.text((MARGIN + SCALE, y + 23), high, font=font(13), fill=SOFT, anchor="ra")
     t, h, w = explanation.joint.shape
     share, cells = layer.kept
-    focused = f" · focused: {share:.0%} in {cells:.0%} of the cells" if layer.look.focus else ""
+    focused = f" · focused: {percent(share)} in {cells}" if layer.look.focus else ""
     model, left = explanation.model, MARGIN + SCALE + 36
     what = f"Where: {layer.title}, version {explanation.method_version} · {t} steps of {h} x {w} cells{focused}"
     who = f"Model {model.name} {model.version} ({model.family}, {model.classes} classes)"
@@ -196,19 +203,14 @@ def _foot(page: Image.Image, layer: Layer, y: int) -> None:
     pen.text((left, y + 23), fitted(who, 14, WIDTH - MARGIN - left), font=font(14), fill=SOFT)
 
 
-def percent(share: float) -> str:
-    """A share, 0 to 1, in whole percents, or with one decimal below 10%."""
-    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
-
-
 def fitted(text: str, size: float, width: float) -> str:
     """The text on one line, cut with "..." where it is wider than `width` pixels."""
-    line = " ".join(text.split())
+    line = spaced(" ".join(text.split()), size)
     if font(size).getlength(line) <= width:
         return line
     while line and font(size).getlength(line + "...") > width:
         line = line[:-1]
-    return line + "..."
+    return line.rstrip() + "..."
 
 
 def ticks(first: float, last: float) -> list[float]:

@@ -12,6 +12,13 @@ const images = data.frames.map(text => {
 });
 let at = data.start, timer = 0;
 
+// A share, 0 to 1, as _percent.py rounds it: less than 1 is never 100%, more than 0 is never 0%.
+function percent(share) {
+  const tenths = Math.floor(share * 1000 + 0.5);
+  if (tenths >= 1000) return share >= 1 ? "100%" : ">99.9%";
+  return tenths <= 0 ? (share > 0 ? "<0.1%" : "0%") : (tenths / 10).toFixed(1) + "%";
+}
+
 // The two cells whose centres are beside each pixel, and how far the pixel is towards the second.
 function between(cells, pixels) {
   return Array.from({length: pixels}, (_, i) => {
@@ -128,8 +135,8 @@ class View {
   say() {
     const {map, step} = this, [start, end] = map.seconds[step], r = map.regions[step], steps = map.temporal.length;
     const text = "Step " + (step + 1) + " of " + steps + " (" + start.toFixed(2) + " to " + end.toFixed(2) + " s) has " +
-      (map.temporal[step] * 100).toFixed(1) + "% of the " + map.subject + ", even share " + (100 / steps).toFixed(1) +
-      "%; strongest region (" + r[0] + ", " + r[1] + ") to (" + r[2] + ", " + r[3] + ") pixels.";
+      percent(map.temporal[step]) + " of the " + map.subject + ", even share " + percent(1 / steps) +
+      "; strongest region (" + r[0] + ", " + r[1] + ") to (" + r[2] + ", " + r[3] + ") pixels.";
     this.status.textContent = text;
     this.view.setAttribute("aria-label", map.title + (shown.checked ? "" : ", hidden") + ". " + text);
     this.curve.setAttribute("aria-valuemax", count - 1);

@@ -1,6 +1,7 @@
 """The report: one HTML file with the frames, the maps and the curve in it, that opens offline and loads nothing."""
 
 import base64
+import dataclasses
 import hashlib
 import html
 import io
@@ -16,6 +17,7 @@ from PIL import Image
 from staa_client._colours import inks, table
 from staa_client._layer import Layer
 from staa_client._overlay import Frame
+from staa_client._percent import percent
 from staa_client._types import Explanation
 
 _SIZES = (640, 480, 360, 240)
@@ -34,14 +36,14 @@ def report(shown: Explanation | Sequence[Layer], frames: Sequence[Frame] | None,
     """
     layers = [Layer(shown)] if isinstance(shown, Explanation) else shown
     explanation, look = layers[0].explanation, layers[0].look
-    best = next(iter(explanation.predictions), None)
     alike = all(layer.explanation.predictions == explanation.predictions for layer in layers)
+    title, beside = _heading(layers) if alike else (explanation.name, "")
     script = "\n" + _part("report.js")
     return _filled(
         "report.html",
         {
-            "title": html.escape((best.label if best else "no label") if alike else explanation.name),
-            "score": f"{best.score:.1%}" if best and alike else "",
+            "title": html.escape(title),
+            "score": html.escape(beside),
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
             "style": _part("report.css"),
             "layout": "several" if layers[1:] else "one",
@@ -56,6 +58,13 @@ def report(shown: Explanation | Sequence[Layer], frames: Sequence[Frame] | None,
             "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         },
     )
+
+
+def _heading(layers: Sequence[Layer]) -> tuple[str, str]:
+    """The title and what stands beside it: of maps for several classes, or for none, the best label and its score."""
+    if len({layer.heading for layer in layers}) == 1:
+        return layers[0].heading
+    return Layer(dataclasses.replace(layers[0].explanation, target=None, contrast=None)).heading
 
 
 def _part(name: str) -> str:
@@ -76,6 +85,7 @@ def _map(layer: Layer, number: int) -> str:
             "n": str(number),
             "title": html.escape(layer.title),
             "subject": html.escape(layer.subject),
+            "balance": html.escape(layer.balance),
             "low": html.escape(low),
             "high": html.escape(high),
             "scale": ",".join("#{:02x}{:02x}{:02x}".format(*colours[i].tolist()) for i in range(0, 256, 15)),
@@ -108,7 +118,7 @@ def _of_map(layer: Layer) -> dict[str, str]:
         **({} if one.contrast is None else {"Contrast": str(one.contrast)}),
         "Map": f"{t} steps of {h} x {w} cells over pixels ({x0}, {y0}) to ({x1}, {y1})",
         **({"Colours": f"end at {layer.top:.3g} times the even share of a cell"} if layer.signs else {}),
-        "Threshold": f"the dynamic one keeps {share:.0%} of the {subject}, in {cells:.0%} of the cells",
+        "Threshold": f"the dynamic one keeps {percent(share)} of the {subject}, in {cells}",
         **({} if one.faithfulness is None else {"Check": f"{one.faithfulness.message} ({one.faithfulness.verdict})"}),
     }
 
@@ -120,7 +130,7 @@ def _facts(facts: dict[str, str]) -> str:
 def _step(explanation: Explanation, step: int) -> str:
     (start, end), (x0, y0, x1, y1) = explanation.seconds[step], explanation.region(step)
     return (
-        f'<tr><th scope="row">{start:.2f} to {end:.2f}</th><td>{explanation.temporal[step]:.1%}</td>'
+        f'<tr><th scope="row">{start:.2f} to {end:.2f}</th><td>{_share(explanation.temporal[step])}</td>'
         f"<td>({x0}, {y0}) to ({x1}, {y1})</td></tr>"
     )
 
@@ -135,8 +145,13 @@ def _labels(layer: Layer, *, named: bool) -> str:
 def _row(label: str, score: float) -> str:
     return (
         f'<tr><th scope="row">{html.escape(label)}</th>'
-        f'<td class="bar" aria-hidden="true"><i style="width:{score * 100:.2f}%"></i></td><td>{score:.1%}</td></tr>'
+        f'<td class="bar" aria-hidden="true"><i style="width:{score * 100:.2f}%"></i></td><td>{_share(score)}</td></tr>'
     )
+
+
+def _share(share: float) -> str:
+    """A share, 0 to 1, as HTML: the text may have a "<" in it."""
+    return html.escape(percent(float(share)))
 
 
 def _script(data: dict[str, Any]) -> str:

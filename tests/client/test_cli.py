@@ -50,7 +50,7 @@ def test_explain_says_what_when_and_where(url: str, path: Path, capsys: pytest.C
 def test_a_class_map_says_its_class(explanation: Explanation) -> None:
     """What a map for one class shows is named, and what it was told from."""
     named = dataclasses.replace(explanation, target=ClassName(3, "moves up"), contrast=ClassName(4, "spins"))
-    assert "what speaks for moves up, against spins:" in words(named)
+    assert "what speaks for moves up (0.7%), against spins (0.4%):" in words(named)
     assert "speaks for" not in words(explanation)
 
 

@@ -80,7 +80,7 @@ def test_a_notebook_shows_a_picture_with_words(explanation: Explanation) -> None
         Reader().feed(one._repr_html_())
     first, second = pictures
     assert first["src"].startswith("data:image/png;base64,")
-    assert "moves down 93%" in first["alt"]
+    assert "moves down 93.1%" in first["alt"]
     assert "4.50 to 5.00 s" in first["alt"]
     assert '"><script>' in second["alt"]
     assert len(first["src"]) > len(second["src"])

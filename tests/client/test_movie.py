@@ -17,7 +17,11 @@ from staa_client import Client, Explanation
 from staa_client import movie as movies
 from staa_client._board import plan
 from staa_client._frames import Frames
+from staa_client._layer import Layer
+from staa_client._overlay import font
 from staa_client._save import save
+from staa_client._strip import Strip, letters
+from staa_client.render import fitted
 from staa_client.video import frames_at
 from tests.client.conftest import centre, class_map, document, server, video
 from tests.client.test_video import displayed
@@ -247,3 +251,17 @@ def test_a_plan_fits(source: tuple[int, int], count: int) -> None:
         assert found.frame[0] <= found.tile[0]
         assert found.size[0] <= most[0]
         assert found.size[1] <= most[1]
+
+
+@pytest.mark.parametrize("width", [48, 320, 480, 640, 1280])
+def test_words_and_edges_stay_apart(explanation: Explanation, width: int) -> None:
+    """Under a picture of any width words are 3 pixels or more apart, and no text touches an edge."""
+    size = letters(width)
+    for each in (size, size * 0.8):
+        apart, joined = (font(each).getlength(fitted(text, each, 999)) for text in ("no attention", "noattention"))
+        assert apart - joined >= 3
+    strip = Strip(Layer(explanation), max(width, 320))
+    for second in (0.0, 8.0):
+        lit = (np.asarray(strip.at(second)).max(-1) > 70).any(0)
+        assert not lit[: int(size / 4)].any()
+        assert not lit[-int(size / 4) :].any()

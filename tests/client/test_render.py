@@ -15,7 +15,7 @@ from staa_client._colours import colours, table
 from staa_client._layer import Layer
 from staa_client._overlay import overlay
 from staa_client._save import clip_frames
-from staa_client.render import ACCENT, contact_sheet, frame_of_step, percent, steps_shown, ticks
+from staa_client.render import ACCENT, contact_sheet, frame_of_step, steps_shown, ticks
 from tests.client.conftest import document, flat, server, video
 
 
@@ -123,13 +123,6 @@ def test_only_a_peak_is_marked(explanation: Explanation) -> None:
     ]
     assert red[0] > 1000
     assert red[1] == 0
-
-
-def test_small_shares_have_a_decimal() -> None:
-    """Below 10% a share shows one decimal, so that steps of a long clip can be told apart."""
-    assert [percent(share) for share in (0.0, 0.0625, 0.0949, 0.1, 0.234, 1.0)] == [
-        *("0.0%", "6.2%", "9.5%", "10%", "23%", "100%")
-    ]
 
 
 def test_a_sheet_without_frames_says_so(
