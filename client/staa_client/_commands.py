@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from staa_client import _save, _terminal
 from staa_client._batch import BatchItem
 from staa_client._client import Client
+from staa_client._key import keyed
 from staa_client._options import Options
 from staa_client._source import Link, Video, is_url
 from staa_client._types import Explanation
@@ -164,7 +165,11 @@ def collect(
     concurrency: int,
 ) -> int:
     """Write the answer to each video into one file; 1 where one has none."""
-    videos = videos_of(given)
+    # one that is named twice, as by two patterns, has one answer in the file
+    different: dict[str, str] = {}
+    for video in videos_of(given):
+        different.setdefault(keyed(video)[0].place, video)
+    videos = list(different.values())
     failed = asked = 0
     with _progress(len(videos)) as tell:
         items = client.batch(
