@@ -2,6 +2,7 @@
 
 import glob
 import json as js
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from staa_client import _save, _terminal
 from staa_client._batch import BatchItem
 from staa_client._client import Client
+from staa_client._errors import TimedOutError
 from staa_client._key import keyed
 from staa_client._options import Options
 from staa_client._source import Link, Video, is_url
@@ -215,12 +217,15 @@ def served(client: Client, *, json: bool) -> int:
 
 
 def is_ready(client: Client, model: str, wait: float) -> int:
-    """Say whether a model answers."""
+    """Say whether a model answers; NotFoundError where there is no such model."""
     if wait:
         client.wait_until_ready(model, timeout=wait)
-    elif not client.ready(model):
-        sys.stderr.write(f"staa: {model} is not ready; wait for it with --wait SECONDS, or see the server's log\n")
-        return 3
+    else:
+        try:
+            client.wait_until_ready(model, timeout=5.0, every=math.inf)  # once
+        except TimedOutError:
+            sys.stderr.write(f"staa: {model} is not ready; wait for it with --wait SECONDS, or see the server's log\n")
+            return 3
     _say(f"{model} is ready")
     return 0
 

@@ -153,11 +153,14 @@ def test_an_interrupt_ends_a_batch_and_the_next_run_goes_on(url: str, clip: byte
 
 
 def test_models_and_readiness(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`staa ready` is exit code 0 or 3, `staa models` a line a model."""
+    """`staa ready` is exit code 0 or 3, or 1 at once for what is not served; `staa models` a line a model."""
     assert main(["ready", "motions", "--server", url]) == 0
     assert main(["ready", "--wait", "1", "--server", url]) == 0
     assert main(["ready", "motions", "--server", "127.0.0.1:9"]) == 3
     assert "--wait SECONDS" in capsys.readouterr().err
+    for wait in ([], ["--wait", "60"]):
+        assert main(["ready", "nosuch", "--server", url, *wait]) == 1
+        assert capsys.readouterr().err.startswith("staa: 404 model_not_found: Model not found: nosuch; is it served?")
     monkeypatch.setattr(
         "staa_client.cli._client", lambda *_: Client("127.0.0.1:9", transport=httpx2.MockTransport(management))
     )
