@@ -4,6 +4,7 @@ import glob
 import json as js
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from staa_client import _save, _terminal
+from staa_client import _colours, _save, _terminal
 from staa_client._batch import BatchItem
 from staa_client._client import Client
 from staa_client._errors import TimedOutError
@@ -41,8 +42,14 @@ class Pictures:
         """The files of each video, all of them different.
 
         Raises:
-            ValueError: one cannot be written to, or would be written twice, or is itself a video that is asked for.
+            ValueError: one cannot be written to, or would be written twice, or is itself a video that is asked for; or
+                it has a field in braces that there is not, or there is no such colormap.
         """
+        _colours.checked(self.options.get("colormap", _colours.HEAT))
+        for name in self.names:
+            if unknown := [field for field in re.findall(r"\{\w*\}", name) if field != "{name}"]:
+                msg = f"{name} has {unknown[0]}, which stands for nothing: write {{name}}, for the name of the video"
+                raise ValueError(msg)
         found = [[Path(name.replace("{name}", _stem(video))) for name in self.names] for video in videos]
         owners = {_same(video): video for video in videos if not is_url(video)}
         taken: dict[str, int] = {}

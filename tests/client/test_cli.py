@@ -145,6 +145,25 @@ def test_the_package_loads_little() -> None:
     assert done.stdout.strip() == b"[]"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--colormap", "nosuch", "-o", "y.png"], "a colormap is one of heat, viridis, grey, balance, got 'nosuch'"),
+        (["--colormap", "nosuch"], "a colormap is one of"),
+        (["-o", "{foo}.png"], "{foo}.png has {foo}, which stands for nothing: write {name}"),
+        (["-o", "{}-{name}.png"], "{}-{name}.png has {}, which stands for nothing"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused_before_asking(
+    arguments: list[str], said: str, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Colours and fields of a name that there are not are wrong usage, though no server is there."""
+    monkeypatch.chdir(path.parent)
+    assert main(["explain", "clip.mp4", "--server", "http://127.0.0.1:9", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert [one.name for one in path.parent.iterdir()] == ["clip.mp4"]
+
+
 def test_a_folder_that_is_not_there_is_refused_before_asking(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
