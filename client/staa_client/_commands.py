@@ -262,7 +262,9 @@ def _say(text: str) -> None:
 def _progress(total: int) -> Iterator[Any]:
     """A bar with rate and remaining time, on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    silent = not console.is_terminal  # rich would end each bar with an empty line
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=silent) as progress:
         task = progress.add_task("videos", total=total, rate="")
 
         def tell(done: int) -> None:
