@@ -23,6 +23,10 @@ if [[ -n $video && ! -f $video ]]; then
   echo "demo: there is no file $video" >&2
   exit 2
 fi
+if [[ -n $video && ! -s $video ]]; then
+  echo "demo: there is no byte in $video: give a video" >&2
+  exit 2
+fi
 cd "$home"
 
 say() { printf '[%d/5] %s\n' "$((step += 1))" "$*"; }

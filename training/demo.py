@@ -2,13 +2,22 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from staa_client import Client, Explanation
+from staa_client import Client, Explanation, StaaError
 
 
 def main() -> None:
+    """`show`; what the server or a file says no to is a line on the standard error, and exit code 1."""
+    try:
+        show()
+    except (StaaError, OSError, ValueError) as reason:
+        sys.exit(f"demo: {' '.join(str(reason).split())}")
+
+
+def show() -> None:
     """Ask for labels, then for labels and maps; print, compare, draw."""
     parser = argparse.ArgumentParser(prog="python -m training.demo", description="Ask a running server and draw.")
     parser.add_argument("video", type=Path)

@@ -135,7 +135,7 @@ class Book:
         if self.parquet is not None:
             from staa_client import _parquet  # noqa: PLC0415  # an optional extra
 
-            path = _parquet.journal_of(path)
+            path = _parquet.journal_of(path, self.plan.request)
         self.journal = Journal(path, self.plan.request)
 
     def known(self, index: int, key: Key) -> BatchItem | None:

@@ -237,6 +237,7 @@ class Client:
             every: Seconds between two questions.
 
         Raises:
+            NotFoundError: the server has no such model; said at once.
             TimedOutError: it is not; the message has the last reason.
         """
         self._run(status.wait_until_ready(self._context, model, self._deadline(timeout), every))

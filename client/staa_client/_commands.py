@@ -2,7 +2,9 @@
 
 import glob
 import json as js
+import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,9 +15,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from staa_client import _save, _terminal
+from staa_client import _colours, _save, _terminal
 from staa_client._batch import BatchItem
 from staa_client._client import Client
+from staa_client._errors import TimedOutError
+from staa_client._key import keyed
 from staa_client._options import Options
 from staa_client._source import Link, Video, is_url
 from staa_client._types import Explanation
@@ -38,8 +42,14 @@ class Pictures:
         """The files of each video, all of them different.
 
         Raises:
-            ValueError: one cannot be written to, or would be written twice, or is itself a video that is asked for.
+            ValueError: one cannot be written to, or would be written twice, or is itself a video that is asked for; or
+                it has a field in braces that there is not, or there is no such colormap.
         """
+        _colours.checked(self.options.get("colormap", _colours.HEAT))
+        for name in self.names:
+            if unknown := [field for field in re.findall(r"\{\w*\}", name) if field != "{name}"]:
+                msg = f"{name} has {unknown[0]}, which stands for nothing: write {{name}}, for the name of the video"
+                raise ValueError(msg)
         found = [[Path(name.replace("{name}", _stem(video))) for name in self.names] for video in videos]
         owners = {_same(video): video for video in videos if not is_url(video)}
         taken: dict[str, int] = {}
@@ -164,7 +174,11 @@ def collect(
     concurrency: int,
 ) -> int:
     """Write the answer to each video into one file; 1 where one has none."""
-    videos = videos_of(given)
+    # one that is named twice, as by two patterns, has one answer in the file
+    different: dict[str, str] = {}
+    for video in videos_of(given):
+        different.setdefault(keyed(video)[0].place, video)
+    videos = list(different.values())
     failed = asked = 0
     with _progress(len(videos)) as tell:
         items = client.batch(
@@ -210,12 +224,15 @@ def served(client: Client, *, json: bool) -> int:
 
 
 def is_ready(client: Client, model: str, wait: float) -> int:
-    """Say whether a model answers."""
+    """Say whether a model answers; NotFoundError where there is no such model."""
     if wait:
         client.wait_until_ready(model, timeout=wait)
-    elif not client.ready(model):
-        sys.stderr.write(f"staa: {model} is not ready; wait for it with --wait SECONDS, or see the server's log\n")
-        return 3
+    else:
+        try:
+            client.wait_until_ready(model, timeout=5.0, every=math.inf)  # once
+        except TimedOutError:
+            sys.stderr.write(f"staa: {model} is not ready; wait for it with --wait SECONDS, or see the server's log\n")
+            return 3
     _say(f"{model} is ready")
     return 0
 
@@ -245,7 +262,9 @@ def _say(text: str) -> None:
 def _progress(total: int) -> Iterator[Any]:
     """A bar with rate and remaining time, on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    silent = not console.is_terminal  # rich would end each bar with an empty line
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=silent) as progress:
         task = progress.add_task("videos", total=total, rate="")
 
         def tell(done: int) -> None:

@@ -5,7 +5,7 @@
     ├── TimedOutError            the server took longer than the client's timeout  timed_out
     ├── SourceError             the address that a video is fetched from         source_unreachable
     ├── StreamError             a camera or stream that is watched   stream_unreachable, stream_lost, stream_unreadable
-    ├── ReplyError               a 200 whose body is not the contract's            reply_invalid
+    ├── ReplyError               a 200, or a file, that is not the contract's      reply_invalid
     └── StatusError              the server said no
         ├── RequestError         400 and other 4xx: the request or an option is wrong
         ├── AuthError            401, 403, or a token that TorchServe refuses
@@ -65,7 +65,7 @@ class StreamError(StaaError):
 
 
 class ReplyError(StaaError):
-    """The server answered 200 with something that is not the contract's."""
+    """The server answered 200 with something that is not the contract's, or a file that is loaded holds it."""
 
 
 class StatusError(StaaError):

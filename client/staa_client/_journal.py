@@ -48,6 +48,29 @@ class Entry:
     """Of the source that was answered."""
 
 
+def checked(line: Any, request: str, path: Path) -> dict[str, Any]:  # whatever JSON holds
+    """A line of the file, which must be an answer to this request.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        known = line["source"], line["key"], line["stamp"], line["request"]
+    except (KeyError, TypeError) as reason:
+        raise _foreign(path) from reason
+    if not (all(isinstance(one, str) for one in known) and ("reply" in line or "error" in line)):
+        raise _foreign(path)
+    if known[3] != request:
+        msg = f"{path} holds answers to another request, {known[3]}, not to {request}: name another file"
+        raise ValueError(msg)
+    found: dict[str, Any] = line
+    return found
+
+
+def _foreign(path: Path) -> ValueError:
+    return ValueError(f"{path} holds lines that are no answers: name another file")
+
+
 class Journal:
     """A file of answers, open for more; it is for one run at a time, which whoever opens it sees to.
 
@@ -109,21 +132,10 @@ class Journal:
 
     def _line(self, text: bytes) -> dict[str, Any]:
         try:
-            line: dict[str, Any] = json.loads(text)
-            known = line["source"], line["key"], line["stamp"], line["request"]
-        except (ValueError, KeyError, TypeError, RecursionError) as reason:
-            raise self._foreign() from reason
-        if not (all(isinstance(one, str) for one in known) and ("reply" in line or "error" in line)):
-            raise self._foreign()
-        if known[3] != self._request:
-            msg = (
-                f"{self._path} holds answers to another request, {known[3]}, not to {self._request}: name another file"
-            )
-            raise ValueError(msg)
-        return line
-
-    def _foreign(self) -> ValueError:
-        return ValueError(f"{self._path} holds lines that are no answers: name another file")
+            line = json.loads(text)
+        except (ValueError, RecursionError) as reason:
+            raise _foreign(self._path) from reason
+        return checked(line, self._request, self._path)
 
     def __len__(self) -> int:
         return len(self._entries)

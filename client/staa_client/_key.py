@@ -9,7 +9,7 @@ import numpy as np
 
 from staa_client._address import shown
 from staa_client._frames import Frames
-from staa_client._source import Link, Video, is_url, name_of, source_of
+from staa_client._source import Link, Video, absolute, is_url, name_of, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Key:
     name: str
     """A path as given, a URL less user and password, else a digest of the bytes."""
     place: str
-    """The absolute path; else the name."""
+    """The absolute path, without ".."; else the name."""
     stamp: str = ""
     """Of a file its size, bytes, and when it changed, ns: with another stamp it is another video. "" of others."""
 
@@ -36,7 +36,7 @@ def keyed(video: Video) -> tuple[Key, Video]:
         name = shown(video, query=True)
         return Key(name, name), video
     if isinstance(video, str | Path):
-        path = Path(video).absolute()
+        path = absolute(video)
         return Key(str(video), str(path), _stamp(path)), video
     source = source_of(video)
     if isinstance(source, Path | Link):

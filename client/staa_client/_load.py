@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from staa_client import _wire
+from staa_client._errors import ReplyError
 from staa_client._types import Explanation
 
 
@@ -13,4 +14,12 @@ def load(path: str | Path) -> Explanation:
         ReplyError: the file holds something else.
         OSError: it cannot be read.
     """
-    return _wire.explanation(200, {}, Path(path).read_bytes())
+    data = Path(path).read_bytes()
+    try:
+        return _wire.explanation(200, {}, data)
+    except ReplyError as reason:
+        msg = (
+            f"{path} is no saved result, or a damaged one: load takes a .json or .npz as save writes it, or a reply of "
+            "/explanations as it came"
+        )
+        raise ReplyError(msg, code="reply_invalid") from reason

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from staa_client import _wire
-from staa_client._journal import lines
+from staa_client._journal import checked, lines
 from staa_client._maps import packed
 from staa_client._types import Explanation
 
@@ -105,15 +105,23 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         raise ValueError(msg) from reason
 
 
-def journal_of(path: Path) -> Path:
-    """The journal that becomes this file; it starts with the answers that are in the file already."""
+def journal_of(path: Path, request: str) -> Path:
+    """The journal that becomes this file; it starts with the answers that are in the file already.
+
+    Raises:
+        ValueError: those are to another request, or the file is none of this client's; then no journal is left.
+    """
     journal = path.with_name(path.name + ".jsonl")
     if path.exists() and not journal.exists():
         new = journal.with_name(journal.name + ".new")
-        with new.open("w", encoding="utf-8") as file:
-            for line in read(path):
-                file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-        os.replace(new, journal)  # noqa: PTH105  # whole or not at all
+        try:
+            with new.open("w", encoding="utf-8") as file:
+                for line in read(path):
+                    known = checked(line, request, path)
+                    file.write(json.dumps(known, ensure_ascii=False, separators=(",", ":")) + "\n")
+            os.replace(new, journal)  # noqa: PTH105  # whole or not at all
+        finally:
+            new.unlink(missing_ok=True)
     return journal
 
 

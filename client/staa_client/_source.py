@@ -1,5 +1,6 @@
 """The video that is sent: what a caller may give, and what of it goes on its way."""
 
+import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def source_of(video: Video) -> Source | Link:
         case str() if is_url(video):
             found = Link(video)
         case str() | Path():
-            path = Path(video).absolute()
+            path = absolute(video)
             # A pipe has no size before it is read; a folder, or nothing, raises OSError here.
             found = _filled(path if path.is_file() else path.read_bytes(), str(path))
         case bytes() | bytearray() | memoryview():
@@ -100,6 +101,18 @@ def source_of(video: Video) -> Source | Link:
         case _:
             raise _unknown(video)
     return found
+
+
+def absolute(path: str | Path) -> Path:
+    """The path from the root, without ".."; links stay, and so does a ".." behind a link that leads elsewhere."""
+    whole = Path(path).absolute()
+    if ".." not in whole.parts:
+        return whole
+    short = Path(os.path.abspath(path))  # noqa: PTH100  # pathlib keeps "..", or resolves links too
+    try:
+        return short if short.samefile(whole) else whole
+    except OSError:
+        return whole if short.exists() or whole.exists() else short
 
 
 def _read(file: Any) -> bytes:  # whatever has a method `read`

@@ -20,6 +20,8 @@ from staa_client._timeout import Deadline, Timeout
 
 _NOT_YET = (UnreachableError, TimedOutError, UnavailableError, NotFoundError, ServerError)
 """What a server that is starting answers."""
+_NO_SUCH = {"model_not_found", "model_version_not_found"}
+"""TorchServe's codes for what it does not serve: it listens once its models are registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,14 @@ def ready(context: Context, model: str, deadline: Deadline) -> Steps[bool]:
 
 
 def wait_until_ready(context: Context, model: str, deadline: Deadline, every: float) -> Steps[None]:
-    """Ask again and again until a worker of the model answers."""
+    """Ask again and again until a worker of the model answers, or the server says that it has no such model."""
     while True:
         try:
             one = Timeout(deadline.timeout.connect, deadline.timeout.read, max(min(deadline.left, 10.0), 0.1))
             yield from _asked(context, model, Deadline.of(one))
         except _NOT_YET as reason:
+            if reason.code in _NO_SUCH:
+                raise
             if deadline.left < every:
                 raise _late(model, deadline, reason) from reason
         else:

@@ -1,7 +1,7 @@
 """The command `staa`: labels, where and when, on the terminal and into files.
 
-Exit codes: 0 done, 1 the server said no to something, 2 wrong usage, 3 no server answered, 130 interrupted. What an
-option is not told comes from the environment, then from ~/.config/staa/config.toml, then from the defaults.
+Exit codes: 0 done, 1 the server said no to something, 2 wrong usage, 3 no server or worker answered, 130 interrupted.
+What an option is not told comes from the environment, then from ~/.config/staa/config.toml, then from the defaults.
 """
 
 import sys
@@ -276,7 +276,7 @@ def ready(
     token_file: arg.TokenFile = None,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
-    """Whether a model answers: exit code 0, or 3."""
+    """Whether a model answers: exit code 0; 3 where it does not in time, 1 where it is not served."""
     with _client(context, server, token, token_file, None, None) as client:
         return commands.is_ready(client, name, wait)
 

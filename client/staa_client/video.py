@@ -70,7 +70,9 @@ def sampled(
         ValueError: the source is no video, or the segment holds no frame.
         OSError: the file cannot be read.
     """
-    with _opened(source) as film:
+    name = "what was given" if isinstance(source, bytes) else Path(source).name
+    hint = 'send another file, or have the server decode it (sample="server")'
+    with _opened(source, f"{name} cannot be read as a video", hint) as film:
         seconds, fps, duration = film.timeline()
         indices = choose(seconds, duration, wanted, start, end)
         size = (0, 0)
@@ -177,7 +179,12 @@ class _Film:
 
 
 @contextmanager
-def _opened(source: str | Path | bytes) -> Iterator[_Film]:
+def _opened(
+    source: str | Path | bytes,
+    what: str = "the frames of the video cannot be read",
+    hint: str = "is it the file that was explained?",
+) -> Iterator[_Film]:
+    """An open video; where it is none, a ValueError says what cannot be done, why, and what to do."""
     try:
         import av  # noqa: PLC0415  # an optional extra
     except ImportError as reason:
@@ -195,5 +202,6 @@ def _opened(source: str | Path | bytes) -> Iterator[_Film]:
         try:
             yield _Film(opened)
         except (av.FFmpegError, IndexError, ChangedError) as reason:
-            msg = f"the frames of the video cannot be read ({reason}); is it the file that was explained?"
+            why = "no video in it" if isinstance(reason, IndexError) else getattr(reason, "strerror", None) or reason
+            msg = f"{what} ({why}); {hint}"
             raise ValueError(msg) from reason

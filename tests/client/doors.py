@@ -24,6 +24,9 @@ class Door(BaseHTTPRequestHandler):
         reply = server(document(label="moves \x1b[31mdown"))(request)
         if body.startswith(b"noise"):
             reply = httpx2.Response(415, json={"error": {"code": "not_a_video", "message": "noise came, send a video"}})
+        if self.path.endswith("/nosuch"):
+            about = {"code": 404, "type": "ModelNotFoundException", "message": "Model not found: nosuch"}
+            reply = httpx2.Response(404, json=about)
         self.send_response(reply.status_code)
         self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()

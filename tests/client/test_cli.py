@@ -145,6 +145,40 @@ def test_the_package_loads_little() -> None:
     assert done.stdout.strip() == b"[]"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--colormap", "nosuch", "-o", "y.png"], "a colormap is one of heat, viridis, grey, balance, got 'nosuch'"),
+        (["--colormap", "nosuch"], "a colormap is one of"),
+        (["-o", "{foo}.png"], "{foo}.png has {foo}, which stands for nothing: write {name}"),
+        (["-o", "{}-{name}.png"], "{}-{name}.png has {}, which stands for nothing"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused_before_asking(
+    arguments: list[str], said: str, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Colours and fields of a name that there are not are wrong usage, though no server is there."""
+    monkeypatch.chdir(path.parent)
+    assert main(["explain", "clip.mp4", "--server", "http://127.0.0.1:9", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert [one.name for one in path.parent.iterdir()] == ["clip.mp4"]
+
+
+def test_a_log_has_no_trace_of_the_bar(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the standard error is no terminal, it has the lines on files and errors, and nothing else."""
+    noise, output = path.with_name("noise.mp4"), path.with_name("out.jsonl")
+    noise.write_bytes(b"noise")
+    assert main(["batch", str(path), str(noise), "-o", str(output), "--server", url]) == 1
+    failed, wrote = capsys.readouterr().err.split("\n", 1)
+    assert failed.startswith(f"staa: {noise}: 415 not_a_video")
+    assert wrote == f"wrote {output}: 1 new, 0 there before, 1 failed\n"
+    drawn = str(path.with_name("{name}.png"))
+    assert main(["explain", str(path), str(noise), "-o", drawn, "--server", url]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert (lines[0], len(lines)) == (f"wrote {path.with_suffix('.png')}", 2)
+    assert lines[1].startswith("staa: ")
+
+
 def test_a_folder_that_is_not_there_is_refused_before_asking(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -115,6 +115,21 @@ def test_a_batch_goes_on(ending: str, url: str, folder: Path, capsys: pytest.Cap
     assert len(Door.seen) == before + 2
 
 
+def test_a_video_is_asked_for_once(
+    url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two names of one file in a batch are one video, and so is a way round to it in the next run."""
+    monkeypatch.chdir(folder)
+    before = len(Door.seen)
+    arguments = ["-o", "y.jsonl", "--server", url]
+    assert main(["batch", "./a.mp4", "b.mp4", "a.mp4", "[a]*.mp4", *arguments]) == 0
+    assert "2 new, 0 there before, 0 failed" in capsys.readouterr().err
+    assert {json.loads(line)["source"] for line in Path("y.jsonl").read_text().splitlines()} == {"./a.mp4", "b.mp4"}
+    assert main(["batch", f"../{folder.name}/b.mp4", "a.mp4", *arguments]) == 0
+    assert "0 new, 2 there before, 0 failed" in capsys.readouterr().err
+    assert len(Door.seen) == before + 2
+
+
 def test_an_interrupt_ends_a_batch_and_the_next_run_goes_on(url: str, clip: bytes, tmp_path: Path) -> None:
     """Ctrl-C in the middle: exit code 130, what was answered is in the file, and no source is asked twice."""
     for number in range(200):
@@ -138,11 +153,14 @@ def test_an_interrupt_ends_a_batch_and_the_next_run_goes_on(url: str, clip: byte
 
 
 def test_models_and_readiness(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`staa ready` is exit code 0 or 3, `staa models` a line a model."""
+    """`staa ready` is exit code 0 or 3, or 1 at once for what is not served; `staa models` a line a model."""
     assert main(["ready", "motions", "--server", url]) == 0
     assert main(["ready", "--wait", "1", "--server", url]) == 0
     assert main(["ready", "motions", "--server", "127.0.0.1:9"]) == 3
     assert "--wait SECONDS" in capsys.readouterr().err
+    for wait in ([], ["--wait", "60"]):
+        assert main(["ready", "nosuch", "--server", url, *wait]) == 1
+        assert capsys.readouterr().err.startswith("staa: 404 model_not_found: Model not found: nosuch; is it served?")
     monkeypatch.setattr(
         "staa_client.cli._client", lambda *_: Client("127.0.0.1:9", transport=httpx2.MockTransport(management))
     )

@@ -114,6 +114,17 @@ def test_a_damaged_file_is_said(method: int, explanation: Explanation, tmp_path:
     assert refused > len(places) // 4
 
 
+@pytest.mark.parametrize("data", [b"\0\0\0\x18ftypisom", b"", b"PK", b"[]", b"{}", b"PAR1", DEEP])
+def test_a_file_that_was_never_saved_is_said(data: bytes, tmp_path: Path) -> None:
+    """A video, or any other file, is named as what `load` does not take; no server is blamed."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(data)
+    with pytest.raises(ReplyError, match=r"clip\.mp4 is no saved result, .*: load takes a \.json or \.npz") as caught:
+        load(path)
+    assert caught.value.status is None
+    assert "server" not in str(caught.value)
+
+
 def test_a_damaged_reply_is_said() -> None:
     """A reply that was cut off, at every length, is a ReplyError."""
     for encoding in ("json", "base64", "npz"):

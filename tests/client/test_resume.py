@@ -192,6 +192,23 @@ def test_an_error_in_the_file_leaves_it_unlocked(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_answers_to_another_request_stay_as_they_are(ending: str, tmp_path: Path) -> None:
+    """A file that is refused is the one that is named; it keeps its bytes, and no other file appears beside it."""
+    output = tmp_path / f"out.{ending}"
+    with client(Counting()) as staa:
+        list(staa.batch([b"x"], output=output))
+        before = output.read_bytes()
+        with pytest.raises(ValueError, match=rf"out\.{ending} holds answers to another request"):
+            list(staa.batch([b"x"], output=output, top_k=3))
+        assert output.read_bytes() == before
+        if ending == "parquet":
+            output.write_bytes(before[:-9])
+            with pytest.raises(ValueError, match=r"out\.parquet is no Parquet file of answers"):
+                list(staa.batch([b"x"], output=output))
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+
+
 @pytest.mark.parametrize("line", [b"[" * 100_000, b'{"source": "a", "request": "b"}', b'{"source": 1}', b"[]"])
 def test_a_strange_line_is_no_answer(line: bytes, tmp_path: Path) -> None:
     """Whatever a line holds, the file is refused with one and the same words, and stays as it is."""

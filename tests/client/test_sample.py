@@ -190,3 +190,27 @@ def test_frames_of_a_wrong_form_are_refused(wrong: NDArray[np.uint8]) -> None:
     with client(recorder) as staa, pytest.raises(ValueError, match=r"frame"):
         staa.predict(wrong)
     assert not recorder.requests
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_what_is_no_video_is_said_before_it_is_sent(as_file: bool, tmp_path: Path) -> None:
+    """Sampling names the file and the reason in words; nothing was explained yet, and nothing is sent but the card."""
+    path = tmp_path / "text.mp4"
+    path.write_bytes(b"these are words " * 40)
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return server()(request)
+
+    with (
+        Client(transport=httpx2.MockTransport(answer)) as staa,
+        pytest.raises(ValueError, match="as a video") as caught,
+    ):
+        staa.explain(path if as_file else path.read_bytes(), sample="client")
+    name = "text.mp4" if as_file else "what was given"
+    assert str(caught.value).startswith(
+        f"{name} cannot be read as a video (Invalid data found when processing input); "
+    )
+    assert not any(word in str(caught.value) for word in ("Errno", "explained"))
+    assert asked == ["/predictions/motions"]

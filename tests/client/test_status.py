@@ -7,7 +7,7 @@ import time
 import httpx2
 import pytest
 
-from staa_client import AsyncClient, AuthError, Client, ReplyError, Served, TimedOutError
+from staa_client import AsyncClient, AuthError, Client, NotFoundError, ReplyError, Served, TimedOutError
 from tests.client.conftest import card
 from tests.client.test_client import Recorder, client
 
@@ -31,7 +31,7 @@ def test_a_model_that_starts_is_not_ready(trouble: httpx2.Response | httpx2.HTTP
 
 def test_waiting_ends_with_the_model_ready_or_with_the_reason() -> None:
     """`wait_until_ready` asks again until it is so; too late, the last reason is in the error."""
-    recorder = Recorder(*STARTING)
+    recorder = Recorder(STARTING[0], httpx2.Response(404), STARTING[2])
     with client(recorder) as staa:
         staa.wait_until_ready(every=0.01)
         assert len(recorder.requests) == 4
@@ -41,6 +41,15 @@ def test_waiting_ends_with_the_model_ready_or_with_the_reason() -> None:
             staa.wait_until_ready(timeout=0.2, every=0.02)
         assert time.monotonic() - began < 1
     assert caught.value.code == "not_ready"
+
+
+@pytest.mark.parametrize("kind", ["ModelNotFoundException", "ModelVersionNotFoundException"])
+def test_nobody_waits_for_a_model_that_is_not_served(kind: str) -> None:
+    """A server that is up and has no such model, or no such version, is not asked twice."""
+    recorder = Recorder(STARTING[0], httpx2.Response(404, json={"code": 404, "type": kind, "message": "not found: x"}))
+    with client(recorder) as staa, pytest.raises(NotFoundError, match="not found: x"):
+        staa.wait_until_ready("x", every=0.01)
+    assert len(recorder.requests) == 2
 
 
 def test_other_trouble_is_no_readiness() -> None:

@@ -1,10 +1,13 @@
 """The first command that a stranger runs."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 from PIL import Image
+
+from tests.client.doors import door
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,8 +33,25 @@ def test_the_demo_shows_labels_when_where_and_the_truth() -> None:
     assert not [process for process in left if str(ROOT / "deploy") in " ".join(process.info["cmdline"] or [])]
 
 
-def test_the_demo_refuses_what_is_not_there() -> None:
-    """A file that does not exist is named at once, before anything is started."""
-    done = subprocess.run([ROOT / "demo.sh", "no-such.mp4"], capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == 2
-    assert "no-such.mp4" in done.stderr
+def test_the_demo_refuses_what_is_not_there(tmp_path: Path) -> None:
+    """A file that does not exist, or is empty, is named at once, before anything is started."""
+    (tmp_path / "empty.mp4").touch()
+    for name in ("no-such.mp4", "empty.mp4"):
+        done = subprocess.run(
+            [ROOT / "demo.sh", tmp_path / name], capture_output=True, text=True, check=False, timeout=30
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{tmp_path}/{name}" in done.stderr
+
+
+def test_the_demo_says_a_no_on_one_line(tmp_path: Path) -> None:
+    """A file that is no video, and one that is gone meanwhile, end with 1 and the reason, and without a traceback."""
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(b"noise")
+    with door() as url:
+        for path, reason in ((noise, "415 not_a_video: noise came, send a video"), (tmp_path / "no.mp4", "no.mp4")):
+            command = [sys.executable, "-m", "training.demo", str(path), "--server", url]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+            assert done.stderr.startswith("demo: ")
+            assert reason in done.stderr
