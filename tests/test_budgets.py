@@ -152,6 +152,25 @@ def test_frames_go_once_they_are_prepared(handler: Any, monkeypatch: pytest.Monk
     assert (reply["predictions"][0]["clip"]["width"], reply["predictions"][0]["clip"]["height"]) == (64, 48)
 
 
+def test_stages_count_the_videos_that_came_through_them(handler: Any) -> None:
+    """As many are encoded as were decoded, of several videos too; a bad one beside them is no fault of the server."""
+    noise = base64.b64encode(b"noise").decode()
+    counted: list[str] = []
+
+    class Counter:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def add_or_update(self, *_: object) -> None:
+            counted.append(self.name)
+
+    handler.metrics = {name: Counter(name) for name in handler.metrics}
+    bodies = [{"instances": [film(1), film(2)]}, {"instances": [film(3), noise]}, {"video": film(4)}]
+    _, context = ask(handler, bodies)
+    assert context.statuses == {0: 200, 1: 415, 2: 200}
+    assert counted.count("decode") == counted.count("forward") == counted.count("encode") == 3
+
+
 def test_a_bare_clip_says_what_the_whole_one_says() -> None:
     """Without its pixels a clip has the same times, numbers and size, also where it was scaled before it came."""
     for size in (None, (640, 480)):
