@@ -105,7 +105,7 @@ class StaaHandler:
         list(self.pool.map(lambda turn: read(*turn), turns))
 
     def _read(self, row: Row, deadline: float) -> None:
-        """Request -> clip -> pixels; the frames as they came go at once, for they are large."""
+        """Request -> clip -> pixels; frames are scaled one by one, as they come, for they are large."""
         request = row.request
         if request is None or request.describe:
             return  # the card needs no clip
@@ -120,7 +120,8 @@ class StaaHandler:
                 msg = f"the videos of this request took more than {seconds:g} s together: send fewer, or shorter ones"
                 raise TooSlowError(msg)
             limits = replace(self.settings.limits, seconds=left)
-            clip = read(request.video, self.explainer.grid.frames, options.start, options.end, limits)
+            wanted, scaled = self.explainer.grid.frames, self.explainer.recipe.scaled
+            clip = read(request.video, wanted, options.start, options.end, limits, scaled)
         with row.timed("prepare"):
             row.pixels, (row.box,) = self.explainer.prepare([clip])
         row.clip = clip.bare()

@@ -76,7 +76,7 @@ def ask(handler: Any, bodies: list[Any], *headers: dict[str, str]) -> tuple[list
 def slow(clock: Clock, seen: list[float]) -> Any:
     """Return a decoder that takes 10 s of the clock, and notes the seconds that it was given."""
 
-    def decode(_video: bytes, frames: int, _start: object, _end: object, limits: Any) -> Clip:
+    def decode(_video: bytes, frames: int, _start: object, _end: object, limits: Any, _scale: object) -> Clip:
         seen.append(limits.seconds)
         clock.now += 10
         images = np.zeros((frames, 48, 64, 3), np.uint8)

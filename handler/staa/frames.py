@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from staa import errors, sampling
-from staa.types import Clip
+from staa.types import Clip, Scale
 from staa.video import LIMITS, Limits
 
 ABOUT = "clip.json"
@@ -49,7 +49,12 @@ def packed(source: bytes) -> bool:
 
 
 def unpack(
-    source: bytes, frames: int, start: float | None = None, end: float | None = None, limits: Limits = LIMITS
+    source: bytes,
+    frames: int,
+    start: float | None = None,
+    end: float | None = None,
+    limits: Limits = LIMITS,
+    scale: Scale | None = None,
 ) -> Clip:
     """Read the frames of an archive.
 
@@ -63,6 +68,7 @@ def unpack(
         end: end of the segment, seconds of the source; None is the end of the last frame.
         limits: what may be spent; `bytes` holds for the archive and for what it unpacks to, `frames` for its images.
             The length of the source costs nothing here and is not limited: it may be a stream that has run for hours.
+        scale: what is done to each wanted frame as soon as it is read; None keeps them as they are.
 
     Raises:
         NotVideoError: the bytes are no zip with a clip.json.
@@ -79,17 +85,19 @@ def unpack(
         ordered = _ordered(entries, len(about.seconds))
         indices = about.choose(frames, start, end)
         images: dict[int, NDArray[np.uint8]] = {}
+        shape: tuple[int, ...] = ()
         for index in dict.fromkeys(indices.tolist()):
             if time.monotonic() > deadline:
                 msg = f"reading the frames took more than {limits.seconds:g} s: send fewer or smaller ones"
                 raise errors.TooSlowError(msg)
             entry = ordered[index]
-            images[index] = _image(entry.filename, _bytes(archive, entry), limits)
-            first = images[int(indices[0])]
-            if images[index].shape != first.shape:
-                (h, w), (height, width) = images[index].shape[:2], first.shape[:2]
+            image = _image(entry.filename, _bytes(archive, entry), limits)
+            shape = shape or image.shape
+            if image.shape != shape:
+                (h, w), (height, width) = image.shape[:2], shape[:2]
                 msg = f"{entry.filename} is {w}x{h} pixels, the frames before it are {width}x{height}: send one size"
                 raise errors.RequestError(msg)
+            images[index] = image if scale is None else scale(image, about.size)
     pictures = np.stack([images[index] for index in indices.tolist()])
     return Clip(pictures, about.seconds[indices], about.indices[indices], about.fps, about.duration, about.size)
 
@@ -274,7 +282,7 @@ def _image(name: str, data: bytes, limits: Limits) -> NDArray[np.uint8]:
             if image.mode not in _MODES:
                 msg = f"{name} has pixels of the kind {image.mode}: send 8 bits a channel"
                 raise errors.DecodeError(msg)
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))  # torch wants it to be writable
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise errors.TooManyPixelsError(_too_many(name, "over 89 million", limits)) from error
     except _BROKEN as error:

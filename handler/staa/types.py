@@ -1,7 +1,7 @@
 """What flows from the bytes of a video to its explanation: every field with its shape and unit, checked here only."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from staa.errors import OptionError
 
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
+Scale = Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]]
+"""A frame (H, W, 3), and the (width, height) of its source -> the frame as it is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,30 +7,24 @@ twice, to count and to keep. Both ways give frame i of the source the same numbe
 nothing that the source names is opened: playlists are no video.
 """
 
-import io
-import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
-import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.sidedata.sidedata import SideData
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from staa import errors, sampling
-from staa.types import Clip
+from staa.container import Source, opened
+from staa.types import Clip, Scale
 
-Source = bytes | bytearray | memoryview | str | Path | BinaryIO
 _Packet: TypeAlias = "Packet[VideoStream]"
 _Found: TypeAlias = Iterator[tuple[int, VideoFrame]]
 _Find: TypeAlias = Callable[[NDArray[np.int64]], _Found]
@@ -49,20 +43,18 @@ class Limits:
 
 LIMITS = Limits()
 
-# No playlists, still images, or text that libav would draw; and no protocol for whatever a container may name.
-_FORMATS = "mov,matroska,mpegts,avi,mpeg,flv,asf,ogg,mxf,gif,ivf,h264,hevc"
 # Here one packet is one displayed frame, with its time: AVI has no display times, VP8 has frames that are never shown.
 _PLANNED_FORMATS = {"mov", "matroska", "mpegts"}
 _PLANNED_CODECS = {"h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg", "prores"}
-_VIDEO_HEAD = re.compile(
-    rb".{4}(ftyp|moov|mdat|free|wide|skip)|\x1a\x45\xdf\xa3|\0\0\1\xba|FLV\1|RIFF.{4}AVI |G.{187}G.{187}G", re.DOTALL
-)
-_STILL_HEAD = re.compile(rb".{4}ftyp(avif|heic|heix|mif1)", re.DOTALL)
-_STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
 
 def decode(
-    source: Source, frames: int, start: float | None = None, end: float | None = None, limits: Limits = LIMITS
+    source: Source,
+    frames: int,
+    start: float | None = None,
+    end: float | None = None,
+    limits: Limits = LIMITS,
+    scale: Scale | None = None,
 ) -> Clip:
     """Decode `frames` frames, spread uniformly over [start, end) seconds of a video.
 
@@ -75,6 +67,7 @@ def decode(
         start: start of the segment, seconds; None is the start of the video.
         end: end of the segment, seconds; None is the end of the video.
         limits: what may be spent.
+        scale: what is done to each wanted frame as soon as it is decoded; None keeps them as they are.
 
     Raises:
         OptionError: the segment is none.
@@ -84,8 +77,7 @@ def decode(
         NoFramesError: the video holds no frame in the segment.
     """
     deadline = time.monotonic() + limits.seconds
-    with _opened(source, limits) as file, _container(file) as container:
-        stream = _stream(container)
+    with opened(source, limits.bytes) as (container, stream):
         decoder = _Decoder(stream, limits, deadline)
         packets = decoder.packets(container)
         last = max(packets, key=lambda packet: packet.pts or 0).duration or 0
@@ -97,7 +89,8 @@ def decode(
                 msg = f"the video lasts {duration:.1f} s, at most {limits.duration:g} s are taken: cut it"
                 raise errors.TooLongError(msg)
             indices = sampling.choose(seconds, duration, frames, start, end)
-            return Clip(_kept(find(indices), indices, len(seconds)), seconds[indices], indices, fps, duration)
+            images, size = _kept(find(indices), indices, len(seconds), scale)
+            return Clip(images, seconds[indices], indices, fps, duration, size)
 
         if _plannable(container, stream, packets):
             ticks = [packet.pts or 0 for packet in packets]
@@ -110,8 +103,13 @@ def decode(
         return clip(seen, lambda _: decoder.counted(packets, seen))
 
 
-def _kept(found: _Found, indices: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
-    """Keep the frames at `indices`, (T, H, W, 3), out of ascending (number, frame) pairs; read no more than needed."""
+def _kept(
+    found: _Found, indices: NDArray[np.int64], count: int, scale: Scale | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Keep the frames at `indices`, (T, H, W, 3), out of ascending (number, frame) pairs; read no more than needed.
+
+    Returned with the (width, height) of the source.
+    """
     missing = set(indices.tolist())
     images = np.empty(0, np.uint8)
     width = height = 0
@@ -120,12 +118,15 @@ def _kept(found: _Found, indices: NDArray[np.int64], count: int) -> NDArray[np.u
             continue
         width, height = width or frame.width, height or frame.height  # a size that changes is scaled to the first
         image = _image(frame, width, height)
+        size = image.shape[1], image.shape[0]
+        if scale is not None:
+            image = scale(image, size)
         if not images.size:
             images = np.empty((len(indices), *image.shape), np.uint8)
         images[indices == number] = image
         missing.remove(number)
         if not missing:
-            return images
+            return images, size
     msg = f"frame {min(missing)} of {count} cannot be decoded: send a video that plays to its end"
     raise errors.DecodeError(msg)
 
@@ -250,51 +251,3 @@ def _image(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
         image, right, down = (image.transpose(1, 0, 2), c, b) if turned else (image, a, d)
         image = image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
     return np.ascontiguousarray(image, np.uint8)  # a frame that repeats is copied more than once
-
-
-@contextmanager
-def _opened(source: Source, limits: Limits) -> Iterator[BinaryIO]:
-    """Give a seekable binary file at its start, once it is known to be small enough."""
-    with ExitStack() as stack:
-        if isinstance(source, bytes | bytearray | memoryview):
-            file: BinaryIO = io.BytesIO(source)
-        elif isinstance(source, str | Path):
-            file = stack.enter_context(Path(source).open("rb"))
-        else:
-            file = source if source.seekable() else io.BytesIO(source.read(limits.bytes + 1))
-        if file.seek(0, io.SEEK_END) > limits.bytes:
-            msg = f"the video has more than {limits.bytes} bytes: cut it, scale it down or encode it smaller"
-            raise errors.TooManyBytesError(msg)
-        file.seek(0)
-        yield file
-
-
-@contextmanager
-def _container(file: BinaryIO) -> Iterator[InputContainer]:
-    """Open a container of video. Raises NotVideoError, or DecodeError where the file starts like one."""
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
-    head = file.read(1024)
-    file.seek(0)
-    if _STILL_HEAD.match(head):
-        raise errors.NotVideoError("a still image came: send a video")
-    try:
-        container = av.open(file, "r", options=options, metadata_errors="ignore")
-    except (FFmpegError, ValueError) as error:
-        if _VIDEO_HEAD.match(head):
-            msg = f"the container cannot be read, is it cut off? {getattr(error, 'strerror', None) or error}"
-            raise errors.DecodeError(msg) from error
-        raise errors.NotVideoError("no video in a known container: send MP4, MOV, MKV, WebM, AVI or MPEG-TS") from error
-    with container:
-        yield container
-
-
-def _stream(container: InputContainer) -> VideoStream:
-    """Pick the best video stream; pictures attached to music are none."""
-    streams = [stream for stream in container.streams.video if not stream.disposition & _STILL]
-    if not streams:
-        raise errors.NotVideoError("the container holds no video stream: send a video")
-    best = container.streams.best("video")
-    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
-    if stream.codec_context is None:
-        raise errors.DecodeError("the video's codec is not known here: encode it as H.264")
-    return stream
