@@ -239,7 +239,8 @@ def main() -> None:
             if way in ways:
                 paired(figures, way)
         if options.sheet:
-            sheet([(fresh(subject.explainer, one.number)[1], one.shown()) for one in found[:SHOWN]], options.sheet)
+            clips = [(fresh(subject.explainer, one.number)[1], one.shown()) for one in found[:SHOWN]]
+            sheet(clips).quantize(256).save(options.sheet, optimize=True)
     if options.plot:
         plot(every, options.plot)
 

@@ -5,7 +5,7 @@ class, of their label, of another one, and of the same network with random weigh
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForVideoClassification
 
 from benchmarks.metrics import Map
 from staa import Explainer, Options
-from staa_client._colours import colours, table
+from staa_client._colours import BALANCE, HEAT, colours, table
 from staa_client._overlay import font, overlay
 from training.clips import LABELS, Sample
 from training.evaluate import fresh
@@ -28,11 +28,12 @@ SIDE, BARS, GAP, HEAD = 132, 22, 8, 34
 INK = (232, 233, 240)
 
 
-def sheet(clips: Sequence[tuple[Sample, Mapping[str, Map]]], path: Path) -> None:
-    """Draw the sheet: the frame with its object outlined, then every way's map over it and its curve over time.
+def sheet(clips: Sequence[tuple[Sample, Mapping[str, Map]]], signed: Collection[str] = ()) -> Image.Image:
+    """Return a drawing: the frame with its object outlined, then every way's map over it and its curve over time.
 
-    Colours are the square root of the share, up to the largest of the clip; under it bars for the steps, the event's in
-    a brighter tone.
+    Colours are the square root of the share, up to the largest of the clip; of the `signed` ways red speaks for the
+    class and blue against it. Under it bars for the steps, the event's in a brighter tone: of what speaks for the class
+    where the map is signed, as part of the step with the most weight of both signs.
     """
     names = list(dict.fromkeys(name for _, maps in clips for name in maps))
     width = GAP + (len(names) + 1) * (SIDE + GAP)
@@ -52,13 +53,16 @@ def sheet(clips: Sequence[tuple[Sample, Mapping[str, Map]]], path: Path) -> None
             if name not in maps:
                 draw.text((left, top + 4), "not run", fill=INK, font=font(11))
                 continue
-            shares = np.clip(maps[name], 0, None)
+            shares = maps[name]
             step = frame * len(shares) // len(sample.frames)
             picture = _large(sample.frames[frame])
-            heat = np.sqrt(shares[step] / (shares.max() or 1)).astype(np.float32)
-            page.paste(Image.fromarray(overlay(picture, heat, (0, 0, SIDE, SIDE))), (left, top))
-            _bars(draw, shares.sum((1, 2)), sample, (left, top + SIDE + 3))
-    page.quantize(256).save(path, optimize=True)
+            sizes = np.abs(shares)
+            heat = (np.sign(shares) * np.sqrt(sizes / (sizes.max() or 1)))[step].astype(np.float32)
+            scale = BALANCE if name in signed else HEAT
+            page.paste(Image.fromarray(overlay(picture, heat, (0, 0, SIDE, SIDE), scale=scale)), (left, top))
+            temporal = np.clip(shares, 0, None).sum((1, 2)) / (sizes.sum((1, 2)).max() or 1)
+            _bars(draw, temporal, sample, (left, top + SIDE + 3))
+    return page
 
 
 def _large(frame: np.ndarray) -> np.ndarray:
@@ -81,7 +85,7 @@ def _bars(draw: ImageDraw.ImageDraw, temporal: np.ndarray, sample: Sample, corne
     wide = SIDE / steps
     hot, cold = (tuple(tone) for tone in colours(np.array([0.75, 0.35], np.float32)).tolist())
     draw.rectangle((corner[0], corner[1], corner[0] + SIDE - 1, corner[1] + BARS), fill=tuple(map(int, table()[0])))
-    for step, share in enumerate(temporal / (temporal.max() or 1)):
+    for step, share in enumerate(temporal):
         left = corner[0] + step * wide
         foot = corner[1] + BARS
         draw.rectangle((left, foot - share * BARS, left + wide - 1.5, foot), fill=hot if event[step] else cold)
@@ -109,8 +113,10 @@ def main() -> None:
         }
         maps = dict(zip(asked, (found.attribution for found in trained([clip] * 3, list(asked.values()))), strict=True))
         maps["staa, random weights"] = random([clip])[0].attribution
-        rows.append((sample, {name: np.asarray(found.joint, float) for name, found in maps.items() if found}))
-    sheet(rows, options.path)
+        drawn = {name: found.joint if found.signed is None else found.signed for name, found in maps.items() if found}
+        rows.append((sample, {name: np.asarray(shares, float) for name, shares in drawn.items()}))
+    signed = [name for name in asked if asked[name].method == "staa_class"]
+    sheet(rows, signed).save(options.path, optimize=True)
 
 
 if __name__ == "__main__":
