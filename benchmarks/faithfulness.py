@@ -23,7 +23,7 @@ from torch import Tensor
 
 from benchmarks.memory import peak
 from benchmarks.metrics import FILLS, FRACTIONS, Map, Truth, agreement, bootstrap, by_segment, kept
-from benchmarks.others import OTHERS, SLOW, Subject
+from benchmarks.others import BATCH, OTHERS, SLOW, Subject
 from benchmarks.ours import ABLATIONS, MASS, OURS, Way
 from benchmarks.records import Record, Records, by_way
 from benchmarks.sheet import sheet
@@ -115,7 +115,7 @@ def against_the_model(subject: Subject, pixels: Tensor, maps: dict[str, Map], ta
     """Add deletion, insertion, comprehensiveness and sufficiency of one clip."""
     figures = record.figures
     for name, fill in FILLS.items():
-        lines = curves(subject.answer, pixels, fill(pixels), list(maps.values()), subject.grid, target, FRACTIONS, 32)
+        lines = curves(subject.answer, pixels, fill(pixels), [*maps.values()], subject.grid, target, FRACTIONS, BATCH)
         deleted, inserted = area(lines, FRACTIONS)
         for index, way in enumerate(maps):
             figures[way][f"deletion, {name}"] = float(deleted[index])

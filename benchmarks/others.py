@@ -24,6 +24,8 @@ from staa.verify import centre as middle
 BLOCKS = {"timesformer": "timesformer.encoder.layer", "vivit": "vivit.layers", "videomae": "videomae.encoder.layer"}
 LIME_SAMPLES, SHAP_SAMPLES, STEPS = 1000, 512, 32
 """Forward passes of LIME and KernelSHAP, and steps of integrated gradients."""
+BATCH = 8
+"""Clips that are answered at once: of 32 the activations leave the cache, and each takes up to half as long again."""
 
 
 class Subject:
@@ -41,7 +43,8 @@ class Subject:
     def answer(self, pixels: Tensor) -> Tensor:
         """Probabilities (B, K)."""
         self.forwards += len(pixels)
-        return self.explainer.forward(pixels, []).logits.softmax(-1)
+        parts = (pixels[first : first + BATCH] for first in range(0, len(pixels), BATCH))
+        return torch.cat([self.explainer.forward(part, []).logits.softmax(-1) for part in parts])
 
     def logits(self, pixels: Tensor) -> Tensor:
         """(B, K), to be differentiated."""
@@ -148,7 +151,7 @@ def integrated(subject: Subject, pixels: Tensor, target: int) -> Map:
     """|Integrated gradients| of each token, from the blurred clip."""
     subject.backwards += STEPS
     way = IntegratedGradients(subject.logits)
-    found = way.attribute(pixels, baselines=blurred(pixels), target=target, n_steps=STEPS, internal_batch_size=8)
+    found = way.attribute(pixels, baselines=blurred(pixels), target=target, n_steps=STEPS, internal_batch_size=BATCH)
     return np.abs(subject.tokens(found.detach()))
 
 
@@ -160,7 +163,7 @@ def _segmented(way: Any, subject: Subject, pixels: Tensor, target: int, samples:
         target=target,
         feature_mask=mask.expand_as(pixels),
         n_samples=samples,
-        perturbations_per_eval=32,
+        perturbations_per_eval=BATCH,
     )
     # every pixel of a segment holds the segment's value: the mean over a token's pixels
     cell = pixels.numel() / np.prod(subject.grid.shape)
