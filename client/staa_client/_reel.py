@@ -113,7 +113,8 @@ class Reel:
                     if number == last:
                         return
         except (av.FFmpegError, IndexError) as reason:
-            msg = f"the frames of the video cannot be read ({reason}); is it the file that was explained?"
+            why = "no video in it" if isinstance(reason, IndexError) else reason.strerror
+            msg = f"the frames of the video cannot be read ({why}); is it the file that was explained?"
             raise ValueError(msg) from reason
         msg = f"the video has no frame {number + 1}; is it the file that was explained?"
         raise ValueError(msg)

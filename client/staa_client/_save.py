@@ -63,6 +63,10 @@ def save(
     try:
         form.write(Job(layers, source, part, progress))
         part.replace(target)
+    except OSError as reason:
+        if str(reason.filename) == str(part):  # what was asked for, not its draft
+            reason.filename, reason.filename2 = str(path), None
+        raise
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -66,6 +66,8 @@ def _failed(error: Exception, code: int, verbose: bool) -> int:
     if verbose:
         sys.stderr.write(harmless("".join(traceback.format_exception(error))))
     text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"  # without "[Errno 2]"
     sys.stderr.write("staa: " + harmless(" ".join(text.split())) + "\n")
     return code
 

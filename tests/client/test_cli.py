@@ -117,7 +117,9 @@ def test_wrong_usage_is_exit_2(url: str, path: Path, capsys: pytest.CaptureFixtu
         ["predict", str(path.parent / "*.avi"), "--server", url],
     ):
         assert main(arguments) == 2
-        assert one_line(capsys.readouterr().err)
+        error = capsys.readouterr().err
+        assert one_line(error)
+        assert "Errno" not in error
 
 
 def test_no_server_is_exit_3(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,3 +187,12 @@ def test_a_folder_that_is_not_there_is_refused_before_asking(
     """`-o` into a missing folder is wrong usage, told before anything is sent."""
     assert main(["explain", "clip.mp4", "--server", "http://127.0.0.1:9", "-o", str(tmp_path / "no" / "x.png")]) == 2
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    url: str, path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What the system says, without its number."""
+    (tmp_path / "x.png").mkdir()
+    assert main(["explain", str(path), "--server", url, "-o", str(tmp_path / "x.png")]) == 2
+    assert capsys.readouterr().err.endswith(f"staa: {tmp_path / 'x.png'}: Is a directory\n")
