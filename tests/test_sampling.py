@@ -149,3 +149,5 @@ def test_runs_reach_from_a_key_frame_to_the_wanted_frame() -> None:
     assert runs(ticks, keys, {3}) == [slice(0, 5)]
     assert runs(ticks, keys, {2, 9}) == [slice(0, 2), slice(7, 8)]
     assert runs(ticks, keys, {1, 5}) == [slice(0, 4)]
+    assert runs(ticks, keys, {4, 5}) == [slice(0, 6)]
+    assert runs(ticks, keys, {2, 4, 5}) == [slice(0, 6)]

@@ -11,7 +11,7 @@ LAYERS = [
     ["errors"],
     ["types"],
     ["sites"],
-    ["sampling", "container", "video", "frames", "prepare", "capture", "attribution", "focus", "verify"],
+    ["sampling", "boxes", "container", "video", "frames", "prepare", "capture", "attribution", "focus", "verify"],
     ["settings", "wire", "traces"],
     ["row"],
     ["families"],

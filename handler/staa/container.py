@@ -10,10 +10,11 @@ from typing import BinaryIO
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from staa import errors
+from staa.boxes import check_samples
 
 Source = bytes | bytearray | memoryview | str | Path | BinaryIO
 
@@ -27,16 +28,26 @@ _STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_
 
 
 @contextmanager
-def opened(source: Source, most: int) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a source of at most so many bytes.
+def opened(source: Source, most: int, pixels: int) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a source of at most so many bytes; FFmpeg makes no frame of more pixels.
+
+    The other streams are left unread.
 
     Raises:
         TooManyBytesError: it has more.
+        TooManyFramesError: it states more samples than any video has.
         NotVideoError: it is no container with a video stream.
         DecodeError: it starts like one and cannot be read, or its codec is not known.
     """
-    with _file(source, most) as file, _container(file) as container:
-        yield container, _stream(container)
+    with _file(source, most) as file:
+        check_samples(file)
+        with _container(file, pixels) as container:
+            best = _stream(container)
+            for stream in container.streams:
+                if stream is not best:
+                    stream.discard = Discard.all
+            best.codec_context.options = {"max_pixels": str(pixels)}  # a frame may be larger than its container says
+            yield container, best
 
 
 @contextmanager
@@ -57,9 +68,9 @@ def _file(source: Source, most: int) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _container(file: BinaryIO) -> Iterator[InputContainer]:
+def _container(file: BinaryIO, pixels: int) -> Iterator[InputContainer]:
     """Open a container of video. Raises NotVideoError, or DecodeError where the file starts like one."""
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "none", "max_pixels": str(pixels)}
     head = file.read(1024)
     file.seek(0)
     if _STILL_HEAD.match(head):

@@ -124,10 +124,9 @@ def runs(ticks: Sequence[int], keys: Sequence[bool], wanted: Collection[int]) ->
             seen.append(place)
         if tick in wanted:
             key = next(key for key in reversed(seen) if ticks[key] <= tick)
-            if slices and key <= slices[-1].stop:  # the same run, or one that touches it
-                slices[-1] = slice(slices[-1].start, place + 1)
-            else:
-                slices.append(slice(key, place + 1))
+            while slices and key <= slices[-1].stop:  # the same run, or one that touches it
+                key = min(key, slices.pop().start)
+            slices.append(slice(key, place + 1))
     return slices
 
 

@@ -7,6 +7,7 @@ twice, to count and to keep. Both ways give frame i of the source the same numbe
 nothing that the source names is opened: playlists are no video.
 """
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,9 +40,12 @@ class Limits:
     duration: float = 600.0  # seconds of video
     frames: int = 20_000  # decoded, on the way to the wanted ones too
     seconds: float = 30.0  # of wall time
+    threads: int = min(4, os.cpu_count() or 1)  # of FFmpeg; each holds frames of its own
 
 
 LIMITS = Limits()
+PACKETS = 200_000
+"""Of a video, decoded or not: they are kept while it is read. 600 s at 333 frames a second."""
 
 # Here one packet is one displayed frame, with its time: AVI has no display times, VP8 has frames that are never shown.
 _PLANNED_FORMATS = {"mov", "matroska", "mpegts"}
@@ -77,7 +81,7 @@ def decode(
         NoFramesError: the video holds no frame in the segment.
     """
     deadline = time.monotonic() + limits.seconds
-    with opened(source, limits.bytes) as (container, stream):
+    with opened(source, limits.bytes, limits.pixels) as (container, stream):
         decoder = _Decoder(stream, limits, deadline)
         packets = decoder.packets(container)
         last = max(packets, key=lambda packet: packet.pts or 0).duration or 0
@@ -112,12 +116,12 @@ def _kept(
     """
     missing = set(indices.tolist())
     images = np.empty(0, np.uint8)
-    width = height = 0
+    first: VideoFrame | None = None
     for number, frame in found:
         if number not in missing or frame.is_corrupt:
             continue
-        width, height = width or frame.width, height or frame.height  # a size that changes is scaled to the first
-        image = _image(frame, width, height)
+        first = first or frame  # a size that changes is scaled to the first, and a rotation that does is not followed
+        image = _image(frame, first)
         size = image.shape[1], image.shape[0]
         if scale is not None:
             image = scale(image, size)
@@ -137,18 +141,21 @@ class _Decoder:
     def __init__(self, stream: VideoStream, limits: Limits, deadline: float) -> None:
         self.stream, self.limits, self.deadline = stream, limits, deadline
         self.context = stream.codec_context
-        self.context.thread_type = "AUTO"
+        self.context.thread_type, self.context.thread_count = "AUTO", int(limits.threads)
         self.check_pixels(self.context.width, self.context.height)
 
     def packets(self, container: InputContainer) -> list[_Packet]:
         """Read all packets of the stream, in decoding order; a file that ends before its index does is an error."""
         packets: list[_Packet] = []
+        size = 0
         while True:
             try:
                 for packet in container.demux(self.stream):
                     self.check_time()
                     if packet.size:
                         packets.append(packet)
+                        size += packet.size
+                        self.check_packets(len(packets), size)
                 break
             except IndexError:  # a stream that begins in mid-file, which PyAV does not know: go on after its packet
                 continue
@@ -217,6 +224,15 @@ class _Decoder:
             msg = f"decoding took more than {self.limits.seconds:g} s: send a shorter or smaller video"
             raise errors.TooSlowError(msg)
 
+    def check_packets(self, count: int, size: int) -> None:
+        """Packets may share the bytes of a file, or unpack to more."""
+        if size > self.limits.bytes:
+            msg = f"the frames of the video have more than {self.limits.bytes} bytes: encode it anew"
+            raise errors.TooManyBytesError(msg)
+        if count > PACKETS:
+            msg = f"the video has more than {PACKETS} frames: cut it, or lower its frame rate"
+            raise errors.TooManyFramesError(msg)
+
     def check_pixels(self, width: int, height: int) -> None:
         if width * height > self.limits.pixels:
             msg = f"a frame of {width}x{height} has more than {self.limits.pixels} pixels: scale the video down"
@@ -237,14 +253,14 @@ def _plannable(container: InputContainer, stream: VideoStream, packets: list[_Pa
     )
 
 
-def _image(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
-    """Convert a frame to (H, W, 3) RGB of `width` and `height`, then turn it; where no matrix is named it is BT.601."""
+def _image(frame: VideoFrame, first: VideoFrame) -> NDArray[np.uint8]:
+    """Convert a frame to (H, W, 3) RGB, of the size and rotation of the first; unnamed colour matrices are BT.601."""
     try:
-        image = frame.reformat(width, height, "rgb24", dst_color_range="JPEG", threads=1).to_ndarray()
+        image = frame.reformat(first.width, first.height, "rgb24", dst_color_range="JPEG", threads=1).to_ndarray()
     except (FFmpegError, ValueError) as error:
         msg = f"frames of format {frame.format.name} cannot be converted to RGB: {error}"
         raise errors.DecodeError(msg) from error
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix = first.side_data.get("DISPLAYMATRIX")
     if isinstance(matrix, SideData):  # the point (x, y) is displayed at (a x + c y, b x + d y)
         a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5]
         turned = abs(int(b)) > abs(int(a))

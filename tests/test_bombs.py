@@ -1,0 +1,102 @@
+"""Files that state more than they hold are refused before room is made for it, and long before the time is up."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from staa.boxes import SAMPLES
+from staa.errors import DecodeError, TooManyBytesError, TooManyFramesError
+from staa.video import LIMITS, decode
+from tests import bombs, videos
+
+PICTURE = bombs.picture()
+
+
+def test_a_file_that_says_what_it_holds_is_taken() -> None:
+    """The files of these tests are right, but for what they state too much of."""
+    assert decode(bombs.mp4([PICTURE], [0] * 25, sounds=25), 4).indices.tolist() == [0, 8, 16, 24]
+
+
+def test_samples_that_share_their_bytes() -> None:
+    """A megabyte, two hundred times: refused once it is more than a file may have."""
+    source = bombs.mp4([PICTURE + bytes(2**20)], [0] * 200)
+    with pytest.raises(TooManyBytesError, match="more than 67108864 bytes"):
+        decode(source, 2)
+    assert len(decode(bombs.mp4([PICTURE + bytes(2**20)], [0] * 60), 2).frames) == 2
+
+
+def test_sound_is_left_unread() -> None:
+    """Half a terabyte of it, which lies in a megabyte, costs nothing."""
+    began = time.monotonic()
+    assert len(decode(bombs.mp4([PICTURE + bytes(2**20)], [0] * 3, sounds=500_000), 2).frames) == 2
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("count", [SAMPLES + 1, 60_000_000, 2**27 - 1])
+def test_samples_that_are_only_stated(count: int) -> None:
+    """One chunk of millions of samples, in a file of a kilobyte: FFmpeg would take 32 bytes for each."""
+    with pytest.raises(TooManyFramesError, match=f"states {count} samples"):
+        decode(bombs.stated(count), 2)
+    with pytest.raises(TooManyFramesError):
+        decode(bombs.box(b"abcd", bytes(8)) + bombs.stated(count), 2)
+
+
+def test_more_than_ffmpeg_itself_takes() -> None:
+    """It is refused all the same."""
+    with pytest.raises(DecodeError):
+        decode(bombs.stated(2**31 - 1), 2)
+
+
+def test_a_title_is_no_number() -> None:
+    """Words that are names of boxes count no samples, nor does what is in the media."""
+    source = bombs.mp4([PICTURE], [0] * 5) + bombs.box(b"udta", b"a truncated clip, with a stsz in its title, twice")
+    assert len(decode(source, 2).frames) == 2
+    words = b"trun" + bytes(4) + b"\x07\xff\xff\xff"
+    assert len(decode(bombs.mp4([PICTURE + words], [0] * 5), 2).frames) == 2
+    with pytest.raises(TooManyFramesError):
+        decode(source + bombs.box(b"free", words), 2)
+
+
+def test_a_compressed_header() -> None:
+    """It would be counted by nobody."""
+    source = bombs.mp4([PICTURE], [0] * 5).replace(b"mvhd", b"cmov", 1)
+    place = source.index(b"cmov")
+    hidden = source[: place + 4] + b"\0\0\0\x0cdcomzlib" + source[place + 16 :]
+    with pytest.raises(DecodeError, match="compressed"):
+        decode(hidden, 2)
+
+
+def test_more_packets_than_any_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are kept while the file is read, though few of them are decoded."""
+    monkeypatch.setattr("staa.video.PACKETS", 40)
+    assert len(decode(bombs.mp4([PICTURE], [0] * 40), 2).frames) == 2
+    with pytest.raises(TooManyFramesError, match="more than 40 frames"):
+        decode(bombs.mp4([PICTURE], [0] * 41), 2)
+
+
+def test_a_picture_that_grows() -> None:
+    """FFmpeg makes no room for a frame of more pixels than are allowed, whatever the container says of them."""
+    source = bombs.mp4([PICTURE, bombs.picture(640, 480)], [0] * 5 + [1] * 5)
+    assert decode(source, 10).frames.shape == (10, 48, 64, 3)
+    for wanted in (2, 10):
+        with pytest.raises(DecodeError, match="beyond frame 5"):
+            decode(source, wanted, limits=replace(LIMITS, pixels=64 * 48))
+
+
+def test_threads_are_those_of_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cores of a machine do not decide how many frames FFmpeg holds."""
+    seen = []
+    from staa import video
+
+    inner = video._Decoder.packets
+
+    def noted(self: video._Decoder, container: object) -> object:
+        seen.append(self.context.thread_count)
+        return inner(self, container)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(video._Decoder, "packets", noted)
+    file = videos.encode(videos.images(4))
+    for threads in (1, 3):
+        decode(file, 2, limits=replace(LIMITS, threads=threads))
+    assert seen == [1, 3]
