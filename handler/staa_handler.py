@@ -1,12 +1,12 @@
 """TorchServe's door to the core: rows of a batch -> clips -> one forward pass -> replies, a status for every row."""
 
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from itertools import zip_longest
 from pathlib import Path
@@ -14,19 +14,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from ts.metrics.metric_type_enum import MetricTypes
 
-from staa import Attribution, Clip, Explainer, Options, Settings, StaaError, decode, frames, wire
+from staa import Clip, Explainer, Options, Settings, StaaError, decode, frames, wire
 from staa.attribution import METHODS
 from staa.errors import TooSlowError
+from staa.passes import Passes
 from staa.row import Row
 from staa.traces import Send, sender
-from staa.types import Forward
+from staa.watch import Watch
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 STAGES = ("decode", "prepare", "forward", "verify", "encode")
+PATIENCE = 120
+"""Seconds: TorchServe's own default of responseTimeout."""
+COUNTERS = ("answers", "rows", "forwards")
 
 
 class StaaHandler:
@@ -34,12 +37,13 @@ class StaaHandler:
 
     def initialize(self, context: Any) -> None:
         """Load and warm the model; an exception here keeps the worker from becoming READY."""
-        settings = Settings.read((context.model_yaml_config or {}).get("handler") or {})
+        config = context.model_yaml_config or {}
+        settings = Settings.read(config.get("handler") or {})
         properties = context.system_properties
         folder = Path(properties["model_dir"]) / settings.weights
-        device = settings.device
-        if device == "auto" and torch.cuda.is_available() and properties.get("gpu_id") is not None:
-            device = f"cuda:{properties['gpu_id']}"
+        device, gpu = settings.device, properties.get("gpu_id")
+        if device == "auto":  # TorchServe names a GPU where its deviceType allows one
+            device = "cpu" if gpu is None or not torch.cuda.is_available() else f"cuda:{gpu}"
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.settings = settings
@@ -52,6 +56,7 @@ class StaaHandler:
         self.metrics = _metrics(context.metrics)
         self.trace = sender(settings.traces, f"staa-serve {self.model.name}") if settings.traces else None
         self.batch = int(properties.get("batch_size") or 1)
+        self.seconds = min(settings.batch_seconds, 0.75 * (config.get("responseTimeout") or PATIENCE))
         self._warm(self.batch)
 
     def _warm(self, batch: int) -> None:
@@ -64,18 +69,20 @@ class StaaHandler:
 
     def handle(self, data: list[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer every row of a batch: its own result, or its own error."""
-        clock = time.time_ns()
+        clock, until = time.time_ns(), time.monotonic() + self.seconds
         calls = list(self.pool.map(lambda number: self._parse(number, data[number], context), range(len(data))))
         rows = [row for _, own in calls for row in own]
-        self._decode([own for _, own in calls], context)
+
+        def guarded(rows: list[Row], work: Callable[[], T]) -> T | None:
+            return self._guarded(rows, context, work)
+
+        turns = [row for turn in zip_longest(*(own for _, own in calls)) for row in turn if row]
+        self._decode(turns, context, until)
         failed = {row.number for row in rows if row.error is not None}
-        good = [row for row in rows if row.number not in failed and row.pixels is not None]
-        passes = [good[first : first + self.batch] for first in range(0, len(good), self.batch)]
-        left = self.settings.verify_seconds
-        for some in passes:  # more than one where requests hold several videos
-            left -= self._forward(some, context, left)
+        good = [row for row in turns if row.number not in failed and row.pixels is not None]
+        forwards = Passes(self.explainer, self.batch, self.settings.verify_seconds, guarded).run(good, until)
         replies = [self._reply(call, own, context) for call, own in calls]
-        self._count(rows, forwards=len(passes))
+        self._count(rows, len(calls), forwards)
         if self.trace is not None:
             for call, own in calls:
                 self._send_spans(self.trace, call, own, clock, len(rows), context)
@@ -89,22 +96,27 @@ class StaaHandler:
         call = self._guarded([row], context, lambda: wire.read(data, headers, explain=explain)) or wire.Call(())
         return call, [Row(number, request) for request in call.requests] or [row]
 
-    def _decode(self, calls: list[list[Row]], context: Any) -> None:
-        """Read all videos, in the pool: the first of every request first, so that many of one hold no other up.
+    def _decode(self, rows: list[Row], context: Any, until: float) -> None:
+        """Read videos, in the pool and in this order: the first of every request, so that many of one hold no other up.
 
-        The videos of one request share its time, and once one of them has failed the others are left alone.
+        The videos of one request share its time, which runs while any of them is read; once one of them has failed the
+        others are left alone.
         """
-        until: dict[int, float] = {}
+        watches = {row.number: Watch() for row in rows}
+        failed: set[int] = set()
 
-        def read(row: Row, siblings: list[Row]) -> None:
-            if not any(other.error for other in siblings):
-                deadline = until.setdefault(row.number, time.monotonic() + self.settings.limits.seconds)
-                self._guarded([row], context, lambda: self._read(row, deadline))
+        def read(row: Row) -> None:
+            if row.number in failed:
+                return
+            with watches[row.number] as spent:
+                left = min(self.settings.limits.seconds - spent, until - time.monotonic())
+                self._guarded([row], context, lambda: self._read(row, round(left, 2)))
+            if row.error is not None:
+                failed.add(row.number)
 
-        turns = [(row, own) for turn in zip_longest(*calls) for row, own in zip(turn, calls, strict=True) if row]
-        list(self.pool.map(lambda turn: read(*turn), turns))
+        list(self.pool.map(read, rows))
 
-    def _read(self, row: Row, deadline: float) -> None:
+    def _read(self, row: Row, left: float) -> None:
         """Request -> clip -> pixels; frames are scaled one by one, as they come, for they are large."""
         request = row.request
         if request is None or request.describe:
@@ -114,67 +126,16 @@ class StaaHandler:
         self.explainer.check(options)
         with row.timed("decode"):
             read = frames.unpack if frames.packed(request.video) else decode
-            left = round(deadline - time.monotonic(), 2)
             if left <= 0:
-                seconds = self.settings.limits.seconds
-                msg = f"the videos of this request took more than {seconds:g} s together: send fewer, or shorter ones"
-                raise TooSlowError(msg)
+                raise TooSlowError(
+                    "the videos took all of the time that they have together: send fewer, or shorter ones"
+                )
             limits = replace(self.settings.limits, seconds=left)
             wanted, scaled = self.explainer.grid.frames, self.explainer.recipe.scaled
             clip = read(request.video, wanted, options.start, options.end, limits, scaled)
         with row.timed("prepare"):
             row.pixels, (row.box,) = self.explainer.prepare([clip])
         row.clip = clip.bare()
-
-    def _forward(self, rows: list[Row], context: Any, left: float) -> float:
-        """One forward pass for all rows; attention is read for those that want a map. Then what is to be verified.
-
-        Returns the seconds that verifying took, of those that are left for it.
-        """
-        clock, began = time.time_ns(), time.perf_counter()
-        options = [row.request.options for row in rows if row.request]
-        asked = {index: option.method for index, option in enumerate(options) if option.explain}
-        pixels = [row.pixels for row in rows if row.pixels is not None]
-        forward = self._guarded(rows, context, lambda: self.explainer.forward(torch.cat(pixels), asked))
-        if forward is None:
-            return 0
-        maps = self._maps(forward, options)
-        for index, row in enumerate(rows):
-            self._guarded([row], context, partial(self._explain, row, index, forward, maps))
-            row.took("forward", clock, time.perf_counter() - began)
-        logits = forward.logits
-        del forward, maps  # what was read of the pass is not needed while others run
-        began = time.perf_counter()
-        for index, row in enumerate(rows):
-            if options[index].explain and options[index].verify:
-                self._guarded([row], context, partial(self._verify, row, logits[index], began + left))
-        return time.perf_counter() - began
-
-    def _maps(self, forward: Forward, options: list[Options]) -> dict[int, Attribution]:
-        """All maps at once; none where one of them fails, so that each is tried by itself."""
-        try:
-            return dict(zip(forward.rows, self.explainer.attributions(forward, options), strict=True))
-        except Exception:
-            logger.exception("the maps of a batch failed together; trying them one by one")
-            return {}
-
-    def _explain(self, row: Row, index: int, forward: Forward, maps: dict[int, Attribution]) -> None:
-        if row.request is None or row.clip is None:
-            raise RuntimeError("a row that was forwarded has a request and a clip")
-        options = row.request.options
-        found = maps.get(index)
-        if found is None and index in forward.rows:
-            found = self.explainer.attribution(forward, index, options)
-        row.result = self.explainer.result(forward.logits[index], row.clip, row.box, options, found)
-
-    def _verify(self, row: Row, logits: Tensor, until: float) -> None:
-        """Check the map of a row, in passes no larger than a batch, before all time for it is spent."""
-        if row.request is None or row.result is None or row.pixels is None or row.result.attribution is None:
-            return  # its map failed
-        points, left = row.request.options.verify, until - time.perf_counter()
-        with row.timed("verify"):
-            checked = self.explainer.verify(row.pixels, logits, row.result.attribution, points, self.batch, left)
-        row.result = replace(row.result, faithfulness=checked)
 
     def _encode(self, call: wire.Call, rows: list[Row]) -> wire.Reply:
         if call.requests[0].describe:
@@ -223,7 +184,10 @@ class StaaHandler:
         headers = {
             key: value for key, value in context.get_all_request_header(number).items() if isinstance(value, str)
         }
-        send(name, headers, began, time.time_ns(), spans, facts, None if error is None else error.code)
+        try:
+            send(name, headers, began, time.time_ns(), spans, facts, None if error is None else error.code)
+        except Exception:  # the replies are made: what a caller wrote into its trace must not take them
+            logger.exception("the spans of a request could not be sent")
 
     def _guarded(self, rows: list[Row], context: Any, work: Callable[[], T]) -> T | None:
         """Run a part of the work; what it raises becomes the error of its rows and nobody else's."""
@@ -233,6 +197,10 @@ class StaaHandler:
             for row in rows:
                 row.error = error
                 logger.info("request %s refused: %s %r", _names(row, context), error.code, str(error))
+        except torch.AcceleratorError:  # nothing runs on this GPU any more: TorchServe starts another worker
+            logger.exception("the GPU failed; this worker ends")
+            logging.shutdown()
+            os._exit(1)
         except Exception:
             for row in rows:
                 logger.exception("request %s failed", _names(row, context))
@@ -240,20 +208,22 @@ class StaaHandler:
                 row.error = StaaError(f"the server failed on this request; its log says why under {name}")
         return None
 
-    def _count(self, rows: list[Row], forwards: int) -> None:
-        """Times into histograms of seconds; how many rows and forward passes into counters.
+    def _count(self, rows: list[Row], requests: int, forwards: int) -> None:
+        """Times into histograms of seconds; how many requests, rows and forward passes into counters.
 
-        A video that was well, in a request that another one failed, counts as a row alone: it was not the server that
-        left it without a result.
+        A card is no row. Nor is a video that was well, in a request that another one failed: it was neither a fault of
+        its own nor one of the server that left it without a result.
         """
         name = [self.model.name]
         failed = {row.number for row in rows if row.error is not None}
-        for row in rows:
-            for stage, seconds in row.seconds.items() if row.error is not None or row.number not in failed else ():
+        counted = [row for row in rows if row.error is not None or row.number not in failed]
+        for row in counted:
+            for stage, seconds in row.seconds.items():
                 self.metrics[stage].add_or_update(seconds, name)
-        self.metrics["rows"].add_or_update(len(rows), name)
-        if forwards:
-            self.metrics["forwards"].add_or_update(forwards, name)
+        videos = [row for row in counted if row.request is None or not row.request.describe]
+        for counter, count in (("answers", requests), ("rows", len(videos)), ("forwards", forwards)):
+            if count:
+                self.metrics[counter].add_or_update(count, name)
 
 
 def _names(row: Row, context: Any) -> str:
@@ -277,5 +247,5 @@ def _spent(rows: list[Row]) -> dict[str, float]:
 def _metrics(cache: Any) -> dict[str, Any]:
     """TorchServe's metric objects, named as in metrics.yaml."""
     found = {stage: cache.get_metric(f"staa_{stage}_seconds", MetricTypes.HISTOGRAM) for stage in STAGES}
-    counters = {name: cache.get_metric(f"staa_{name}_total", MetricTypes.COUNTER) for name in ("rows", "forwards")}
+    counters = {name: cache.get_metric(f"staa_{name}_total", MetricTypes.COUNTER) for name in COUNTERS}
     return found | counters

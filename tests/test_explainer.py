@@ -19,6 +19,7 @@ from staa import Explainer, Options
 from staa.attribution import METHODS, Reading
 from staa.capture import LISTENER, Wanted, capture, reduce
 from staa.errors import LoadError, OptionError
+from staa.types import Grid
 from tests import models
 
 
@@ -245,6 +246,18 @@ def test_preprocessing_for_another_size_is_refused(tmp_path: Path) -> None:
     models.save(models.timesformer(image_size=64), tmp_path)
     with pytest.raises(LoadError, match=r"ends in \(32, 32\), the model takes \(64, 64\)"):
         Explainer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("clip", "token"), [((4, 33, 32), (1, 8, 8)), ((4, 32, 32), (1, 8, 7)), ((5, 32, 32), (2, 8, 8))]
+)
+def test_tokens_that_leave_a_part_of_the_clip_are_refused(
+    clip: tuple[int, int, int], token: tuple[int, int, int]
+) -> None:
+    """A map would say nothing of the rest, and its cells would lie beside what they stand for."""
+    with pytest.raises(LoadError, match="do not cover"):
+        Grid.of(clip, token)
+    assert Grid.of((4, 32, 48), (2, 8, 8)) == Grid(t=2, h=4, w=6, tubelet=2)
 
 
 @pytest.mark.parametrize(("key", "value"), [("device", "abacus"), ("dtype", "float7")])

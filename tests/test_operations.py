@@ -31,6 +31,7 @@ def actual(file: str, setting: str) -> float:
         "read": Timeout().read,
         "limits.seconds": Limits().seconds,
         "verify_seconds": Settings(weights="").verify_seconds,
+        "batch_seconds": Settings(weights="").batch_seconds,
     }
     if file == POD:
         return of_pod(yaml.safe_load(text)["spec"]["template"]["spec"], setting)
@@ -78,7 +79,15 @@ def test_they_are_in_order() -> None:
     """Who is further out waits longer, so that the one who knows the reason says it."""
     handler = ROWS["handler/staa/video.py", "limits.seconds"] + ROWS["handler/staa/settings.py", "verify_seconds"]
     answer = ROWS[LIMITS, "proxy_read_timeout"]
-    assert handler < ROWS[MODEL, "responseTimeout"] < answer <= ROWS[POD, "--drain"]
+    batch = ROWS["handler/staa/settings.py", "batch_seconds"]
+    assert (
+        handler
+        < batch
+        <= 0.75 * ROWS[MODEL, "responseTimeout"]
+        < ROWS[MODEL, "responseTimeout"]
+        < answer
+        <= ROWS[POD, "--drain"]
+    )
     grace = ROWS[POD, "terminationGracePeriodSeconds"]
     assert ROWS[POD, "--quiet"] + ROWS[POD, "--drain"] + 20 < grace
     assert ROWS["deploy/proxy/nginx.conf", "worker_shutdown_timeout"] + ROWS[POD, "--quiet"] < grace

@@ -13,9 +13,10 @@ LAYERS = [
     ["sites"],
     ["sampling", "boxes", "container", "video", "frames", "prepare", "capture", "attribution", "focus", "verify"],
     ["settings", "wire", "traces"],
-    ["row"],
+    ["row", "watch"],
     ["families"],
     ["explainer"],
+    ["passes"],
     ["__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -70,7 +70,7 @@ class Explainer:
         Args:
             weights: folder, or hub id such as "facebook/timesformer-base-finetuned-k400".
             device: "auto" (cuda where there is one, else cpu) or a torch device.
-            dtype: "auto" (bfloat16 on cuda, float32 elsewhere), "float32", "bfloat16" or "float16".
+            dtype: "auto" (bfloat16 on a GPU that computes in it, else float32), "float32", "bfloat16" or "float16".
             stride: where a mean over all queries is read (VideoMAE), every how many of them count; 1 is exact, None 8.
 
         Raises:
@@ -81,7 +81,8 @@ class Explainer:
         if dtype not in (*DTYPES, "auto"):
             msg = f"dtype is {dtype!r}: expected one of auto, {', '.join(DTYPES)}"
             raise LoadError(msg)
-        precision = DTYPES.get(dtype, torch.bfloat16 if chosen.type == "cuda" else torch.float32)
+        fast = chosen.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = DTYPES.get(dtype, torch.bfloat16 if fast else torch.float32)
         try:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
             families.family(config.model_type).grid(config)

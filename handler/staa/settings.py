@@ -18,9 +18,9 @@ class Settings:
     weights: str
     """Folder, relative to the archive's root or absolute, or hub id of a checkpoint with safetensors."""
     device: str = "auto"
-    """"auto": cuda where there is one, else cpu; or a torch device."""
+    """"auto": the GPU that TorchServe gives the worker, else cpu; or a torch device."""
     dtype: str = "auto"
-    """"auto": bfloat16 on cuda, float32 elsewhere; or "float32", "bfloat16", "float16"."""
+    """"auto": bfloat16 on a GPU that computes in it, float32 elsewhere; or "float32", "bfloat16", "float16"."""
     threads: int = 0
     """Of torch; 0 leaves torch's choice."""
     decoders: int = 4
@@ -33,6 +33,9 @@ class Settings:
     """The most that a request's option verify may be: its passes keep others waiting; 0 allows none."""
     verify_seconds: float = 30.0
     """Wall time for verifying the maps of one batch; a request that would need more is refused."""
+    batch_seconds: float = 90.0
+    """Wall time after which a batch begins nothing more, and what is left of it is refused; or three quarters of the
+    model's responseTimeout, where that is less: TorchServe kills the worker then."""
     traces: str | None = None
     """Where spans of OpenTelemetry go by OTLP over HTTP, as "http://127.0.0.1:4318/v1/traces"; None: nowhere."""
     limits: Limits = field(default_factory=Limits)
@@ -63,7 +66,7 @@ class Settings:
         if traces is not None and not (isinstance(traces, str) and traces.startswith(("http://", "https://"))):
             msg = f"handler.traces is {traces!r}: expected the URL of a collector, http://HOST:4318/v1/traces"
             raise LoadError(msg)
-        _numbers("handler", {"verify_seconds": values.get("verify_seconds", 1)})
+        _numbers("handler", {key: values[key] for key in ("verify_seconds", "batch_seconds") if key in values})
         methods = values.pop("methods", tuple(METHODS))
         some = methods if isinstance(methods, list | tuple) else []
         if "staa" not in some or not all(isinstance(one, str) and one in METHODS for one in some):

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from staa.errors import OptionError
+from staa.errors import LoadError, OptionError
 
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -80,6 +80,19 @@ class Grid:
         if min(self.t, self.h, self.w, self.tubelet) < 1:
             msg = f"a grid has at least one token in every direction, got {self}"
             raise ValueError(msg)
+
+    @classmethod
+    def of(cls, clip: tuple[int, int, int], token: tuple[int, int, int]) -> Self:
+        """Return the grid of a clip of (frames, height, width) of which each token covers (frames, height, width).
+
+        Raises:
+            LoadError: tokens do not cover all of the clip, so that a map would say nothing of the rest.
+        """
+        if any(edge % part for edge, part in zip(clip, token, strict=True)):
+            msg = f"tokens of {token} (frames, height, width) do not cover a clip of {clip}: use another checkpoint"
+            raise LoadError(msg)
+        t, h, w = (edge // part for edge, part in zip(clip, token, strict=True))
+        return cls(t, h, w, token[0])
 
     @property
     def frames(self) -> int:

@@ -146,11 +146,11 @@ def test_every_rule_records_something(watch: Watch, name: str) -> None:
 
 def test_figures_are_those_of_the_requests(watch: Watch) -> None:
     """What is asked is what is answered and what finds no room; management's requests stand in neither."""
-    counts = ("ts_inference_requests_total", "staa_rows_total", "Requests5XX", "Requests2XX", "Requests4XX")
-    asked, rows, errors, fine, refused = (float(watch.ask(name)[0]["value"][1]) for name in counts)
+    counts = ("ts_inference_requests_total", "staa_answers_total", "Requests5XX", "Requests2XX", "Requests4XX")
+    asked, answers, errors, fine, refused = (float(watch.ask(name)[0]["value"][1]) for name in counts)
     assert asked == 2 * (4 + BURST)
-    assert rows == asked - errors
-    assert fine + refused > rows
+    assert answers == asked - errors
+    assert fine + refused > answers
     assert watch.ask('ALERTS{alertname="StaaErrors"}'), "a burst beyond the queue is on its way to an alert"
     assert not watch.ask(
         'ALERTS{alertname=~"StaaDown|StaaAbsent|StaaNotReady|StaaReplicaNotReady|StaaNotServing|StaaWorkerRestarted|StaaProxyFull"}'

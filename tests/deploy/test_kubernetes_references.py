@@ -226,7 +226,7 @@ def test_autoscalers_have_their_target(tmp_path: Path) -> None:
     metrics: dict[str, Any] = yaml.safe_load((ROOT / "metrics.yaml").read_text())
     known = {each["name"] for part in ("ts_metrics", "model_metrics") for each in metrics[part]["counter"]}
     used = [set(re.findall(r"rate\((\w+)", each["metadata"]["query"])) for each in queue["triggers"]]
-    assert used == [{"ts_inference_requests_total"}, {"ts_queue_latency_microseconds", "staa_rows_total"}]
+    assert used == [{"ts_inference_requests_total"}, {"ts_queue_latency_microseconds", "staa_answers_total"}]
     assert set().union(*used) <= known
 
 

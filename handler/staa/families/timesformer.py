@@ -34,8 +34,7 @@ def grid(config: Any) -> Grid:
             f"got {config.image_size = }, {config.patch_size = }: transformers' TimeSformer takes square ones, a number"
         )
         raise LoadError(msg)
-    side = config.image_size // config.patch_size
-    return Grid(t=config.num_frames, h=side, w=side, tubelet=1)
+    return Grid.of((config.num_frames, *size(config)), (1, config.patch_size, config.patch_size))
 
 
 def size(config: Any) -> tuple[int, int]:

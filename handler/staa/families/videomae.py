@@ -21,9 +21,7 @@ route = capture.route
 
 def grid(config: Any) -> Grid:
     """One token a tubelet."""
-    (height, width), (rows, columns) = size(config), pair(config.patch_size)
-    tubelet = int(config.tubelet_size)
-    return Grid(t=config.num_frames // tubelet, h=height // rows, w=width // columns, tubelet=tubelet)
+    return Grid.of((config.num_frames, *size(config)), (int(config.tubelet_size), *pair(config.patch_size)))
 
 
 def size(config: Any) -> tuple[int, int]:

@@ -21,9 +21,7 @@ route = capture.route
 
 def grid(config: Any) -> Grid:
     """One token a tubelet."""
-    steps, rows, columns = config.tubelet_size
-    height, width = size(config)
-    return Grid(t=config.num_frames // steps, h=height // rows, w=width // columns, tubelet=steps)
+    return Grid.of((config.num_frames, *size(config)), tuple(config.tubelet_size))
 
 
 def size(config: Any) -> tuple[int, int]:

@@ -22,8 +22,8 @@ route = capture.route
 
 def grid(config: Any) -> Grid:
     """One token a tubelet."""
-    side = config.crop_size // config.patch_size
-    return Grid(t=config.frames_per_clip // config.tubelet_size, h=side, w=side, tubelet=config.tubelet_size)
+    token = config.tubelet_size, config.patch_size, config.patch_size
+    return Grid.of((config.frames_per_clip, *size(config)), token)
 
 
 def size(config: Any) -> tuple[int, int]:

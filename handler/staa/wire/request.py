@@ -107,6 +107,9 @@ def _known(name: str) -> str:
 
 def _short(name: str, value: object) -> object:
     """Return a value that may be repeated in a message, or refuse it."""
+    if not isinstance(value, str | bytes | bytearray | int | float):
+        msg = f"{name} is a {'list' if isinstance(value, list) else 'group of values'}: expected one value"
+        raise OptionError(msg)
     if (length := len(value if isinstance(value, bytes | bytearray) else str(value))) > LONGEST:
         msg = f"{name} has {length} characters: no option takes more than {LONGEST}"
         raise OptionError(msg)
