@@ -18,7 +18,7 @@ from ts.metrics.metric_type_enum import MetricTypes
 
 from staa import Clip, Explainer, Options, Settings, StaaError, decode, frames, wire
 from staa.attribution import METHODS
-from staa.errors import TooSlowError
+from staa.errors import BusyError, TooSlowError
 from staa.passes import Passes
 from staa.row import Row
 from staa.traces import Send, sender
@@ -29,6 +29,7 @@ T = TypeVar("T")
 STAGES = ("decode", "prepare", "forward", "verify", "encode")
 PATIENCE = 120
 """Seconds: TorchServe's own default of responseTimeout."""
+BUSY = "the videos of other requests took the time of this batch: send the request again"
 COUNTERS = ("answers", "rows", "forwards")
 
 
@@ -109,15 +110,21 @@ class StaaHandler:
             if row.number in failed:
                 return
             with watches[row.number] as spent:
-                left = min(self.settings.limits.seconds - spent, until - time.monotonic())
-                self._guarded([row], context, lambda: self._read(row, round(left, 2)))
+                own, shared = self.settings.limits.seconds - spent, until - time.monotonic()
+                self._guarded([row], context, lambda: self._read(row, own, shared))
             if row.error is not None:
                 failed.add(row.number)
 
         list(self.pool.map(read, rows))
 
-    def _read(self, row: Row, left: float) -> None:
-        """Request -> clip -> pixels; frames are scaled one by one, as they come, for they are large."""
+    def _read(self, row: Row, own: float, shared: float) -> None:
+        """Request -> clip -> pixels; frames are scaled one by one, as they come, for they are large.
+
+        Args:
+            row: one video.
+            own: seconds that its request has left.
+            shared: seconds that the batch has left.
+        """
         request = row.request
         if request is None or request.describe:
             return  # the card needs no clip
@@ -126,13 +133,18 @@ class StaaHandler:
         self.explainer.check(options)
         with row.timed("decode"):
             read = frames.unpack if frames.packed(request.video) else decode
-            if left <= 0:
+            if shared <= 0:
+                raise BusyError(BUSY)
+            if own <= 0:
                 raise TooSlowError(
                     "the videos took all of the time that they have together: send fewer, or shorter ones"
                 )
-            limits = replace(self.settings.limits, seconds=left)
+            limits = replace(self.settings.limits, seconds=round(min(own, shared), 2))
             wanted, scaled = self.explainer.grid.frames, self.explainer.recipe.scaled
-            clip = read(request.video, wanted, options.start, options.end, limits, scaled)
+            try:
+                clip = read(request.video, wanted, options.start, options.end, limits, scaled)
+            except TooSlowError as error:
+                raise BusyError(BUSY) if shared < own else error from None
         with row.timed("prepare"):
             row.pixels, (row.box,) = self.explainer.prepare([clip])
         row.clip = clip.bare()
@@ -197,16 +209,22 @@ class StaaHandler:
             for row in rows:
                 row.error = error
                 logger.info("request %s refused: %s %r", _names(row, context), error.code, str(error))
-        except torch.AcceleratorError:  # nothing runs on this GPU any more: TorchServe starts another worker
-            logger.exception("the GPU failed; this worker ends")
-            logging.shutdown()
-            os._exit(1)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, torch.AcceleratorError) and not self._gpu_works():
+                logger.exception("nothing runs on the GPU any more: this worker ends, TorchServe starts another")
+                logging.shutdown()
+                os._exit(1)
             for row in rows:
                 logger.exception("request %s failed", _names(row, context))
                 name = context.get_request_id(row.number)
                 row.error = StaaError(f"the server failed on this request; its log says why under {name}")
         return None
+
+    def _gpu_works(self) -> bool:
+        try:
+            return bool(torch.ones(1, device=self.explainer.device).sum().item() == 1)
+        except RuntimeError:
+            return False
 
     def _count(self, rows: list[Row], requests: int, forwards: int) -> None:
         """Times into histograms of seconds; how many requests, rows and forward passes into counters.

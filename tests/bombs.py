@@ -39,15 +39,15 @@ def mp4(samples: Sequence[bytes], order: Sequence[int], sounds: int = 0) -> byte
     return b"".join([box(b"ftyp", b"isom", bytes(4)), box(b"mdat", *samples), box(b"moov", _movie(), *tracks)])
 
 
-def stated(count: int) -> bytes:
-    """A file of some hundred bytes whose one chunk states `count` samples of a byte each."""
+def stated(count: int, kind: bytes = b"vide") -> bytes:
+    """A file of some hundred bytes whose one chunk states `count` samples of a byte each, of pictures or sound."""
     table = [
         full(b"stts", struct.pack(">III", 1, count, 1)),
         full(b"stsc", struct.pack(">IIII", 1, 1, count, 1)),
         full(b"stsz", struct.pack(">II", 1, count)),
         full(b"stco", struct.pack(">II", 1, START)),
     ]
-    track = _trak(1, b"vide", _pictures(), table, count)
+    track = _trak(1, kind, _pictures() if kind == b"vide" else _sound(), table, count)
     return b"".join([box(b"ftyp", b"isom", bytes(4)), box(b"mdat", picture()), box(b"moov", _movie(), track)])
 
 

@@ -1,12 +1,14 @@
 """Files that state more than they hold are refused before room is made for it, and long before the time is up."""
 
+import ctypes
 import time
 from dataclasses import replace
 
 import pytest
 
 from staa.boxes import SAMPLES
-from staa.errors import DecodeError, TooManyBytesError, TooManyFramesError
+from staa.errors import DecodeError, TooManyBytesError, TooManyFramesError, TooManyPixelsError
+from staa.room import _libavutil, bound
 from staa.video import LIMITS, decode
 from tests import bombs, videos
 
@@ -38,8 +40,55 @@ def test_samples_that_are_only_stated(count: int) -> None:
     """One chunk of millions of samples, in a file of a kilobyte: FFmpeg would take 32 bytes for each."""
     with pytest.raises(TooManyFramesError, match=f"states {count} samples"):
         decode(bombs.stated(count), 2)
+    hidden = [
+        bombs.box(b"abcd", bytes(8)) + bombs.stated(count),
+        bombs.box(b"udta", bombs.stated(count)),
+        bombs.stated(count).replace(b"stsz", b"trunstsz", 1),
+        b"G\0\0\0" + bombs.stated(count)[bombs.stated(count).index(b"moov") :],
+    ]
+    for source in hidden:
+        with pytest.raises(TooManyFramesError):
+            decode(source, 2)
+
+
+def test_edits_multiply_samples() -> None:
+    """FFmpeg lists the samples of each edit anew."""
+    source = bombs.mp4([PICTURE], [0] * 2000)
+    edits = bombs.full(b"elst", (5000).to_bytes(4, "big"), bytes(60_000))
+    with pytest.raises(TooManyFramesError, match="2000 samples and 5000 edits"):
+        decode(source + bombs.box(b"edts", edits), 2)
+
+
+def test_uncompressed_sound_may_be_long() -> None:
+    """Ten minutes of it have more samples than that, which FFmpeg reads by chunks; in a few tracks, as sound alone."""
+    source = bombs.mp4([PICTURE], [0] * 25)
+    long = bombs.stated(28_800_000, b"soun")
+    assert len(decode(source + long[long.index(b"moov") - 4 :], 2).frames) == 2
     with pytest.raises(TooManyFramesError):
-        decode(bombs.box(b"abcd", bytes(8)) + bombs.stated(count), 2)
+        decode(source + 9 * long[long.index(b"moov") - 4 :], 2)
+    with pytest.raises(TooManyFramesError):
+        decode(source + long[long.index(b"moov") - 4 :].replace(b"soun", b"vide"), 2)
+
+
+def test_boxes_without_end() -> None:
+    """Eight megabytes of empty ones are refused at once."""
+    began = time.monotonic()
+    with pytest.raises(DecodeError, match="boxes"):
+        decode(bombs.box(b"free") * 2**20, 2)
+    assert time.monotonic() - began < 10
+
+
+def test_what_ffmpeg_takes_at_once_is_bounded() -> None:
+    """For the library that decodes; a larger bound holds for whoever comes after."""
+    assert bound(2**20)
+    library = _libavutil()
+    assert library is not None
+    library.av_malloc.restype = ctypes.c_void_p
+    decode(bombs.mp4([PICTURE], [0]), 2)
+    assert not library.av_malloc(ctypes.c_size_t(2**30))
+    some = library.av_malloc(ctypes.c_size_t(LIMITS.bytes))
+    assert some
+    library.av_free(ctypes.c_void_p(some))
 
 
 def test_more_than_ffmpeg_itself_takes() -> None:
@@ -49,13 +98,15 @@ def test_more_than_ffmpeg_itself_takes() -> None:
 
 
 def test_a_title_is_no_number() -> None:
-    """Words that are names of boxes count no samples, nor does what is in the media."""
+    """Words that are names of boxes count no samples, nor does what is in the media, where no index leads there."""
     source = bombs.mp4([PICTURE], [0] * 5) + bombs.box(b"udta", b"a truncated clip, with a stsz in its title, twice")
     assert len(decode(source, 2).frames) == 2
     words = b"trun" + bytes(4) + b"\x07\xff\xff\xff"
     assert len(decode(bombs.mp4([PICTURE + words], [0] * 5), 2).frames) == 2
     with pytest.raises(TooManyFramesError):
         decode(source + bombs.box(b"free", words), 2)
+    with pytest.raises(TooManyFramesError):
+        decode(bombs.mp4([PICTURE + words], [0] * 5) + bombs.box(b"sidx", bytes(40)), 2)
 
 
 def test_a_compressed_header() -> None:
@@ -76,12 +127,26 @@ def test_more_packets_than_any_video(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_picture_that_grows() -> None:
-    """FFmpeg makes no room for a frame of more pixels than are allowed, whatever the container says of them."""
+    """It is refused for its pixels; where it is much larger FFmpeg makes no room for it, whatever was said before."""
+    source = bombs.mp4([PICTURE, bombs.picture(64, 96)], [0] * 5 + [1] * 5)
+    with pytest.raises(TooManyPixelsError, match="64x96"):
+        decode(source, 10, limits=replace(LIMITS, pixels=64 * 48))
     source = bombs.mp4([PICTURE, bombs.picture(640, 480)], [0] * 5 + [1] * 5)
     assert decode(source, 10).frames.shape == (10, 48, 64, 3)
     for wanted in (2, 10):
         with pytest.raises(DecodeError, match="beyond frame 5"):
             decode(source, wanted, limits=replace(LIMITS, pixels=64 * 48))
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "pixels"),
+    [("webm", "libvpx-vp9", "yuv420p"), ("mov", "mjpeg", "yuvj420p"), ("mp4", "libx264", "yuv420p")],
+)
+def test_a_picture_that_is_too_large_from_the_start(form: str, codec: str, pixels: str) -> None:
+    """It is refused for its pixels, whichever codec it has."""
+    source = videos.encode(videos.images(4, 96, 128), form, codec, pixels)
+    with pytest.raises(TooManyPixelsError, match="128x96"):
+        decode(source, 2, limits=replace(LIMITS, pixels=64 * 48))
 
 
 def test_threads_are_those_of_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:

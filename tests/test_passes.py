@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from staa import Clip, errors
 from staa.watch import Watch
 from tests import families
 from tests.families import VARIANTS
@@ -25,8 +26,23 @@ def test_decoding_ends_with_the_time_of_the_batch(handler: Any, clock: Clock, mo
     handler.seconds, handler.batch = 25, 4
     replies, context = ask(handler, [{"video": B64[0]}] * 4)
     assert seen == [25, 15, 5]
-    assert context.statuses == {0: 200, 1: 200, 2: 200, 3: 413}
-    assert replies[3]["error"]["code"] == "too_slow"
+    assert context.statuses == {0: 200, 1: 200, 2: 200, 3: 503}
+    assert replies[3]["error"]["code"] == "service_unavailable"
+    assert "again" in replies[3]["error"]["message"]
+
+
+def test_decoding_that_has_less_than_its_own_time(handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A video that would have had time enough by itself is not to blame; one that took all of its own is."""
+
+    def decode(_video: bytes, _frames: int, _start: object, _end: object, limits: Any, _scale: object) -> Clip:
+        clock.now += limits.seconds
+        raise errors.TooSlowError("decoding took too long")
+
+    monkeypatch.setattr("staa_handler.decode", decode)
+    handler.seconds = 40
+    replies, context = ask(handler, [{"video": B64[0]}] * 3)
+    assert context.statuses == {0: 413, 1: 503, 2: 503}
+    assert [reply["error"]["code"] for reply in replies] == ["too_slow", "service_unavailable", "service_unavailable"]
 
 
 def test_no_pass_begins_that_could_end_too_late(handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +58,7 @@ def test_no_pass_begins_that_could_end_too_late(handler: Any, clock: Clock, monk
     (many, one), context = ask(handler, [{"instances": [film(1), film(2), film(3)]}, {"video": film(4)}])
     assert context.statuses == {0: 413, 1: 200}
     assert many["error"]["code"] == "too_slow"
-    assert "send fewer a request" in many["error"]["message"]
+    assert "send fewer" in many["error"]["message"]
     assert "explanation" in one
     assert clock.now == 1000 + 40
     handler.seconds = 80
@@ -50,14 +66,38 @@ def test_no_pass_begins_that_could_end_too_late(handler: Any, clock: Clock, monk
     assert context.statuses == {0: 200, 1: 200}
 
 
+def test_a_request_that_comes_too_late_is_not_to_blame(
+    handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request of one video whose pass cannot begin in time is to be sent again."""
+    inner = handler.explainer.forward
+
+    def forward(*arguments: Any) -> Any:
+        clock.now += 20
+        return inner(*arguments)
+
+    monkeypatch.setattr(handler.explainer, "forward", forward)
+    handler.seconds = 39
+    replies, context = ask(handler, [{"video": film(1)}, {"video": film(2)}])
+    assert context.statuses == {0: 200, 1: 503}
+    assert replies[1]["error"]["code"] == "service_unavailable"
+
+
 def test_verifying_ends_with_the_time_of_the_batch(handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What decoding took is not there for it."""
+    """What decoding and the forward pass took is not there for it."""
     given: list[float] = []
+    inner = handler.explainer.forward
+
+    def forward(*arguments: Any) -> Any:
+        clock.now += 8
+        return inner(*arguments)
+
+    monkeypatch.setattr(handler.explainer, "forward", forward)
     monkeypatch.setattr("staa_handler.decode", slow(clock, []))
     monkeypatch.setattr(handler.explainer, "verify", lambda *arguments: given.append(arguments[-1]))
     handler.seconds = 25
     ask(handler, [{"video": B64[0], "verify": 2}])
-    assert given == [15]
+    assert given == [25 - 10 - 8]
 
 
 @pytest.mark.parametrize(
@@ -111,12 +151,15 @@ def test_a_gpu_that_fails_ends_the_worker(handler: Any, monkeypatch: pytest.Monk
     def end(code: int) -> None:
         raise EndedError(code)
 
-    def forward(*_: object) -> None:
+    def forward(*_: object, **_named: object) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr("os._exit", end)
     monkeypatch.setattr("logging.shutdown", lambda: None)
     monkeypatch.setattr(handler.explainer, "forward", forward)
+    _, context = ask(handler, [{"video": film(1)}])
+    assert context.statuses == {0: 500}, "what runs on it still runs: one request failed"
+    monkeypatch.setattr("torch.ones", forward)
     with pytest.raises(EndedError, match="1"):
         ask(handler, [{"video": film(1)}])
 

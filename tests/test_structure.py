@@ -11,7 +11,19 @@ LAYERS = [
     ["errors"],
     ["types"],
     ["sites"],
-    ["sampling", "boxes", "container", "video", "frames", "prepare", "capture", "attribution", "focus", "verify"],
+    [
+        "sampling",
+        "boxes",
+        "room",
+        "container",
+        "video",
+        "frames",
+        "prepare",
+        "capture",
+        "attribution",
+        "focus",
+        "verify",
+    ],
     ["settings", "wire", "traces"],
     ["row", "watch"],
     ["families"],
@@ -67,7 +79,7 @@ def test_every_error_has_its_place_in_the_tree() -> None:
     """Each class has its own code, a status of the contract, and stands in the drawing at the top of the module."""
     classes = [each for each in vars(staa.errors).values() if isinstance(each, type) and issubclass(each, StaaError)]
     assert len({each.code for each in classes}) == len(classes)
-    assert {each.status for each in classes} == {400, 413, 415, 422, 500}
+    assert {each.status for each in classes} == {400, 413, 415, 422, 500, 503}
     drawing = staa.errors.__doc__ or ""
     for each in classes:
         assert each.__name__ in drawing

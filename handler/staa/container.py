@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from staa import errors
 from staa.boxes import check_samples
+from staa.room import bound
 
 Source = bytes | bytearray | memoryview | str | Path | BinaryIO
 
@@ -29,9 +30,10 @@ _STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_
 
 @contextmanager
 def opened(source: Source, most: int, pixels: int) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a source of at most so many bytes; FFmpeg makes no frame of more pixels.
+    """Open a source of at most so many bytes, whose frames are to have so many pixels; other streams are left unread.
 
-    The other streams are left unread.
+    FFmpeg makes no frame of more than twice as many, and takes no block that is larger than such a source or eight
+    bytes a pixel.
 
     Raises:
         TooManyBytesError: it has more.
@@ -41,12 +43,13 @@ def opened(source: Source, most: int, pixels: int) -> Iterator[tuple[InputContai
     """
     with _file(source, most) as file:
         check_samples(file)
-        with _container(file, pixels) as container:
+        bound(max(most, 8 * pixels) + 2**20)
+        with _container(file) as container:
             best = _stream(container)
             for stream in container.streams:
                 if stream is not best:
                     stream.discard = Discard.all
-            best.codec_context.options = {"max_pixels": str(pixels)}  # a frame may be larger than its container says
+            best.codec_context.options = {"max_pixels": str(2 * pixels)}  # a frame may outgrow what the container says
             yield container, best
 
 
@@ -68,9 +71,9 @@ def _file(source: Source, most: int) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _container(file: BinaryIO, pixels: int) -> Iterator[InputContainer]:
+def _container(file: BinaryIO) -> Iterator[InputContainer]:
     """Open a container of video. Raises NotVideoError, or DecodeError where the file starts like one."""
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "none", "max_pixels": str(pixels)}
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "none", "max_streams": "64"}
     head = file.read(1024)
     file.seek(0)
     if _STILL_HEAD.match(head):

@@ -12,6 +12,7 @@
     ├── NotVideoError             415 not_a_video          no container with a video stream
     ├── DecodeError               422 video_undecodable    a video, but its frames cannot be read
     │   └── NoFramesError         422 no_frames            a video, but it holds no frame where asked
+    ├── BusyError                 503 service_unavailable  the time of its batch was used up by others
     └── LoadError                 500 model_unloadable     settings, weights or family are not usable
 
 The code is stable and part of the HTTP contract; the message says what came, what was expected and what to do.
@@ -72,7 +73,7 @@ class TooLongError(TooLargeError):
 
 
 class TooSlowError(TooLargeError):
-    """Decoding, or verifying a map, takes more wall time than the server spends on it."""
+    """Decoding, verifying a map, or all videos of a request take more wall time than the server spends on it."""
 
     code = "too_slow"
 
@@ -95,6 +96,13 @@ class NoFramesError(DecodeError):
     """The container holds a video stream without a frame in the segment that was asked for."""
 
     code = "no_frames"
+
+
+class BusyError(StaaError):
+    """Other requests of the batch took its time; nothing is wrong with this one."""
+
+    status = 503
+    code = "service_unavailable"
 
 
 class LoadError(StaaError):

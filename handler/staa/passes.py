@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from staa.errors import TooSlowError
+from staa.errors import BusyError, TooSlowError
 from staa.explainer import Explainer
 from staa.row import Row
 from staa.types import Attribution, Forward, Options
@@ -42,27 +43,32 @@ class Passes:
         """Answer all rows in passes of a batch: more than one where requests hold several videos. Returns how many.
 
         No further pass is begun that could end too late, to judge by those before: TorchServe would kill this worker.
+        Rows that a GPU does not hold together are answered one by one.
         """
         left, longest, passes = self.verify_seconds, 0.0, 0
-
-        def late() -> None:
-            raise TooSlowError("the videos of its batch took too long together: send fewer a request, or send it again")
-
-        for first in range(0, len(rows), self.batch):
-            some, began = rows[first : first + self.batch], time.monotonic()
+        siblings = Counter(row.number for row in rows)
+        groups = deque(rows[first : first + self.batch] for first in range(0, len(rows), self.batch))
+        while groups:
+            some, began = groups.popleft(), time.monotonic()
             if passes and began + longest > until:
-                self.guarded(some, late)
+                for row in some:
+                    self.guarded([row], partial(_refuse, several=siblings[row.number] > 1))
                 continue
-            verified = self._forward(some, min(left, until - began))
-            left -= verified
-            longest = max(longest, time.monotonic() - began - verified)
             passes += 1
+            verified = self._forward(some, left, until)
+            if verified is None:
+                logger.warning("the GPU's memory does not hold %d rows; trying them one by one", len(some))
+                torch.cuda.empty_cache()
+                groups.extendleft([row] for row in reversed(some))
+            else:
+                left -= verified
+                longest = max(longest, time.monotonic() - began - verified)
         return passes
 
-    def _forward(self, rows: list[Row], left: float) -> float:
+    def _forward(self, rows: list[Row], left: float, until: float) -> float | None:
         """One forward pass for all rows; attention is read for those that want a map. Then what is to be verified.
 
-        Returns the seconds that verifying took, of those that are left for it.
+        Returns the seconds that verifying took, of those that are left for it; None where memory does not hold several.
         """
         clock, began = time.time_ns(), time.perf_counter()
         options = [row.request.options for row in rows if row.request]
@@ -79,25 +85,18 @@ class Passes:
 
         forward = self.guarded(rows, run)
         if forward is None:
-            if rows[0].error is not None:
-                return 0
-            logger.warning("the GPU's memory does not hold %d rows; trying them one by one", len(rows))
-            torch.cuda.empty_cache()
-            verified = 0.0
-            for row in rows:
-                verified += self._forward([row], left - verified)
-            return verified
+            return None if rows[0].error is None else 0
         maps = self._maps(forward, options)
         for index, row in enumerate(rows):
             self.guarded([row], partial(self._explain, row, index, forward, maps))
             row.took("forward", clock, time.perf_counter() - began)
         logits = forward.logits
         del forward, maps  # what was read of the pass is not needed while others run
-        began = time.perf_counter()
+        began = time.monotonic()
         for index, row in enumerate(rows):
             if options[index].explain and options[index].verify:
-                self.guarded([row], partial(self._verify, row, logits[index], began + left))
-        return time.perf_counter() - began
+                self.guarded([row], partial(self._verify, row, logits[index], min(began + left, until)))
+        return time.monotonic() - began
 
     def _maps(self, forward: Forward, options: list[Options]) -> dict[int, Attribution]:
         """All maps at once; none where one of them fails, so that each is tried by itself."""
@@ -120,7 +119,14 @@ class Passes:
         """Check the map of a row, in passes no larger than a batch, before all time for it is spent."""
         if row.request is None or row.result is None or row.pixels is None or row.result.attribution is None:
             return  # its map failed
-        points, left = row.request.options.verify, until - time.perf_counter()
+        points, left = row.request.options.verify, until - time.monotonic()
         with row.timed("verify"):
             checked = self.explainer.verify(row.pixels, logits, row.result.attribution, points, self.batch, left)
         row.result = replace(row.result, faithfulness=checked)
+
+
+def _refuse(*, several: bool) -> None:
+    """Refuse a row whose pass would begin too late."""
+    if several:
+        raise TooSlowError("the videos of this request take too long together: send fewer in one request")
+    raise BusyError("the videos of other requests took the time of this batch: send the request again")

@@ -34,8 +34,8 @@ class Settings:
     verify_seconds: float = 30.0
     """Wall time for verifying the maps of one batch; a request that would need more is refused."""
     batch_seconds: float = 90.0
-    """Wall time after which a batch begins nothing more, and what is left of it is refused; or three quarters of the
-    model's responseTimeout, where that is less: TorchServe kills the worker then."""
+    """Wall time after which a batch begins no further pass, and what is left of it is refused; or three quarters of
+    the model's responseTimeout, where that is less: TorchServe kills the worker then."""
     traces: str | None = None
     """Where spans of OpenTelemetry go by OTLP over HTTP, as "http://127.0.0.1:4318/v1/traces"; None: nowhere."""
     limits: Limits = field(default_factory=Limits)
@@ -58,10 +58,8 @@ class Settings:
             raise LoadError(msg)
         _known("handler.limits", limits, [item.name for item in fields(Limits)])
         _numbers("handler.limits", limits)
-        for key, least in (("threads", 0), ("decoders", 1), ("stride", 1), ("verify", 0)):
-            if type(values.get(key, least)) is not int or values.get(key, least) < least:
-                msg = f"handler.{key} is {values[key]!r}: expected a whole number, {least} or more"
-                raise LoadError(msg)
+        _whole("handler.limits", limits, {"threads": 1})
+        _whole("handler", values, {"threads": 0, "decoders": 1, "stride": 1, "verify": 0})
         traces = values.get("traces")
         if traces is not None and not (isinstance(traces, str) and traces.startswith(("http://", "https://"))):
             msg = f"handler.traces is {traces!r}: expected the URL of a collector, http://HOST:4318/v1/traces"
@@ -96,4 +94,11 @@ def _numbers(where: str, block: Mapping[str, Any]) -> None:
     for key, value in block.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             msg = f"{where}.{key} is {value!r}: expected a number, 0 or more"
+            raise LoadError(msg)
+
+
+def _whole(where: str, block: Mapping[str, Any], keys: Mapping[str, int]) -> None:
+    for key, least in keys.items():
+        if type(block.get(key, least)) is not int or block.get(key, least) < least:
+            msg = f"{where}.{key} is {block[key]!r}: expected a whole number, {least} or more"
             raise LoadError(msg)
