@@ -33,4 +33,5 @@ def _libavutil() -> ctypes.CDLL | None:
     except OSError:
         return None
     paths = [line.split(maxsplit=5)[5] for line in lines if "libavutil" in line]
-    return ctypes.CDLL(paths[0]) if paths else None
+    own = next((path for path in paths if "/av.libs/" in path), None)  # other packages may bring one as well
+    return ctypes.CDLL(own or paths[0]) if paths else None
