@@ -67,7 +67,7 @@ def measure(subject: Subject, ways: dict[str, Way], options: argparse.Namespace,
             if not record.right or record.figures:
                 records.add(record)
         if record.right:
-            found.append(record)
+            found.append(record.only(wanted, () if extras["curves"] else (*LINES, *PARTS)))
             if len(found) % 10 == 0:
                 seconds = time.monotonic() - began
                 print(f"{len(found)} of {options.clips} clips, {seconds:.0f} s", file=sys.stderr, flush=True)

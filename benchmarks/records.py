@@ -6,8 +6,8 @@ one file, each its own share of the clips.
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,16 @@ class Record:
         """Return whether something that is wanted of it was not measured."""
         parts: list[Mapping[str, object]] = [self.figures, *[self.curves] * curves, *[self.maps] * maps]
         return self.right and any(way not in part for way in ways for part in parts)
+
+    def only(self, ways: Collection[str], but: Collection[str]) -> "Record":
+        """Return these ways of it, without some figures: another run may have measured more than all clips have."""
+        figures = {
+            way: {key: value for key, value in each.items() if key not in but}
+            for way, each in self.figures.items()
+            if way in ways
+        }
+        curves = {} if but else {way: each for way, each in self.curves.items() if way in ways}
+        return replace(self, figures=figures, curves=curves)
 
     def shown(self) -> dict[str, Map]:
         """Return its maps as arrays."""

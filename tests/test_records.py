@@ -42,6 +42,13 @@ def test_a_record_knows_what_it_lacks() -> None:
     assert not Record(1, right=False).lacks(["a"], curves=True, maps=True)
 
 
+def test_a_record_has_more_than_is_wanted() -> None:
+    """Ways are compared clip by clip: what another run measured of single clips only stays away."""
+    record = Record(1, right=True, figures={"a": {"x": 1, "y": 2}, "b": {"x": 3}}, curves={"a": [[0.5]], "b": [[0.5]]})
+    assert record.only(["a"], ()) == Record(1, right=True, figures={"a": {"x": 1, "y": 2}}, curves={"a": [[0.5]]})
+    assert record.only(["a", "b"], ["y"]) == Record(1, right=True, figures={"a": {"x": 1}, "b": {"x": 3}})
+
+
 def test_figures_by_way() -> None:
     """Values stand in the order of the clips; ways that were not asked for stay away."""
     records = [Record(n, right=True, figures={"a": {"x": n}, **({"b": {"x": -n}} if n < 2 else {})}) for n in (1, 2)]
