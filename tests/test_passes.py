@@ -19,6 +19,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 """TorchServe leaves files open, when it is imported too."""
 
 
+def delay(handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let each forward pass take so long."""
+    inner = handler.explainer.forward
+
+    def forward(*arguments: Any) -> Any:
+        clock.now += seconds
+        return inner(*arguments)
+
+    monkeypatch.setattr(handler.explainer, "forward", forward)
+
+
 def test_decoding_ends_with_the_time_of_the_batch(handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one decoder reads all, the last ones have what is left of the batch's time; TorchServe kills no worker."""
     seen: list[float] = []
@@ -47,13 +58,7 @@ def test_decoding_that_has_less_than_its_own_time(handler: Any, clock: Clock, mo
 
 def test_no_pass_begins_that_could_end_too_late(handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """To judge by the longest pass so far; the first video of every request goes first."""
-    inner = handler.explainer.forward
-
-    def forward(*arguments: Any) -> Any:
-        clock.now += 20
-        return inner(*arguments)
-
-    monkeypatch.setattr(handler.explainer, "forward", forward)
+    delay(handler, clock, monkeypatch, 20)
     handler.seconds = 59
     (many, one), context = ask(handler, [{"instances": [film(1), film(2), film(3)]}, {"video": film(4)}])
     assert context.statuses == {0: 413, 1: 200}
@@ -70,13 +75,7 @@ def test_a_request_that_comes_too_late_is_not_to_blame(
     handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request of one video whose pass cannot begin in time is to be sent again."""
-    inner = handler.explainer.forward
-
-    def forward(*arguments: Any) -> Any:
-        clock.now += 20
-        return inner(*arguments)
-
-    monkeypatch.setattr(handler.explainer, "forward", forward)
+    delay(handler, clock, monkeypatch, 20)
     handler.seconds = 39
     replies, context = ask(handler, [{"video": film(1)}, {"video": film(2)}])
     assert context.statuses == {0: 200, 1: 503}
@@ -86,13 +85,7 @@ def test_a_request_that_comes_too_late_is_not_to_blame(
 def test_verifying_ends_with_the_time_of_the_batch(handler: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """What decoding and the forward pass took is not there for it."""
     given: list[float] = []
-    inner = handler.explainer.forward
-
-    def forward(*arguments: Any) -> Any:
-        clock.now += 8
-        return inner(*arguments)
-
-    monkeypatch.setattr(handler.explainer, "forward", forward)
+    delay(handler, clock, monkeypatch, 8)
     monkeypatch.setattr("staa_handler.decode", slow(clock, []))
     monkeypatch.setattr(handler.explainer, "verify", lambda *arguments: given.append(arguments[-1]))
     handler.seconds = 25
