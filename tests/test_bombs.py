@@ -78,6 +78,15 @@ def test_boxes_without_end() -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("name", [b"stsz", b"stsz\0\0\0\0\0\0\0\0\0\x0f\xff\xff"])
+def test_names_without_end(name: bytes) -> None:
+    """Eight megabytes of them are refused at once, and not looked at one by one."""
+    began = time.monotonic()
+    with pytest.raises((DecodeError, TooManyFramesError)):
+        decode(bombs.mp4([PICTURE], [0]) + bombs.box(b"free", name * (2**23 // len(name))), 2)
+    assert time.monotonic() - began < 10
+
+
 def test_what_ffmpeg_takes_at_once_is_bounded() -> None:
     """For the library that decodes; a larger bound holds for whoever comes after."""
     assert bound(2**20)
