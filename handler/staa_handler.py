@@ -19,7 +19,7 @@ from ts.metrics.metric_type_enum import MetricTypes
 from staa import Clip, Explainer, Options, Settings, StaaError, decode, frames, wire
 from staa.attribution import METHODS
 from staa.errors import BusyError, TooSlowError
-from staa.passes import Passes
+from staa.passes import BUSY, Passes
 from staa.row import Row
 from staa.traces import Send, sender
 from staa.watch import Watch
@@ -29,7 +29,6 @@ T = TypeVar("T")
 STAGES = ("decode", "prepare", "forward", "verify", "encode")
 PATIENCE = 120
 """Seconds: TorchServe's own default of responseTimeout."""
-BUSY = "the videos of other requests took the time of this batch: send the request again"
 COUNTERS = ("answers", "rows", "forwards")
 
 

@@ -18,6 +18,7 @@ from staa.types import Attribution, Forward, Options
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+BUSY = "the videos of other requests took the time of this batch: send the request again"
 
 
 class Guard(Protocol):
@@ -129,4 +130,4 @@ def _refuse(*, several: bool) -> None:
     """Refuse a row whose pass would begin too late."""
     if several:
         raise TooSlowError("the videos of this request take too long together: send fewer in one request")
-    raise BusyError("the videos of other requests took the time of this batch: send the request again")
+    raise BusyError(BUSY)
