@@ -2,18 +2,20 @@
 
 Every way of explaining gets the same fresh clips, those of them on which the model has the right label, and explains
 that label. What is measured is in benchmarks/metrics.py; in brackets the 95% interval of a bootstrap over the clips.
-Ways that take long (LIME, KernelSHAP) and the curves of large models may see fewer clips; the table says how many.
-`--plot` and `--sheet` draw the curves of deletion and insertion, and ten clips with every map. `--keep` writes down
-what was measured of each clip: a run that was cut off goes on, `--part 1/2` and `--part 2/2` share the clips between
-two processes, and the same command without `--part` then prints the tables.
+"the object" is no explanation but the truth: what a map could reach. Ways that take long (LIME, KernelSHAP) and the
+curves of large models may see fewer clips; the table says how many. `--plot` and `--sheet` draw the curves of deletion
+and insertion, and ten clips with every map. `--keep` writes down what was measured of each clip: a run that was cut off
+goes on, `--part 1/2` and `--part 2/2` share the clips between two processes, and the same command without `--part` then
+prints the tables.
 """
 
 import argparse
+import hashlib
 import itertools
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -22,11 +24,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.memory import peak
-from benchmarks.metrics import FILLS, FRACTIONS, Map, Truth, agreement, bootstrap, by_segment, kept
+from benchmarks.metrics import FILLS, FRACTIONS, Map, Truth, agreement, bootstrap, by_segment, kept, over_segments
 from benchmarks.others import BATCH, OTHERS, SLOW, Subject
 from benchmarks.ours import ABLATIONS, MASS, OURS, Way
-from benchmarks.records import Record, Records, by_way
+from benchmarks.records import Figures, Record, Records, by_way
 from benchmarks.sheet import sheet
+from staa.attribution import METHODS
+from staa.types import Grid
 from staa.verify import area, curves
 from training.clips import Sample
 from training.evaluate import fresh
@@ -34,40 +38,50 @@ from training.evaluate import fresh
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = (ROOT / "model_store/motions", ROOT / "benchmarks/models/vivit", ROOT / "benchmarks/models/videomae")
 COLUMNS = ("pointing", "pixel AUROC", "mass on object", "distractors", "when AUROC", "when top-k")
-LINES = ("deletion, blur", "insertion, blur", "deletion, mean", "insertion, mean", "comprehensive", "sufficient")
-PARTS = ("faithfulness", "monotonicity")
-COSTS = ("forward", "backward", "seconds", "x forward", "extra MB")
-BETTER = {"pointing": 1, "when AUROC": 1, "deletion, blur": -1, "insertion, blur": 1}
+AREAS = ("deletion, blur", "insertion, blur", "deletion, mean", "insertion, mean")
+KEPT = ("comprehensive", "sufficient", "cells kept")
+AUTHORS = ("faithfulness", "monotonicity")
+MODEL = AREAS + KEPT + AUTHORS
+COSTS = ("forward", "backward", "seconds", "x forward")
+MEMORY = "extra MB"
+BETTER = {"pointing": 1, "when AUROC": 1} | dict(zip(AREAS, (-1, 1, -1, 1), strict=True))
 """Figure -> whether more of it is better."""
 SHOWN = 10
 """Clips on the sheet."""
-Figures = Mapping[str, Mapping[str, list[float]]]
-"""Way -> figure -> its value for every clip."""
+TRUE: dict[str, Callable[[Map, Grid], Map]] = {
+    "the object": lambda thing, _grid: thing,
+    "the object, by segments": over_segments,
+}
+WAYS: dict[str, Way] = {**OURS, **ABLATIONS, **OTHERS, **SLOW}
+VERSION = "2"
+"""Of what the figures mean: with another one, kept clips are not gone on with."""
 
 
-def measure(subject: Subject, ways: dict[str, Way], options: argparse.Namespace, records: Records) -> list[Record]:
+def measure(subject: Subject, ways: Sequence[str], options: argparse.Namespace, records: Records) -> list[Record]:
     """All ways on the same clips, of which those that are known already are taken as they are."""
     found: list[Record] = []
     part, parts = options.part
-    peaks = dict.fromkeys(ways, True)
-    began = time.monotonic()
+    began, looked = time.monotonic(), False
     for number in itertools.count(options.first):
         index = len(found)
         if index == options.clips:
             return found
-        wanted = {name: way for name, way in ways.items() if name not in SLOW or index < options.slow}
+        wanted = [way for way in ways if way not in SLOW or index < options.slow]
         extras = {"curves": index < options.curves, "maps": index < SHOWN}
+        mine = index % parts == part - 1
         record = records.get(number)
-        if record is None or (index % parts == part - 1 and record.lacks(wanted, **extras)):
+        if record is None or (mine and record.missing(wanted, **extras)):
             clip, sample = fresh(subject.explainer, number)
             pixels = subject.explainer.pixels([clip])
-            record = Record(number, right=int(subject.answer(pixels)[0].argmax()) == sample.label)
-            if record.right and index % parts == part - 1:
-                look(subject, wanted, pixels, sample, record, peaks, **extras)
+            if record is None:
+                record = Record(number, right=int(subject.answer(pixels)[0].argmax()) == sample.label)
+            if missing := record.missing(wanted, **extras) if mine else []:
+                look(subject, missing, pixels, sample, record, memory=not looked, **extras)
+                looked = True
             if not record.right or record.figures:
                 records.add(record)
         if record.right:
-            found.append(record.only(wanted, () if extras["curves"] else (*LINES, *PARTS)))
+            found.append(record.only(wanted, () if extras["curves"] else MODEL))
             if len(found) % 10 == 0:
                 seconds = time.monotonic() - began
                 print(f"{len(found)} of {options.clips} clips, {seconds:.0f} s", file=sys.stderr, flush=True)
@@ -76,90 +90,108 @@ def measure(subject: Subject, ways: dict[str, Way], options: argparse.Namespace,
 
 def look(
     subject: Subject,
-    ways: dict[str, Way],
+    ways: Sequence[str],
     pixels: Tensor,
     sample: Sample,
     record: Record,
-    peaks: dict[str, bool],
     *,
+    memory: bool,
     curves: bool,
     maps: bool,
 ) -> None:
-    """Measure one clip."""
+    """Measure some ways on one clip."""
+    truth = Truth.of(sample, subject.grid)
     made: dict[str, Map] = {}
-    for name, way in ways.items():
-        made[name], record.figures[name] = explain(subject, way, pixels, sample.label, again=peaks[name])
-        record.figures[name] |= agreement(made[name], Truth.of(sample, subject.grid))
-        peaks[name] = False
+    figures: dict[str, dict[str, float]] = {}
+    for name in ways:
+        if name in TRUE:
+            made[name], figures[name] = TRUE[name](truth.thing, subject.grid), {}
+        else:
+            made[name], figures[name] = explain(subject, name, pixels, sample.label, record.number, memory=memory)
+        figures[name] |= agreement(made[name], truth)
     if curves:
-        against_the_model(subject, pixels, made, sample.label, record)
-    record.figures = {name: {key: float(value) for key, value in each.items()} for name, each in record.figures.items()}
+        record.curves |= against_the_model(subject, pixels, made, sample.label, figures)
+    record.figures |= {name: {key: float(value) for key, value in each.items()} for name, each in figures.items()}
     if maps:
-        record.maps = {name: one.tolist() for name, one in made.items()}
+        record.maps |= {name: one.tolist() for name, one in made.items()}
 
 
-def explain(subject: Subject, way: Way, pixels: Tensor, target: int, *, again: bool) -> tuple[Map, dict[str, float]]:
-    """One map, and what it cost; with `again` it is made once more before, for its peak memory."""
-    memory = {"extra MB": peak(lambda: way(subject, pixels, target))[1] / 1e6} if again else {}
+def explain(
+    subject: Subject, way: str, pixels: Tensor, target: int, seed: int, *, memory: bool
+) -> tuple[Map, dict[str, float]]:
+    """One map, and what it cost; with `memory` it is made once more before, for its peak."""
+
+    def make() -> Map:
+        torch.manual_seed(seed)  # of what LIME and KernelSHAP draw
+        return WAYS[way](subject, pixels, target)
+
+    extra = {MEMORY: peak(make)[1] / 1e6} if memory else {}
     before, start = (subject.forwards, subject.backwards), time.perf_counter()
-    made = way(subject, pixels, target)
+    made = make()
     cost = time.perf_counter() - start
     start = time.perf_counter()
     subject.answer(pixels)
     plain = time.perf_counter() - start
     spent = (subject.forwards - before[0] - 1, subject.backwards - before[1], cost, cost / plain)
-    return made, memory | dict(zip(COSTS, spent, strict=False))
+    return made, extra | dict(zip(COSTS, spent, strict=True))
 
 
-def against_the_model(subject: Subject, pixels: Tensor, maps: dict[str, Map], target: int, record: Record) -> None:
-    """Add deletion, insertion, comprehensiveness and sufficiency of one clip."""
-    figures = record.figures
+def against_the_model(
+    subject: Subject, pixels: Tensor, maps: dict[str, Map], target: int, figures: dict[str, dict[str, float]]
+) -> dict[str, list[list[float]]]:
+    """Add the figures against the model of one clip, and return its curves of deletion and insertion, with blur."""
+    drawn: dict[str, list[list[float]]] = {}
+    every = list(maps.values())
     for name, fill in FILLS.items():
-        lines = curves(subject.answer, pixels, fill(pixels), [*maps.values()], subject.grid, target, FRACTIONS, BATCH)
-        deleted, inserted = area(lines, FRACTIONS)
-        for index, way in enumerate(maps):
-            figures[way][f"deletion, {name}"] = float(deleted[index])
-            figures[way][f"insertion, {name}"] = float(inserted[index])
+        lines = curves(subject.answer, pixels, fill(pixels), every, subject.grid, target, FRACTIONS, BATCH)
+        for way, pair, line in zip(maps, area(lines, FRACTIONS).T.tolist(), lines.swapaxes(0, 1), strict=True):
+            figures[way] |= dict(zip((f"deletion, {name}", f"insertion, {name}"), pair, strict=True))
             if name == "blur":
-                record.curves[way] = lines[:, index].tolist()
+                drawn[way] = line.tolist()
     other = FILLS["blur"](pixels)
-    pairs = by_segment(subject.answer, pixels, other, list(maps.values()), subject.grid, target)
-    for way, pair in zip(maps, pairs, strict=True):
-        figures[way] |= dict(zip(PARTS, pair, strict=True))
-    for way, one in maps.items():
-        both = kept(subject.answer, pixels, other, one, subject.grid, target, MASS)
-        figures[way] |= dict(zip(LINES[-2:], both, strict=True))
+    for keys, found in (
+        (KEPT, kept(subject.answer, pixels, other, every, subject.grid, target, MASS)),
+        (AUTHORS, by_segment(subject.answer, pixels, other, every, subject.grid, target)),
+    ):
+        for way, values in zip(maps, found, strict=True):
+            figures[way] |= dict(zip(keys, values, strict=True))
+    return drawn
 
 
 def table(found: Figures) -> None:
     """Print it, in three parts."""
-    for title, columns in (("the truth of the clip", COLUMNS), ("the model", LINES + PARTS), ("cost", COSTS)):
-        print(f"\n| against {title} | clips |" if columns != COSTS else "\n| cost | clips |", " | ".join(columns), "|")
-        print("|" + " --- |" * (2 + len(columns)))
+    for title, columns in (("the truth of the clip", COLUMNS), ("the model", MODEL)):
+        print(f"\n| against {title} | clips |", " | ".join(columns), "|\n|" + " --- |" * (2 + len(columns)))
         for way, figures in found.items():
+            clips = len(figures.get(columns[0], ()))
             cells = []
-            for column in columns:
-                values = figures.get(column, [])
-                if columns == COSTS:
-                    cells.append(f"{float(np.median(values)):.4g}")
-                else:
-                    mean, low, high = bootstrap(values)
-                    cells.append(f"{mean:.3f} ({low:.3f}-{high:.3f})")
-            print(f"| {way} | {len(figures[columns[0]])} |", " | ".join(cells), "|")
+            for column in columns if clips else ():
+                mean, low, high = bootstrap([*figures.get(column, {}).values()])
+                fewer = f", {count} clips" if (count := len(figures.get(column, ()))) < clips else ""
+                cells.append(f"{mean:.3f} ({low:.3f}-{high:.3f}{fewer})" if count else "-")
+            if cells:
+                print(f"| {way} | {clips} |", " | ".join(cells), "|")
+    print("\n| cost | clips |", " | ".join((*COSTS, MEMORY)), "|\n|" + " --- |" * (3 + len(COSTS)))
+    for way, figures in found.items():
+        if way not in TRUE:
+            cells = [f"{np.median([*figures[column].values()]):.4g}" for column in (*COSTS, MEMORY)]
+            print(f"| {way} | {len(figures[COSTS[0]])} |", " | ".join(cells), "|")
 
 
 def paired(found: Figures, ours: str) -> None:
-    """Print by how much one of our ways is better than each other one, on the clips that both have."""
+    """Print by how much one of our ways is better than each other one, clip by clip; bold where 0 lies outside."""
     print(f"\n| {ours} is better than | clips |", " | ".join(BETTER), "|\n|" + " --- |" * (2 + len(BETTER)))
     for way, figures in found.items():
-        if way == ours:
+        if way == ours or way in TRUE:
             continue
         cells = []
         for column, sign in BETTER.items():
-            pairs = list(zip(found[ours].get(column, []), figures.get(column, []), strict=False))
-            mean, low, high = bootstrap([sign * (mine - other) for mine, other in pairs])
-            cells.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
-        print(f"| {way} | {len(figures['pointing'])} / {len(figures.get(LINES[0], []))} |", " | ".join(cells), "|")
+            mine, theirs = found[ours].get(column, {}), figures.get(column, {})
+            pairs = [sign * (mine[clip] - theirs[clip]) for clip in mine if clip in theirs]
+            mean, low, high = (round(value, 3) for value in bootstrap(pairs))
+            text = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+            cells.append(f"**{text}**" if low > 0 or high < 0 else text)
+        print(f"| {way} | {len(figures['pointing'])} / {len(figures.get(AREAS[0], ()))} |", " | ".join(cells), "|")
 
 
 def plot(every: Mapping[str, Sequence[Record]], path: Path) -> None:
@@ -182,6 +214,13 @@ def plot(every: Mapping[str, Sequence[Record]], path: Path) -> None:
             axis.set_xticks(FRACTIONS[1:], [f"{fraction:g}" for fraction in FRACTIONS[1:]])
         pair[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     picture.savefig(path, dpi=90)
+
+
+def identity(folder: Path) -> dict[str, str]:
+    """What the figures of a model depend on."""
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    methods = {f"method {name}": method.version for name, method in METHODS.items()}
+    return {"weights": weights, "figures": VERSION, "torch": torch.__version__, **methods}
 
 
 def arguments() -> argparse.Namespace:
@@ -219,8 +258,8 @@ def main() -> None:
     options = arguments()
     if options.threads:
         torch.set_num_threads(options.threads)
-    every_way = {**OURS, **(ABLATIONS if options.ablate else {}), **OTHERS, **SLOW}
-    ways = {name: way for name, way in every_way.items() if any(part in name for part in options.ways)}
+    every_way = [*OURS, *(ABLATIONS if options.ablate else ()), *OTHERS, *SLOW, *TRUE]
+    ways = [name for name in every_way if any(part in name for part in options.ways)]
     print(
         f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}, {time.strftime('%F')}"
     )
@@ -230,10 +269,10 @@ def main() -> None:
         shape, tokens = " x ".join(map(str, subject.grid.shape)), int(np.prod(subject.grid.shape))
         print(f"\n## {folder.name}: {subject.explainer.family}, {shape} = {tokens} tokens\n", flush=True)
         keep = options.keep / f"{folder.name}.jsonl" if options.keep else None
-        every[folder.name] = found = measure(subject, ways, options, Records(keep))
+        every[folder.name] = found = measure(subject, ways, options, Records(keep, identity(folder)))
         if options.part != (1, 1):
             continue
-        figures = by_way(found, list(ways))
+        figures = by_way(found, ways)
         table(figures)
         for way in ("staa", "staa_class"):
             if way in ways:

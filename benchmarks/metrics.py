@@ -66,7 +66,9 @@ def auroc(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
 def agreement(found: Map, truth: Truth) -> dict[str, float]:
     """Where and when, against the truth; `found` may be signed: what speaks for the class counts.
 
-    "distractors" is what a pixel of theirs gets, over that and what a pixel of the object gets: 0.5 is alike.
+    Of several strongest cells "pointing" is the share that lies on the object: a map of large segments has no corner
+    that is meant more than the rest. "distractors" is what a pixel of theirs gets, over that and what a pixel of the
+    object gets: 0.5 is alike; clips without any have no such figure.
     """
     positive = np.clip(found, 0, None)
     positive = positive / (positive.sum() or 1)
@@ -76,7 +78,7 @@ def agreement(found: Map, truth: Truth) -> dict[str, float]:
     steps, high, wide = (mask // cell for mask, cell in zip(truth.mask.shape, found.shape, strict=True))
     pixels = positive.repeat(steps, 0).repeat(high, 1).repeat(wide, 2)
     scores = {
-        "pointing": float(hit.ravel()[found.argmax()]),
+        "pointing": float(hit[found == found.max()].mean()),
         "pixel AUROC": auroc(pixels.ravel(), truth.mask.ravel()),
         "mass on object": float((positive * truth.thing).sum()),
         "when AUROC": auroc(temporal, truth.event),
@@ -98,21 +100,25 @@ FILLS: dict[str, Callable[[Tensor], Tensor]] = {"blur": blurred, "mean": average
 
 
 @torch.inference_mode()
-def kept(answer: Answer, pixels: Tensor, fill: Tensor, found: Map, grid: Grid, target: int, mass: float) -> list[float]:
-    """Comprehensiveness and sufficiency of the cells that hold `mass` of the map: what the focused picture shows.
+def kept(
+    answer: Answer, pixels: Tensor, fill: Tensor, maps: Sequence[Map], grid: Grid, target: int, mass: float
+) -> list[tuple[float, float, float]]:
+    """Comprehensiveness and sufficiency of the cells that hold `mass` of each map, and their share of all cells.
 
-    By how much the probability falls without them (high is good), and by how much with them alone (low is good).
+    By how much the probability falls without them (high is good), and by how much with them alone (low is good). A map
+    that is spread keeps more cells, and more cells make both better: compare these two only between like shares.
     """
-    shares = np.clip(found, 0, None).ravel()
-    order = np.argsort(-shares, kind="stable")
-    count = int(np.searchsorted(np.cumsum(shares[order]), mass * shares.sum())) + 1
-    chosen = torch.zeros(1, shares.size, dtype=torch.bool)
-    chosen[0, order[:count]] = True
+    tokens = grid.t * grid.h * grid.w
+    chosen = torch.zeros(len(maps), tokens, dtype=torch.bool)
+    for row, found in zip(chosen, maps, strict=True):
+        shares = np.clip(found, 0, None).ravel()
+        order = np.argsort(-shares, kind="stable")
+        row[order[: int(np.searchsorted(np.cumsum(shares[order]), mass * shares.sum())) + 1].copy()] = True
     mask = cells(chosen, grid, pixels).to(pixels.device)
-    whole, without, alone = answer(
-        torch.cat([pixels, torch.where(mask, fill, pixels), torch.where(mask, pixels, fill)])
-    )
-    return [float(whole[target] - without[target]), float(whole[target] - alone[target])]
+    parts = torch.cat([pixels, torch.where(mask, fill, pixels), torch.where(mask, pixels, fill)])
+    whole, *rest = answer(parts)[:, target].tolist()
+    falls = np.subtract(whole, rest).reshape(2, len(maps))
+    return list(zip(*falls.tolist(), chosen.double().mean(1).tolist(), strict=True))
 
 
 def segments(grid: Grid) -> NDArray[np.int64]:
@@ -121,6 +127,13 @@ def segments(grid: Grid) -> NDArray[np.int64]:
     sizes = (grid.t, 4), (grid.h, down), (grid.w, across)
     steps, rows, columns = (np.arange(count) * parts // count for count, parts in sizes)
     return np.asarray((steps[:, None, None] * down + rows[:, None]) * across + columns)
+
+
+def over_segments(found: Map, grid: Grid) -> Map:
+    """The map with its mean over each space-time segment in every token of it: the finest that segments can say."""
+    numbers = segments(grid)
+    means = np.bincount(numbers.ravel(), found.ravel()) / np.bincount(numbers.ravel())
+    return np.asarray(means[numbers])
 
 
 @torch.inference_mode()

@@ -1,7 +1,8 @@
 """Ways to explain a video classifier beside ours, on the same model, clip and tokens: pixels in, a map (t, h, w) out.
 
 Grad-CAM: Selvaraju et al. 2017, on the tokens that enter the last block. Relevance: Chefer, Gur, Wolf 2021. Integrated
-gradients, LIME and KernelSHAP are captum's.
+gradients, LIME and KernelSHAP are captum's. What needs gradients runs through transformers' eager attention, the rest
+through the core's forward pass.
 """
 
 from collections.abc import Callable
@@ -141,18 +142,23 @@ def relevance(subject: Subject, pixels: Tensor, target: int) -> Map:
 
 
 def gradient_input(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """|gradient x input| of each token."""
+    """Gradient x input, added up in each token: positive speaks for the class."""
     subject.backwards += 1
     found = InputXGradient(subject.logits).attribute(pixels.clone().requires_grad_(), target=target)
-    return np.abs(subject.tokens(found.detach()))
+    return subject.tokens(found.detach())
 
 
 def integrated(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """|Integrated gradients| of each token, from the blurred clip."""
+    """Integrated gradients from the blurred clip, added up in each token: positive speaks for the class."""
     subject.backwards += STEPS
     way = IntegratedGradients(subject.logits)
     found = way.attribute(pixels, baselines=blurred(pixels), target=target, n_steps=STEPS, internal_batch_size=BATCH)
-    return np.abs(subject.tokens(found.detach()))
+    return subject.tokens(found.detach())
+
+
+def sizes(way: Other) -> Other:
+    """The same without signs: what speaks against the class counts as what speaks for it."""
+    return lambda subject, pixels, target: np.abs(way(subject, pixels, target))
 
 
 def _segmented(way: Any, subject: Subject, pixels: Tensor, target: int, samples: int) -> Map:
@@ -171,13 +177,13 @@ def _segmented(way: Any, subject: Subject, pixels: Tensor, target: int, samples:
 
 
 def lime(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """LIME over space-time segments, ridge regression."""
+    """LIME over space-time segments, ridge regression; a segment that is taken away becomes the clip's mean."""
     with torch.inference_mode():
         return _segmented(Lime(subject.answer, SkLearnRidge(alpha=1.0)), subject, pixels, target, LIME_SAMPLES)
 
 
 def shap(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """KernelSHAP over space-time segments."""
+    """KernelSHAP over the same segments, with the same fill."""
     with torch.inference_mode():
         return _segmented(KernelShap(subject.answer), subject, pixels, target, SHAP_SAMPLES)
 
@@ -187,8 +193,10 @@ OTHERS: dict[str, Other] = {
     "centre": centre,
     "frame difference": difference,
     "Grad-CAM, last block": gradcam,
-    "gradient x input": gradient_input,
-    "integrated gradients": integrated,
+    "gradient x input": sizes(gradient_input),
+    "gradient x input, signed": gradient_input,
+    "integrated gradients": sizes(integrated),
+    "integrated gradients, signed": integrated,
     "Chefer relevance": relevance,
 }
 SLOW: dict[str, Other] = {"LIME": lime, "KernelSHAP": shap}

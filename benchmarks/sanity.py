@@ -1,8 +1,10 @@
 """Do the maps depend on the model, and on what is to be seen? `python -m benchmarks.sanity`, one table a model.
 
 First: rank correlation of a clip's map with that of the same model after its weights were drawn anew, from the head
-down (Adebayo et al. 2018): a map that is read from what was learned must lose its likeness. Then: with the map of the
-same clip a little changed, which must keep it: noise, a round trip through H.264, a shift by two pixels.
+down (Adebayo et al. 2018), mean of some draws: a map that is read from what was learned must lose its likeness. Then:
+with the map of the same clip a little changed, which must keep it: noise, a round trip through H.264, a shift by two
+pixels. Last: with the map of the next clip, which is how alike maps are that have nothing to do with each other.
+Even maps, where nothing speaks for the class, have no ranks and are left out; a star says that some were.
 """
 
 import argparse
@@ -60,13 +62,13 @@ CHANGES: dict[str, Callable[[Frames], Frames]] = {"noise": noise, "H.264": codec
 
 
 @torch.no_grad()
-def randomised(folder: Path, blocks: int) -> Explainer:
+def randomised(folder: Path, blocks: int, seed: int) -> Explainer:
     """With a new head and so many new blocks from the last on; -1 is everything."""
     explainer = Explainer.load(folder, device="cpu", stride=1)
     model: Any = explainer.model
     layers = list(model.get_submodule(BLOCKS[explainer.family]).children())
     parts: list[nn.Module] = [model] if blocks < 0 else [model.classifier, *layers[len(layers) - blocks :]]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     for part in parts:
         for parameter in part.parameters():
             if parameter.ndim > 1:
@@ -83,9 +85,12 @@ def maps(explainer: Explainer, clips: list[Clip], method: str, targets: list[int
     return [result.attribution.joint.astype(np.float64) for result in explainer(clips, options) if result.attribution]
 
 
-def likeness(one: list[Map], other: list[Map]) -> float:
-    """Mean rank correlation."""
-    return float(np.mean([spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one, other, strict=True)]))
+def likeness(one: list[Map], other: list[Map]) -> str:
+    """Mean rank correlation of the pairs without an even map; `-` where none is left."""
+    pairs = [(a.ravel(), b.ravel()) for a, b in zip(one, other, strict=True) if np.ptp(a) and np.ptp(b)]
+    if not pairs:
+        return "-"
+    return f"{np.mean([spearmanr(a, b).statistic for a, b in pairs]):.2f}" + "*" * (len(pairs) < len(one))
 
 
 def main() -> None:
@@ -93,8 +98,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path, default=MODELS, help="folders of trained models")
     parser.add_argument("--clips", type=int, default=20)
+    parser.add_argument("--draws", type=int, default=3, help="of the new weights")
     options = parser.parse_args()
-    print(f"{platform.machine()} CPU, torch {torch.__version__}, {time.strftime('%F')}; {options.clips} clips a model")
+    print(
+        f"{platform.machine()} CPU, torch {torch.__version__}, {time.strftime('%F')}; "
+        f"{options.clips} clips a model, {options.draws} draws of the weights"
+    )
     for folder in options.models:
         trained = Explainer.load(folder, device="cpu", stride=1)
         pairs = [fresh(trained, 2000 + number) for number in range(options.clips)]
@@ -105,16 +114,20 @@ def main() -> None:
             **{f"+ {n} blocks" if n > 1 else "+ last block": n for n in range(1, blocks + 1)},
             "all": -1,
         }
-        drawn = {name: randomised(folder, count) for name, count in stages.items()}
-        print(f"\n## {folder.name}\n\n| method | {' | '.join([*(f'new {name}' for name in stages), *CHANGES])} |")
-        print("|" + " --- |" * (1 + len(stages) + len(CHANGES)))
+        drawn = [[randomised(folder, count, seed) for seed in range(options.draws)] for count in stages.values()]
+        columns = [*(f"new {name}" for name in stages), *CHANGES, "another clip"]
+        print(f"\n## {folder.name}\n\n| method | {' | '.join(columns)} |\n|" + " --- |" * (1 + len(columns)))
         for method in METHODS:
             own = maps(trained, clips, method, targets)
-            cells = [likeness(own, maps(other, clips, method, targets)) for other in drawn.values()]
+            cells = [
+                likeness(own * options.draws, [map_ for one in models for map_ in maps(one, clips, method, targets)])
+                for models in drawn
+            ]
             for change in CHANGES.values():
                 altered = [Clip(change(c.frames), c.seconds, c.indices, c.fps, c.duration) for c in clips]
                 cells.append(likeness(own, maps(trained, altered, method, targets)))
-            print(f"| {method} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |", flush=True)
+            cells.append(likeness(own, own[1:] + own[:1]))
+            print(f"| {method} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

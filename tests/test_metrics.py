@@ -46,6 +46,7 @@ def test_agreement_of_the_best_and_the_worst_map() -> None:
     assert worst["distractors"] == 1
     even = metrics.agreement(np.ones(GRID.shape), truth)
     assert even["distractors"] == pytest.approx(0.5)
+    assert even["pointing"] == pytest.approx(1 / 12), "no cell is meant more than another"
     assert "distractors" not in metrics.agreement(np.zeros(GRID.shape), truth)
 
 
@@ -63,11 +64,23 @@ def test_segments_and_kept_cells_of_a_known_model() -> None:
     pixels, fill = torch.ones(1, 4, 3, 4, 6), torch.zeros(1, 4, 3, 4, 6)
     good = np.zeros(GRID.shape)
     good[1, 0, 2] = 1
-    assert metrics.kept(bright_token, pixels, fill, good, GRID, 1, 0.7) == [1, 0]
+    bad = np.full(GRID.shape, 1.0)
+    bad[1, 0, 2] = 0
+    assert metrics.kept(bright_token, pixels, fill, [good, bad], GRID, 1, 0.7) == [(1, 0, 1 / 12), (0, 1, 8 / 12)]
     (right, wrong) = metrics.by_segment(bright_token, pixels, fill, [good, -good], GRID, 1)
     assert right[0] == pytest.approx(1)
     assert right[1] == 1
     assert wrong[0] == pytest.approx(-1)
+
+
+def test_a_map_over_segments() -> None:
+    """Every token has the mean of its segment, and the sum stays."""
+    grid = Grid(8, 6, 6, 2)
+    found = np.random.default_rng(0).random(grid.shape)
+    made = metrics.over_segments(found, grid)
+    assert made[:2, :2, :2] == pytest.approx(found[:2, :2, :2].mean())
+    assert len(np.unique(made)) == metrics.segments(grid).max() + 1
+    assert made.sum() == pytest.approx(found.sum())
 
 
 def test_a_frozen_clip_is_the_mean_of_its_frames() -> None:

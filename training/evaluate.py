@@ -28,7 +28,7 @@ class Score:
     where: bool
     """The hottest cell of the most important step lies on the object."""
     where_chance: float
-    """Share of that step's cells that do."""
+    """Share of the clip's cells that do."""
     when: bool
     """The most important step lies in the event."""
     when_chance: float
@@ -55,7 +55,6 @@ def score(sample: Sample, predicted: int, found: Attribution) -> Score:
     event = np.asarray(sample.when.reshape(grid.t, grid.tubelet).any(1))
     step = int(found.temporal.argmax())
     hit = bool(cover[step].ravel()[found.joint[step].argmax()])
-    # chance: any step, then any of its cells
     return Score(sample.label, predicted, hit, float(cover.mean()), bool(event[step]), float(event.mean()))
 
 
