@@ -12,8 +12,6 @@ from benchmarks.scale import RESULTS, measured
 
 RATES = (1, 100, 10_000)
 CORES = 2  # of the machine of all measurements, and so of a replica here
-JAVA, WORKER = 0.25, 0.6  # GiB: the frontend, and a worker of the default model, after a burst of 60 requests
-HEAP = 1.25  # GiB: -Xmx of config.properties, which large requests can fill
 
 
 @dataclass(frozen=True)
@@ -24,13 +22,13 @@ class Model:
     clips: float
     """A second, batches of 4 with maps."""
     memory: float
-    """GiB of a worker at its peak."""
+    """GiB of a replica's server: what its pod asks for, and may have."""
 
 
 def models() -> list[Model]:
     """Return the default model, through the whole server, and a base-size one, whose forward pass is nearly all."""
-    # RESULTS.md, "Four clips": labels and staa of TimeSformer-B 8x224 take 10.103 s and 1,471 MB at the peak.
-    return [Model("motions", measured(RESULTS.read_text()).capacity, WORKER), Model("TimeSformer-B", 4 / 10.103, 1.5)]
+    # RESULTS.md, "Four clips": labels and staa of TimeSformer-B 8x224 take 10.103 s.
+    return [Model("motions", measured(RESULTS.read_text()).capacity, 3), Model("TimeSformer-B", 4 / 10.103, 4)]
 
 
 def lines(share: float, core_hour: float, gib_hour: float, megabytes: float) -> list[str]:
@@ -42,7 +40,7 @@ def lines(share: float, core_hour: float, gib_hour: float, megabytes: float) -> 
     for model in models():
         for rate in RATES:
             replicas = max(2, math.ceil(rate / (model.clips * share)))
-            memory = replicas * (HEAP + model.memory)
+            memory = replicas * model.memory
             hour = replicas * CORES * core_hour + memory * gib_hour
             made.append(
                 f"| {model.name} | {rate:,} | {replicas:,} | {replicas * CORES:,} | {memory:,.0f} "

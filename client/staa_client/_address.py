@@ -51,7 +51,15 @@ def trusted(verify: Verify) -> bool | ssl.SSLContext:
     Raises:
         OSError: a file that is named cannot be read.
     """
-    return ssl.create_default_context(cafile=verify) if isinstance(verify, str | Path) else verify
+    if not isinstance(verify, str | Path):
+        return verify
+    try:
+        return ssl.create_default_context(cafile=verify)
+    except ssl.SSLError as reason:
+        msg = f"{verify} holds no certificate in PEM's form ({reason})"
+        raise OSError(msg) from reason
+    except OSError as reason:
+        raise OSError(reason.errno, reason.strerror, str(verify)) from reason
 
 
 def is_here(url: httpx2.URL) -> bool:

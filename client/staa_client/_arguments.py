@@ -20,6 +20,10 @@ Token: TypeAlias = Annotated[str | None, typer.Option(envvar="STAA_TOKEN", help=
 TokenFile: TypeAlias = Annotated[
     Path | None, typer.Option(envvar="STAA_TOKEN_FILE", help="TorchServe's key_file.json, or a file with the token.")
 ]
+Authority: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", envvar="STAA_CACERT", help="PEM file of who signs the server's certificate (https)."),
+]
 Management: TypeAlias = Annotated[
     str | None, typer.Option(envvar="STAA_MANAGEMENT", help="TorchServe's management address; on this machine found.")
 ]

@@ -73,7 +73,10 @@ def answered(outcome: Outcome, url: str) -> Reply:
 def _no_response(reason: httpx2.HTTPError, url: str) -> StaaError:
     why = str(reason) or type(reason).__name__
     if isinstance(reason, httpx2.ConnectError | httpx2.ConnectTimeout):
-        msg = f"no server answers at {url} ({why}); start one with ./serve.sh, or give the address of another"
+        what = "start one with ./serve.sh, or give the address of another"
+        if "certificate" in why.lower():
+            what = "name the file of who signs its certificate: verify=PATH, of the command --cacert"
+        msg = f"no server answers at {url} ({why}); {what}"
         return UnreachableError(msg, code="unreachable")
     if isinstance(reason, httpx2.TimeoutException):
         msg = f"no answer from {url} in time ({why}); send a shorter video, or give the client a longer timeout"

@@ -10,6 +10,7 @@ KEYS: Mapping[str, type | tuple[type, ...]] = {
     "server": str,
     "token": str,
     "token_file": str,
+    "cacert": str,
     "model": str,
     "timeout": (int, float),
     "management": str,

@@ -15,12 +15,11 @@ import typer
 from staa_client import _arguments as arg
 from staa_client import _commands as commands
 from staa_client._address import DEFAULT_URL
-from staa_client._client import DEFAULT_TIMEOUT, Client
+from staa_client._connection import connection
 from staa_client._errors import SourceError, StaaError, StreamError, TimedOutError, UnreachableError
 from staa_client._options import Options
 from staa_client._settings import settings
 from staa_client._terminal import harmless
-from staa_client._timeout import Timeout
 
 app = typer.Typer(
     help="Labels of a video, and where and when the model looked.",
@@ -30,12 +29,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _INTERRUPTED = 130
-_PLACES = {
-    "COMMANDLINE": "--token and --token-file",
-    "ENVIRONMENT": "STAA_TOKEN and STAA_TOKEN_FILE",
-    "DEFAULT_MAP": "token and token_file in the settings",
-}
-"""Where an option may come from, the nearest first, and what two of them are called there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,34 +76,6 @@ def configured(
     context.default_map = {name: {**values, "name": values.get("model")} for name in named}
 
 
-def _client(
-    context: typer.Context,
-    server: str,
-    token: str | None,
-    file: Path | None,
-    timeout: float | None,
-    management: str | None,
-) -> Client:
-    waits = DEFAULT_TIMEOUT if timeout is None else Timeout(min(timeout, 5.0), timeout, timeout)
-    return Client(server, _token(context, token, file), timeout=waits, management_url=management)
-
-
-def _token(context: typer.Context, token: str | None, file: Path | None) -> str | Path | None:
-    """Whichever of the two was said nearest: as an option, in the environment, or in the settings.
-
-    Raises:
-        ValueError: both were, equally near.
-    """
-    if token is None or file is None:
-        return file if token is None else token
-    places = list(_PLACES)
-    found = [getattr(context.get_parameter_source(name), "name", "") for name in ("token", "token_file")]
-    if found[0] == found[1]:
-        msg = f"{_PLACES[found[0]]} give both a token and a file with one: leave one of them out"
-        raise ValueError(msg)
-    return token if places.index(found[0]) < places.index(found[1]) else file
-
-
 @app.command()
 def predict(
     context: typer.Context,
@@ -120,6 +85,7 @@ def predict(
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
     top_k: arg.TopK = None,
     start: arg.Start = None,
@@ -131,7 +97,7 @@ def predict(
 ) -> int:
     """Print the labels."""
     options = _options(top_k=top_k, start=start, end=end, sample=sample)
-    with _client(context, server, token, token_file, timeout, None) as client:
+    with connection(context, server, token, token_file, cacert, timeout) as client:
         return commands.answer(client, videos, model, options, explain=False, json=json, concurrency=concurrency)
 
 
@@ -144,6 +110,7 @@ def explain(
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
     top_k: arg.TopK = None,
     start: arg.Start = None,
@@ -168,7 +135,7 @@ def explain(
     drawn = {"alpha": alpha, "focus": focus, "colormap": colormap}
     given = {name: value for name, value in drawn.items() if value is not None}
     made = commands.Pictures(tuple(output or ()), given)
-    with _client(context, server, token, token_file, timeout, None) as client:
+    with connection(context, server, token, token_file, cacert, timeout) as client:
         return commands.answer(
             client, videos, model, options, explain=True, json=json, concurrency=concurrency, pictures=made
         )
@@ -185,6 +152,7 @@ def batch(
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
     top_k: arg.TopK = None,
     method: arg.Method = None,
@@ -199,7 +167,7 @@ def batch(
     """Ask for many videos into one file; called again, it goes on where it was interrupted."""
     options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
     options |= _options(mass=mass, verify=verify)
-    with _client(context, server, token, token_file, timeout, None) as client:
+    with connection(context, server, token, token_file, cacert, timeout) as client:
         return commands.collect(client, videos, model, options, output, explain=not labels, concurrency=concurrency)
 
 
@@ -218,6 +186,7 @@ def watch(
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
     method: arg.Method = None,
     target: arg.Target = None,
@@ -227,7 +196,7 @@ def watch(
     """Watch a camera, a stream or a file, a line a window."""
     options = _options(method=method, target=target)
     with (
-        _client(context, server, token, token_file, timeout, None) as client,
+        connection(context, server, token, token_file, cacert, timeout) as client,
         client.watch(
             int(source) if source.isdecimal() else source,
             model,
@@ -258,12 +227,13 @@ def models(
     management: arg.Management = None,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
     json: arg.Json = False,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """List what is served, with its workers."""
-    with _client(context, server, token, token_file, timeout, management) as client:
+    with connection(context, server, token, token_file, cacert, timeout, management) as client:
         return commands.served(client, json=json)
 
 
@@ -276,10 +246,11 @@ def ready(
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Whether a model answers: exit code 0; 3 where it does not in time, 1 where it is not served."""
-    with _client(context, server, token, token_file, None, None) as client:
+    with connection(context, server, token, token_file, cacert) as client:
         return commands.is_ready(client, name, wait)
 
 

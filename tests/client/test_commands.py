@@ -162,7 +162,7 @@ def test_models_and_readiness(url: str, capsys: pytest.CaptureFixture[str], monk
         assert main(["ready", "nosuch", "--server", url, *wait]) == 1
         assert capsys.readouterr().err.startswith("staa: 404 model_not_found: Model not found: nosuch; is it served?")
     monkeypatch.setattr(
-        "staa_client.cli._client", lambda *_: Client("127.0.0.1:9", transport=httpx2.MockTransport(management))
+        "staa_client.cli.connection", lambda *_: Client("127.0.0.1:9", transport=httpx2.MockTransport(management))
     )
     assert main(["models"]) == 0
     assert "a/1.0  2 of 2 workers ready, 3 requests waiting" in capsys.readouterr().out

@@ -44,7 +44,7 @@ case $what in
     read -ra more <<<"${RUN_FLAGS:-}"
     # A --stop-timeout above --quiet and --drain together. Without --memory the heap and the model take what they like.
     exec "${engine[@]}" run --read-only --tmpfs /tmp:rw,noexec,nosuid,nodev,size=512m --cap-drop ALL \
-      --security-opt no-new-privileges --memory 2g --pids-limit 512 --stop-timeout 60 \
+      --security-opt no-new-privileges --memory 3g --pids-limit 512 --stop-timeout 60 \
       ${more[@]+"${more[@]}"} "$tag" "$@"
     ;;
   *)

@@ -154,6 +154,13 @@ def too_many(rig: Rig) -> Reply:
     return last
 
 
+def no_room(rig: Rig) -> Reply:
+    """Send more than is held in memory while nothing can be written."""
+    proxy = rig.other({"client_body_buffer_size": "8k"})
+    (proxy.folder / "tmp" / "body").chmod(0o500)
+    return proxy.call(body=b"x" * 90_000)
+
+
 def certificates(rig: Rig) -> Reply:
     """Ask a proxy that wants client certificates without one."""
     more = f"ssl_verify_client on; ssl_client_certificate {rig.proxy.folder}/etc/tls/tls.crt;"
@@ -195,6 +202,10 @@ def half(_: Heard) -> bytes:
 
 CHUNKS = f"{START}Transfer-Encoding: chunked\r\n\r\n" + f"ea60\r\n{'x' * 60_000}\r\n" * 2 + "0\r\n\r\n"
 DRAINING: Answer = lambda _: reply({"error": {"code": "draining", "message": "it was asked to stop, ask another"}}, 503)  # noqa: E731
+BUSY: Answer = lambda _: reply(
+    {"error": {"code": "service_unavailable", "message": "the videos of others took the time"}}, 503
+)  # noqa: E731
+FAILED: Answer = lambda _: reply({"error": {"code": "internal", "message": "a fault of the server, see its log"}}, 500)  # noqa: E731
 NO_VIDEO: Answer = lambda _: reply({"error": {"code": "not_a_video", "message": "the bytes are no video at all"}}, 415)  # noqa: E731
 FAULTS: dict[str, Fault] = {
     "no key": asks(headers={}),
@@ -220,13 +231,17 @@ FAULTS: dict[str, Fault] = {
     "a body that does not end": stalls(f"{START}Content-Length: 10\r\n\r\nxx"),
     "a model that is not served": behind(torchserve(404, "ModelNotFoundException", "Model not found: motions")),
     "no video, as the handler says": behind(NO_VIDEO),
+    "a batch out of time, as the handler says": behind(BUSY),
+    "the handler failed": behind(FAILED),
     "the server's queue is full": behind(torchserve(503, "ServiceUnavailableException", "No worker is available")),
     "the worker failed": behind(torchserve(503, "InternalServerException", "Prediction failed")),
+    "the worker died with the request": behind(torchserve(500, "InternalServerException", "Worker died.")),
     "the worker ran out of memory": behind(torchserve(507, "InternalServerException", "Out of memory")),
     "the server is not there": absent,
     "the server goes within the request": behind(hang_up),
     "the server goes within the reply": cut_reply,
     "the server does not answer": behind(hang),
+    "the proxy has no room for a body or a reply": no_room,
     "/ready while the server drains": behind(DRAINING, "/ready"),
     "/ready while the server is not there": absent_health,
     "/ready while the server hangs": behind(hang, "/ready"),
