@@ -9,12 +9,12 @@ from staa import Explainer
 from training.evaluate import Score, measure, table
 
 ROOT = Path(__file__).parents[1]
-CLIPS = 200
+CLIPS = 100
 
 
 @pytest.fixture(scope="module")
 def scores() -> list[Score]:
-    """200 clips of seeds that neither training nor the model card has seen."""
+    """Clips of seeds that neither training nor the model card has seen."""
     return list(measure(Explainer.load(ROOT / "model_store" / "motions", device="cpu"), CLIPS, first=500_000))
 
 

@@ -93,8 +93,8 @@ def test_a_request_is_a_span_with_its_stages(endpoint: str, tmp_path: Path) -> N
     assert stages[-1].end_time_unix_nano <= whole.end_time_unix_nano + 2_000_000
 
 
-def test_a_collector_that_is_away_costs_nothing(tmp_path: Path) -> None:
-    """Nobody at the address: requests are answered as ever."""
+def test_a_collector_that_is_away_costs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody at the address: requests are answered as ever, also after spans could not be sent."""
     from staa_handler import StaaHandler
 
     folder = families.save(VARIANTS["vivit"].make(), tmp_path)
@@ -103,7 +103,12 @@ def test_a_collector_that_is_away_costs_nothing(tmp_path: Path) -> None:
     context.model_yaml_config["handler"]["traces"] = "http://127.0.0.1:9/v1/traces"
     handler.initialize(context)
     film = videos.encode([np.full((48, 64, 3), grey, np.uint8) for grey in range(0, 200, 10)])
-    assert "explanation" in json.loads(handler.handle([{"body": film}], context)[0])
+    for _ in range(2):
+        assert "explanation" in json.loads(handler.handle([{"body": film}], context)[0])
+        until = time.monotonic() + 10
+        while not any("opentelemetry" in record.name for record in caplog.records) and time.monotonic() < until:
+            time.sleep(0.05)
+    assert any("export" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.parametrize("value", ["127.0.0.1:4318", 4318, True])

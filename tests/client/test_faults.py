@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 import staa_client
@@ -158,7 +159,7 @@ def test_the_table_has_every_fault() -> None:
 def test_a_fault_is_answered_as_the_table_says(fault: str) -> None:
     """The error's class and code, and the number of attempts, for both clients, within the timeout."""
     kind, code, attempts = rows()[fault]
-    waits = Timeout(connect=2, read=2, total=4)
+    waits = Timeout(connect=2, read=2, total=1.5 if fault == "drips" else 4)
 
     def plain(url: str) -> None:
         with Client(url, "old", timeout=waits, max_retries=2, backoff=0.01) as staa:
@@ -184,13 +185,21 @@ def test_a_fault_is_answered_as_the_table_says(fault: str) -> None:
 def test_nobody_listens_as_the_table_says() -> None:
     """A refused connection is tried again, then raised."""
     kind, code, attempts = rows()["nobody listens"]
+    asked: list[httpx2.Request] = []
+
+    class Counting(httpx2.HTTPTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            asked.append(request)
+            return super().handle_request(request)
+
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with Client(url, backoff=0.01) as staa, pytest.raises(getattr(staa_client, kind)) as caught:
+        client = Client(url, backoff=0.01, transport=Counting())
+        with client as staa, pytest.raises(getattr(staa_client, kind)) as caught:
             staa.predict(b"x")
     assert caught.value.code == code
-    assert attempts == 3
+    assert len(asked) == attempts
 
 
 def test_the_total_counts_all_attempts_and_waits() -> None:

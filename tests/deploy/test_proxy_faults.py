@@ -201,12 +201,13 @@ def half(_: Heard) -> bytes:
 
 
 CHUNKS = f"{START}Transfer-Encoding: chunked\r\n\r\n" + f"ea60\r\n{'x' * 60_000}\r\n" * 2 + "0\r\n\r\n"
-DRAINING: Answer = lambda _: reply({"error": {"code": "draining", "message": "it was asked to stop, ask another"}}, 503)  # noqa: E731
-BUSY: Answer = lambda _: reply(
-    {"error": {"code": "service_unavailable", "message": "the videos of others took the time"}}, 503
-)  # noqa: E731
-FAILED: Answer = lambda _: reply({"error": {"code": "internal", "message": "a fault of the server, see its log"}}, 500)  # noqa: E731
-NO_VIDEO: Answer = lambda _: reply({"error": {"code": "not_a_video", "message": "the bytes are no video at all"}}, 415)  # noqa: E731
+
+
+def own(status: int, code: str, path: str = "/predictions/motions") -> Fault:
+    """Ask a server that refuses in the contract's form."""
+    return behind(lambda _: reply({"error": {"code": code, "message": "what came, and what to do"}}, status), path)
+
+
 FAULTS: dict[str, Fault] = {
     "no key": asks(headers={}),
     "a key that is not known, or taken away": keys(),
@@ -230,9 +231,9 @@ FAULTS: dict[str, Fault] = {
     "headers that do not end": stalls(START),
     "a body that does not end": stalls(f"{START}Content-Length: 10\r\n\r\nxx"),
     "a model that is not served": behind(torchserve(404, "ModelNotFoundException", "Model not found: motions")),
-    "no video, as the handler says": behind(NO_VIDEO),
-    "a batch out of time, as the handler says": behind(BUSY),
-    "the handler failed": behind(FAILED),
+    "no video, as the handler says": own(415, "not_a_video"),
+    "a batch out of time, as the handler says": own(503, "service_unavailable"),
+    "the handler failed": own(500, "internal"),
     "the server's queue is full": behind(torchserve(503, "ServiceUnavailableException", "No worker is available")),
     "the worker failed": behind(torchserve(503, "InternalServerException", "Prediction failed")),
     "the worker died with the request": behind(torchserve(500, "InternalServerException", "Worker died.")),
@@ -242,7 +243,7 @@ FAULTS: dict[str, Fault] = {
     "the server goes within the reply": cut_reply,
     "the server does not answer": behind(hang),
     "the proxy has no room for a body or a reply": no_room,
-    "/ready while the server drains": behind(DRAINING, "/ready"),
+    "/ready while the server drains": own(503, "draining", "/ready"),
     "/ready while the server is not there": absent_health,
     "/ready while the server hangs": behind(hang, "/ready"),
 }

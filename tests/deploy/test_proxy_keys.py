@@ -114,10 +114,11 @@ def test_time_and_models(proxy: Proxy) -> None:
 )
 def test_a_line_that_is_wrong_opens_to_nobody(proxy: Proxy, line: str) -> None:
     """A line with a slip lets nobody in, leaves the others as they are, and is found by the tool and by who uses it."""
+    before = len(proxy.errors())
     proxy.allow(f"# {entry(NAME, KEY)}", line, entry("other", "other-key"))
     assert proxy.call().status == 401
     assert proxy.call(headers=bearer("other-key")).status == 200
-    assert ("line 2 of the keys file" in proxy.errors()) or entry(NAME, KEY).split()[1] not in line
+    assert ("line 2 of the keys file" in proxy.errors()[before:]) or entry(NAME, KEY).split()[1] not in line
     assert KEY not in proxy.errors()
     assert (tool("check", "--file", str(proxy.keys)).returncode == 1) == bool(line.strip())
 

@@ -138,12 +138,13 @@ def test_serve_refuses_a_java_home_without_java(store: Path, ports: list[str]) -
     assert f"JAVA_HOME is {store}" in done.stderr
 
 
-def test_serve_names_the_option_when_a_port_is_taken(store: Path) -> None:
+def test_serve_names_the_option_when_a_port_is_taken(store: Path, ports: list[str]) -> None:
     """A port that another process has is refused before anything starts."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = run(ROOT / "serve.sh", "--store", store, "stub", f"--metrics-port={taken.getsockname()[1]}")
+        taken_one = f"--metrics-port={taken.getsockname()[1]}"
+        done = run(ROOT / "serve.sh", "--store", store, "stub", *ports, taken_one)
     assert done.returncode == 1
-    assert "--metrics-port P" in done.stderr or "--port P" in done.stderr
+    assert "--metrics-port P" in done.stderr
 
 
 @pytest.mark.parametrize("port", ["80000", "-1", "http"])
