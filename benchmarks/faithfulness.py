@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks.memory import peak
 from benchmarks.metrics import FILLS, FRACTIONS, Map, Truth, agreement, bootstrap, by_segment, kept, over_segments
-from benchmarks.others import BATCH, OTHERS, SLOW, Subject
+from benchmarks.others import BATCH, OTHERS, SIGNED, SLOW, Subject
 from benchmarks.ours import ABLATIONS, MASS, OURS, Way
 from benchmarks.records import Figures, Record, Records, by_way
 from benchmarks.sheet import sheet
@@ -205,9 +205,10 @@ def plot(every: Mapping[str, Sequence[Record]], path: Path) -> None:
                 lines.setdefault(way, []).append(both)
         for kind, (axis, title) in enumerate(zip(pair, titles, strict=True)):
             for index, (way, each) in enumerate(lines.items()):
-                style = "-" if way in OURS else "--"
-                mean = np.mean(each, 0)[kind]
-                axis.plot(FRACTIONS, mean, style, color=plt.get_cmap("tab20")(index % 20), label=way)
+                style, colour = "-" if way in OURS else "--", plt.get_cmap("tab20")(index % 20)
+                if way in TRUE:
+                    style, colour = ":", (0, 0, 0, 1 if way == next(iter(TRUE)) else 0.5)
+                axis.plot(FRACTIONS, np.mean(each, 0)[kind], style, color=colour, label=way)
             axis.set_xscale("symlog", linthresh=0.02)
             axis.set(xlim=(0, 1), ylim=(0, 1), title=f"{model}, {title}")
             axis.set(xlabel="share of the tokens, the strongest first", ylabel="probability of the label")
@@ -279,7 +280,7 @@ def main() -> None:
                 paired(figures, way)
         if options.sheet:
             clips = [(fresh(subject.explainer, one.number)[1], one.shown()) for one in found[:SHOWN]]
-            sheet(clips).quantize(256).save(options.sheet, optimize=True)
+            sheet(clips, SIGNED).quantize(256).save(options.sheet, optimize=True)
     if options.plot:
         plot(every, options.plot)
 

@@ -201,3 +201,5 @@ OTHERS: dict[str, Other] = {
 }
 SLOW: dict[str, Other] = {"LIME": lime, "KernelSHAP": shap}
 """These take minutes a clip on a large model: fewer clips."""
+SIGNED = ("gradient x input, signed", "integrated gradients, signed", "LIME", "KernelSHAP")
+"""Their maps say what speaks against the class, too."""
