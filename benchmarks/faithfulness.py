@@ -61,7 +61,7 @@ def measure(subject: Subject, ways: Sequence[str], options: argparse.Namespace, 
     """All ways on the same clips, of which those that are known already are taken as they are."""
     found: list[Record] = []
     part, parts = options.part
-    began, looked = time.monotonic(), False
+    began, memory_known = time.monotonic(), False
     for number in itertools.count(options.first):
         index = len(found)
         if index == options.clips:
@@ -76,8 +76,8 @@ def measure(subject: Subject, ways: Sequence[str], options: argparse.Namespace, 
             if record is None:
                 record = Record(number, right=int(subject.answer(pixels)[0].argmax()) == sample.label)
             if missing := record.missing(wanted, **extras) if mine else []:
-                look(subject, missing, pixels, sample, record, memory=not looked, **extras)
-                looked = True
+                look(subject, missing, pixels, sample, record, memory=not memory_known, **extras)
+                memory_known = True
             if not record.right or record.figures:
                 records.add(record)
         if record.right:
@@ -174,7 +174,8 @@ def table(found: Figures) -> None:
     print("\n| cost | clips |", " | ".join((*COSTS, MEMORY)), "|\n|" + " --- |" * (3 + len(COSTS)))
     for way, figures in found.items():
         if way not in TRUE:
-            cells = [f"{np.median([*figures[column].values()]):.4g}" for column in (*COSTS, MEMORY)]
+            measured = ([*figures.get(column, {}).values()] for column in (*COSTS, MEMORY))
+            cells = [f"{np.median(values):.4g}" if values else "-" for values in measured]
             print(f"| {way} | {len(figures[COSTS[0]])} |", " | ".join(cells), "|")
 
 
@@ -218,10 +219,15 @@ def plot(every: Mapping[str, Sequence[Record]], path: Path) -> None:
 
 
 def identity(folder: Path) -> dict[str, str]:
-    """What the figures of a model depend on."""
-    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    """What the figures of a model depend on, most of all."""
+    files = b"".join(path.read_bytes() for path in sorted(folder.glob("*.safetensors")))
     methods = {f"method {name}": method.version for name, method in METHODS.items()}
-    return {"weights": weights, "figures": VERSION, "torch": torch.__version__, **methods}
+    return {
+        "weights": hashlib.sha256(files).hexdigest(),
+        "figures": VERSION,
+        "torch": torch.__version__,
+        **methods,
+    }
 
 
 def arguments() -> argparse.Namespace:

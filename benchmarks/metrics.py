@@ -108,17 +108,20 @@ def kept(
     By how much the probability falls without them (high is good), and by how much with them alone (low is good). A map
     that is spread keeps more cells, and more cells make both better: compare these two only between like shares.
     """
-    tokens = grid.t * grid.h * grid.w
-    chosen = torch.zeros(len(maps), tokens, dtype=torch.bool)
-    for row, found in zip(chosen, maps, strict=True):
+    whole = float(answer(pixels)[0, target])
+    figures = []
+    for found in maps:
         shares = np.clip(found, 0, None).ravel()
         order = np.argsort(-shares, kind="stable")
-        row[order[: int(np.searchsorted(np.cumsum(shares[order]), mass * shares.sum())) + 1].copy()] = True
-    mask = cells(chosen, grid, pixels).to(pixels.device)
-    parts = torch.cat([pixels, torch.where(mask, fill, pixels), torch.where(mask, pixels, fill)])
-    whole, *rest = answer(parts)[:, target].tolist()
-    falls = np.subtract(whole, rest).reshape(2, len(maps))
-    return list(zip(*falls.tolist(), chosen.double().mean(1).tolist(), strict=True))
+        count = int(np.searchsorted(np.cumsum(shares[order]), mass * shares.sum())) + 1
+        chosen = torch.zeros(1, shares.size, dtype=torch.bool)
+        chosen[0, order[:count].copy()] = True
+        mask = cells(chosen, grid, pixels).to(pixels.device)
+        without, alone = answer(torch.cat([torch.where(mask, fill, pixels), torch.where(mask, pixels, fill)]))[
+            :, target
+        ]
+        figures.append((whole - float(without), whole - float(alone), count / shares.size))
+    return figures
 
 
 def segments(grid: Grid) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """What serving so many clips a second takes, by what was measured: `python -m benchmarks.plan`.
 
-Assumptions, each an option: a replica is used to 0.7 of what it does with full batches, so that waits stay short; two
-replicas at least; the price of a core-hour and of a GiB-hour.
+Assumptions: a replica is used to 0.7 of what it does with full batches, so waits stay short; at least two replicas;
+the memory that its pod asks for; the price of a core-hour and of a GiB-hour. Shares, prices and sizes are options.
 """
 
 import argparse

@@ -42,7 +42,8 @@ class Record:
         known = [way for way in ways if way in self.figures]
         figures = {way: {key: value for key, value in self.figures[way].items() if key not in but} for way in known}
         curves = {} if but else {way: self.curves[way] for way in ways if way in self.curves}
-        return Record(self.number, self.right, figures, curves, self.maps)
+        maps = {way: self.maps[way] for way in ways if way in self.maps}
+        return Record(self.number, self.right, figures, curves, maps)
 
     def shown(self) -> dict[str, Map]:
         """Return its maps as arrays."""
@@ -66,12 +67,13 @@ class Records:
         if not path or not path.exists():
             self._write({"subject": dict(subject)})
             return
+        theirs: Mapping[str, str] | None = None
         for line in path.read_bytes().splitlines():
             try:
                 fields = json.loads(line)
             except ValueError:  # the end of a run that was cut off
                 continue
-            theirs = fields.get("subject", subject)
+            theirs = fields.get("subject", theirs)
             if theirs != subject:
                 sys.exit(f"{path} is about {theirs}, not {dict(subject)}: keep this run in another folder")
             if "number" in fields:
@@ -90,7 +92,7 @@ class Records:
         """Add a line in one write: what another process writes does not get into it."""
         if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
                 os.write(handle, b"\n" + json.dumps(fields).encode())
             finally:

@@ -39,6 +39,9 @@ def test_records_of_other_weights_are_not_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="another folder"):
         Records(path, SUBJECT | {"weights": "cd"})
     assert Records(path, SUBJECT).get(1) == Record(1, right=False)
+    path.write_bytes(b"\n".join(path.read_bytes().splitlines()[2:]))
+    with pytest.raises(SystemExit, match="about None"):
+        Records(path, SUBJECT)
 
 
 def test_a_record_knows_what_it_lacks() -> None:
@@ -54,9 +57,10 @@ def test_a_record_knows_what_it_lacks() -> None:
 
 def test_a_record_has_more_than_is_wanted() -> None:
     """Ways are compared clip by clip: what another run measured of single clips only stays away."""
-    record = Record(1, right=True, figures={"a": {"x": 1, "y": 2}, "b": {"x": 3}}, curves={"a": [[0.5]], "b": [[0.5]]})
+    figures, curves, maps = {"a": {"x": 1.0, "y": 2.0}, "b": {"x": 3.0}}, {"a": [[0.5]], "b": [[0.5]]}, {"b": [[[1.0]]]}
+    record = Record(1, right=True, figures=figures, curves=curves, maps=maps)
     assert record.only(["a"], ()) == Record(1, right=True, figures={"a": {"x": 1, "y": 2}}, curves={"a": [[0.5]]})
-    assert record.only(["a", "b"], ["y"]) == Record(1, right=True, figures={"a": {"x": 1}, "b": {"x": 3}})
+    assert record.only(["a", "b"], ["y"]) == Record(1, right=True, figures={"a": {"x": 1}, "b": {"x": 3}}, maps=maps)
 
 
 def test_figures_by_way() -> None:

@@ -13,6 +13,9 @@ _BUSY = {429, 503}
 _LOST = 502
 """What a proxy says of a server that turned it away, and of one that broke off: Retry-After tells the first."""
 _LONGEST = 30.0
+_UNTRUSTED = "certificate verify failed"
+"""OpenSSL's words."""
+_WRONG = "use the name that its certificate is for, or have the certificate renewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,16 @@ class Retries:
     def pause(self, outcome: Outcome, attempt: int) -> float | None:
         """Seconds to wait before the next attempt; None when there is none. The first attempt is number 0.
 
-        Another attempt follows when no connection was made, and when the server is busy and does not say why: then
-        nothing was computed. After a 504 the work may still be under way, and after a 502 that does not ask for another
-        attempt. The wait doubles each time, up to 30 s, less a random half, or is as the server asks.
+        Another attempt follows when no connection was made (unless as its certificate is not trusted), and when the
+        server is busy and does not say why: then nothing was computed. After a 504 the work may still be under way, and
+        after a 502 that does not ask for another one. The wait doubles each time, up to 30 s, less a random half, or
+        is as the server asks.
         """
         if attempt >= self.most:
             return None
         if isinstance(outcome, httpx2.HTTPError):
-            if not isinstance(outcome, httpx2.ConnectError | httpx2.ConnectTimeout):
+            made = not isinstance(outcome, httpx2.ConnectError | httpx2.ConnectTimeout)
+            if made or _UNTRUSTED in str(outcome):
                 return None
             asked = ""
         else:
@@ -73,10 +78,15 @@ def answered(outcome: Outcome, url: str) -> Reply:
 def _no_response(reason: httpx2.HTTPError, url: str) -> StaaError:
     why = str(reason) or type(reason).__name__
     if isinstance(reason, httpx2.ConnectError | httpx2.ConnectTimeout):
-        what = "start one with ./serve.sh, or give the address of another"
-        if "certificate" in why.lower():
-            what = "name the file of who signs its certificate: verify=PATH, of the command --cacert"
-        msg = f"no server answers at {url} ({why}); {what}"
+        msg = f"no server answers at {url} ({why}); start one with ./serve.sh, or give the address of another"
+        if _UNTRUSTED in why:
+            msg = f"the server at {url} is not trusted ({why}); "
+            signed = "self-signed" in why or "issuer" in why
+            msg += (
+                "name the file of who signs its certificate (verify=PATH, of the command --cacert)"
+                if signed
+                else _WRONG
+            )
         return UnreachableError(msg, code="unreachable")
     if isinstance(reason, httpx2.TimeoutException):
         msg = f"no answer from {url} in time ({why}); send a shorter video, or give the client a longer timeout"

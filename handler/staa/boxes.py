@@ -15,8 +15,10 @@ SAMPLES = 8_000_000
 """Of all tracks, times the edits, at most: 24 to 60 bytes each."""
 BOXES = 100_000
 """Of the file itself, at most: a fragment for each of 50,000 frames."""
-PLAIN = 8
-"""Tracks of uncompressed sound, whose samples FFmpeg does not list."""
+NAMES = 4 * BOXES
+"""Of boxes that state samples or edits, at most."""
+PLAIN, LOOKS = 8, 32
+"""Tracks of uncompressed sound, whose samples FFmpeg does not list, and tracks that are looked at for it, at most."""
 
 _COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 """Name of a box -> bytes between it and its number of samples."""
@@ -34,18 +36,22 @@ def check_samples(file: BinaryIO) -> None:
         TooManyFramesError: it states more.
         DecodeError: its header is compressed, so that nothing can be counted, or it has more boxes than any video.
     """
-    samples, edits, plain = 0, 0, 0
+    samples, edits, plain, looks = 0, 0, 0, 0
+    names = iter(range(NAMES))
     for body in _headers(file):
         if _COMPRESSED.search(body):
             raise DecodeError("the header of the file is compressed (cmov): write it without, as -c copy does")
-        for place, count in _stated(body, _COUNTS):
-            if count > SAMPLES // 10 and plain < PLAIN and _is_plain_sound(body, place):
-                plain += 1
-            else:
-                samples += count
+        for place, count in _stated(body, _COUNTS, names):
+            # each look may be one at the whole file
+            if body.startswith(b"stsz", place) and plain < PLAIN and looks < LOOKS:
+                looks += 1
+                if _is_plain_sound(body, place):
+                    plain += 1
+                    continue
+            samples += count
             if samples > SAMPLES:
-                break  # looking at each track again would take longer than any video may
-        edits += sum(count for _, count in _stated(body, {b"elst": 4}))
+                break
+        edits += sum(count for _, count in _stated(body, {b"elst": 4}, names))
         if samples * max(1, edits) > SAMPLES:
             times = f" and {edits} edits" if edits > 1 else ""
             msg = f"the file states {samples} samples{times}, at most {SAMPLES} are taken: send a shorter video"
@@ -53,14 +59,13 @@ def check_samples(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _stated(body: bytes, names: dict[bytes, int]) -> Iterator[tuple[int, int]]:
-    """Yield where each box of these names stands, and the number in it."""
-    for name, skip in names.items():
-        place, found = body.find(name), 0
+def _stated(body: bytes, kinds: dict[bytes, int], names: Iterator[int]) -> Iterator[tuple[int, int]]:
+    """Yield where each box of these kinds stands, and the number in it; takes one of `names` for each."""
+    for name, skip in kinds.items():
+        place = body.find(name)
         while place >= 0:
-            found += 1
-            if found > BOXES:
-                msg = f"the file has more than {BOXES} boxes of a kind: write it anew, as -c copy does"
+            if next(names, None) is None:
+                msg = f"the file has more than {NAMES} boxes with samples: write it anew, as -c copy does"
                 raise DecodeError(msg)
             start = place + len(name) + skip
             count = int.from_bytes(body[start : start + 4], "big")

@@ -60,11 +60,17 @@ def test_the_authority_that_is_named_is_trusted(
 
 
 def test_a_path_is_trusted_and_nothing_else(url: str, authority: Path) -> None:
-    """The client in Python: the path of a file, its text, or a context."""
+    """The client in Python: a Path, the same as text, or a context."""
     for verify in (authority, str(authority), ssl.create_default_context(cafile=authority), False):
         with Client(url, verify=verify) as client:
             assert client.predict(b"any").predictions
-    with Client(url, max_retries=0) as client, pytest.raises(UnreachableError, match="certificate"):
+    with Client(url, backoff=60) as client, pytest.raises(UnreachableError, match=r"is not trusted .* who signs"):
+        client.predict(b"any")
+    other = url.replace("127.0.0.1", "localhost")
+    with (
+        Client(other, verify=authority) as client,
+        pytest.raises(UnreachableError, match="the name that its certificate"),
+    ):
         client.predict(b"any")
 
 

@@ -242,7 +242,7 @@ FAULTS: dict[str, Fault] = {
     "the server goes within the request": behind(hang_up),
     "the server goes within the reply": cut_reply,
     "the server does not answer": behind(hang),
-    "the proxy has no room for a body or a reply": no_room,
+    "the proxy has no room for a body": no_room,
     "/ready while the server drains": own(503, "draining", "/ready"),
     "/ready while the server is not there": absent_health,
     "/ready while the server hangs": behind(hang, "/ready"),
