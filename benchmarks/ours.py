@@ -19,15 +19,15 @@ Way = Callable[[Subject, Tensor, int], Map]
 MASS = Options().mass
 
 
-def ours(method: str, *, focused: bool = False) -> Way:
-    """A method of the core; for the class where it takes one."""
+def ours(method: str, *, focused: bool = False, signed: bool = False) -> Way:
+    """A method of the core; for the class where it takes one, and then also with what speaks against it."""
 
     def way(subject: Subject, pixels: Tensor, target: int) -> Map:
         subject.forwards += 1
         options = Options(method=method, target=target if METHODS[method].classes else None)
         explainer = subject.explainer
         (found,) = explainer.attributions(explainer.forward(pixels, {0: method}), [options])
-        joint = found.joint.astype(np.float64)
+        joint = (found.signed if signed and found.signed is not None else found.joint).astype(np.float64)
         return np.where(joint >= focus.threshold(found.joint, MASS), joint, 0) if focused else joint
 
     return way
@@ -112,6 +112,7 @@ OURS: dict[str, Way] = {
     "staa, focused": ours("staa", focused=True),
     "staa_class": ours("staa_class"),
     "staa_class, focused": ours("staa_class", focused=True),
+    "staa_class, signed": ours("staa_class", signed=True),
     "rollout": ours("rollout"),
     "paper (last block)": ours("paper"),
     "paper, as published": published,
