@@ -281,12 +281,12 @@ def main() -> None:
             continue
         figures = by_way(found, ways)
         table(figures)
-        for way in ("staa", "staa_class", "staa_class, signed"):
+        for way in ("staa", "staa_class"):
             if way in ways:
                 paired(figures, way)
         if options.sheet:
             clips = [(fresh(subject.explainer, one.number)[1], one.shown()) for one in found[:SHOWN]]
-            sheet(clips, ("staa_class, signed", *SIGNED)).quantize(256).save(options.sheet, optimize=True)
+            sheet(clips, SIGNED).quantize(256).save(options.sheet, optimize=True)
     if options.plot:
         plot(every, options.plot)
 

@@ -112,7 +112,6 @@ OURS: dict[str, Way] = {
     "staa, focused": ours("staa", focused=True),
     "staa_class": ours("staa_class"),
     "staa_class, focused": ours("staa_class", focused=True),
-    "staa_class, signed": ours("staa_class", signed=True),
     "rollout": ours("rollout"),
     "paper (last block)": ours("paper"),
     "paper, as published": published,
@@ -123,6 +122,7 @@ ABLATIONS: dict[str, Way] = {
     "staa_class, carried back, positive pushes only": variant(carried=True, early=True),
     "staa_class, not carried, above the mean class": variant(carried=False, above_mean=True),
     "staa_class, carried, above the mean class": variant(carried=True, above_mean=True),
+    "staa_class, signed": ours("staa_class", signed=True),
     "value norms": norms,
     "staa, strongest head": strongest_head,
 }
