@@ -135,7 +135,8 @@ def segments(grid: Grid) -> NDArray[np.int64]:
 def over_segments(found: Map, grid: Grid) -> Map:
     """The map with its mean over each space-time segment in every token of it: the finest that segments can say."""
     numbers = segments(grid)
-    means = np.bincount(numbers.ravel(), found.ravel()) / np.bincount(numbers.ravel())
+    sizes = np.bincount(numbers.ravel())  # none, where a grid has fewer steps or rows than segments
+    means = np.bincount(numbers.ravel(), found.ravel()) / np.maximum(sizes, 1)
     return np.asarray(means[numbers])
 
 

@@ -81,6 +81,8 @@ def test_a_map_over_segments() -> None:
     assert made[:2, :2, :2] == pytest.approx(found[:2, :2, :2].mean())
     assert len(np.unique(made)) == metrics.segments(grid).max() + 1
     assert made.sum() == pytest.approx(found.sum())
+    small = np.random.default_rng(0).random(GRID.shape)
+    assert metrics.over_segments(small, GRID) == pytest.approx(small), "fewer cells than segments"
 
 
 def test_a_frozen_clip_is_the_mean_of_its_frames() -> None:
