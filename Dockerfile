@@ -16,13 +16,14 @@ FROM ${BASE} AS runtime
 # hadolint ignore=DL3008
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get upgrade -y --no-install-recommends \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates python3 tini \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates libseccomp2 python3 tini \
  && groupadd --gid 10001 staa \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin staa \
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/* /var/log/* /tmp/*
 
-# The environment. Every file that pip installs is named by its hash; no package is built.
+# The environment, and beside it what makes its bill of materials. Every file that pip installs is named by its hash; no
+# package is built.
 FROM runtime AS environment
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -33,7 +34,8 @@ RUN apt-get update \
 ARG ACCELERATOR=cpu
 # Where torch's builds for the CPU are; empty: only where pip looks anyway.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-COPY deploy/requirements/${ACCELERATOR}.txt /build/requirements.txt
+COPY deploy/image/requirements/${ACCELERATOR}.txt /build/requirements.txt
+COPY deploy/image/requirements/build.txt /build/build.txt
 # Torch brings headers for compilers, a compiler of protocols, and its own tests: 190 MB that nothing here runs.
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
     --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
@@ -41,26 +43,29 @@ RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
     /build/pip/bin/pip --python /app/.venv/bin/python install --disable-pip-version-check --progress-bar off \
       --require-hashes --no-deps --only-binary=:all: ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
       -r /build/requirements.txt \
+ && /build/pip/bin/pip install --disable-pip-version-check --progress-bar off \
+      --require-hashes --no-deps --only-binary=:all: -r /build/build.txt \
  && /build/pip/bin/pip --python /app/.venv/bin/python check \
  && rm -rf /app/.venv/lib/python3.11/site-packages/torch/include /app/.venv/lib/python3.11/site-packages/torch/test \
  && find /app/.venv/lib/python3.11/site-packages/torch/bin -type f ! -name torch_shm_manager -delete
 
-# The archives, and what is read at run time; readable for whom it is run as, whatever the rights in the checkout.
+# /out is what will be /app: what is read at run time, the archives and the bill, and nothing that built them; readable for
+# whom it is run as, whatever the rights in the checkout.
 FROM environment AS application
+COPY LICENSE config.properties metrics.yaml serve.sh /out/
+COPY deploy/staa_serve /out/deploy/staa_serve
 WORKDIR /build/source
 COPY . .
 ARG MODELS=motions
-ARG VERSION=0.1.0
 ENV PYTHONPATH=/build/project PYTHONDONTWRITEBYTECODE=1
 RUN --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
     if [ -e /run/secrets/ca.crt ]; then export SSL_CERT_FILE=/run/secrets/ca.crt; fi \
  && /build/pip/bin/pip --python /app/.venv/bin/python install --disable-pip-version-check --quiet \
       --no-deps --no-build-isolation --no-index --no-cache-dir --target /build/project . \
- && mkdir -p /out/deploy /out/model_store \
- && for name in ${MODELS}; do /app/.venv/bin/python deploy/archive.py "$name" --output /out/model_store || exit 1; done \
- && cp deploy/*.py deploy/log4j2.xml deploy/probe.sh /out/deploy/ \
- && cp LICENSE config.properties metrics.yaml serve.sh /out/ \
- && PYTHONPATH='' /app/.venv/bin/python deploy/sbom.py "$VERSION" > /out/sbom.cdx.json \
+ && mkdir -p /out/model_store \
+ && for name in ${MODELS}; do /app/.venv/bin/python deploy/image/archive.py "$name" --output /out/model_store || exit 1; done \
+ && PYTHONPATH='' /build/pip/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+      --spec-version 1.6 --output-file /out/sbom.cdx.json /app/.venv/bin/python \
  && chmod -R a+rX,go-w /out
 
 FROM runtime
@@ -84,6 +89,6 @@ LABEL org.opencontainers.image.title="staa-serve" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="debian:bookworm-slim"
 USER 10001:10001
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["/app/deploy/probe.sh", "live"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["/app/deploy/staa_serve/probe.sh", "live"]
 ENTRYPOINT ["tini", "--", "/app/serve.sh"]
 CMD ["motions"]

@@ -28,25 +28,34 @@ if [[ -n $video && ! -s $video ]]; then
   exit 2
 fi
 cd "$home"
+out=demo-out
+written=("$out"/{clip.mp4,clip.json,server.log,overlay.png,report.html})
+for file in "${written[@]}"; do
+  if [[ $video == "$home/$file" ]]; then
+    echo "demo: $file is written anew by each run: move your video elsewhere, or leave VIDEO out" >&2
+    exit 2
+  fi
+done
 
 say() { printf '[%d/5] %s\n' "$((step += 1))" "$*"; }
 step=0
 say "set-up: .venv with pinned requirements"
 ./setup.sh
 python=.venv/bin/python
-mkdir -p demo-out
+mkdir -p "$out"
+rm -f "${written[@]}"
 
 truth=()
+"$python" -m training.movie "$out/clip.mp4" >/dev/null
 if [[ -n $video ]]; then
   say "clip: $video (the default model knows generated shapes only: its labels say nothing about this)"
 else
-  video=demo-out/clip.mp4
+  video=$out/clip.mp4
   say "clip: $video, 10 s of 320x240, generated"
-  "$python" -m training.movie "$video" >/dev/null
-  truth=(--truth demo-out/clip.json)
+  truth=(--truth "$out/clip.json")
 fi
 
-say "server: TorchServe with the default model (log: demo-out/server.log)"
+say "server: TorchServe with the default model (log: $out/server.log)"
 read -r port management metrics health < <("$python" - <<'PYTHON'
 import contextlib, socket
 with contextlib.ExitStack() as stack:
@@ -56,9 +65,10 @@ with contextlib.ExitStack() as stack:
     print(*(one.getsockname()[1] for one in sockets))
 PYTHON
 )
-log=demo-out/server.log
+log=$out/server.log
+: >"$log" # it is looked at before the server has opened it
 ports=(--port "$port" --management-port "$management" --metrics-port "$metrics" --health-port "$health")
-setsid ./serve.sh "${ports[@]}" motions >"$log" 2>&1 </dev/null &
+setsid ./serve.sh "${ports[@]}" motions >>"$log" 2>&1 </dev/null &
 server=$!
 stop() {
   if kill -TERM "$server" 2>/dev/null; then
@@ -83,9 +93,9 @@ done
 echo "      ready on http://127.0.0.1:$port after $((SECONDS - began)) s"
 
 say "asking for labels and maps"
-"$python" -m training.demo "$video" --server "http://127.0.0.1:$port" "${truth[@]}"
+"$python" examples/demo.py "$video" --server "http://127.0.0.1:$port" ${truth[@]+"${truth[@]}"}
 
-say "pictures: demo-out/overlay.png and demo-out/report.html (open it in a browser, it needs no network)"
+say "pictures: $out/overlay.png and $out/report.html (open it in a browser, it needs no network)"
 if [[ -n $keep ]]; then
   trap - EXIT
   clip="$(realpath -- "$video")"

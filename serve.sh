@@ -12,7 +12,7 @@ if [[ -e $here/setup.sh ]]; then
   build=yes
 fi
 
-# Which models, as deploy/serve.py will read its arguments.
+# Which models, as staa_serve will read its arguments.
 names=()
 arguments=("$@")
 while (($#)); do
@@ -28,7 +28,7 @@ done
 ((${#names[@]})) || names=(motions)
 
 stale() { # NAME: does its archive have to be built?
-  local store="$here/model_store" source sources=("$here/handler") newer
+  local store="$here/model_store" source sources=("$here/handler" "$here/video/staa_video") newer
   [[ -f $store/$1.mar ]] || return 0
   for source in "$store/$1" "$store/$1.yaml"; do
     [[ -e $source ]] && sources+=("$source")
@@ -36,8 +36,8 @@ stale() { # NAME: does its archive have to be built?
   newer=$(find "${sources[@]}" -name __pycache__ -prune -o -type f -newer "$store/$1.mar" -print | head -n 1)
   [[ -n $newer ]] || return 1
   # Weights from elsewhere are not known here: then it cannot be built, and is served as its builder left it.
-  ((${#sources[@]} > 1)) && return 0
-  echo "serve: $1.mar is older than handler/: build it again with ./archive.sh $1 --weights WHERE" >&2
+  ((${#sources[@]} > 2)) && return 0
+  echo "serve: $1.mar is older than handler/ or video/: build it again with ./archive.sh $1 --weights WHERE" >&2
   return 1
 }
 
@@ -52,4 +52,4 @@ if [[ $build == yes ]]; then
     fi
   done
 fi
-exec "$here/.venv/bin/python" "$here/deploy/serve.py" ${arguments[@]+"${arguments[@]}"}
+PYTHONPATH="$here/deploy" exec "$here/.venv/bin/python" -m staa_serve ${arguments[@]+"${arguments[@]}"}

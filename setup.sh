@@ -1,30 +1,57 @@
 #!/usr/bin/env bash
-# Makes .venv: the pinned requirements, this project and its client in editable mode. Needs bash, git and Python 3.11
-# or newer; Java comes with the requirements. Safe to call again and again: a call with nothing to do takes no time.
+# Makes .venv: the pinned requirements, and this project's distributions in editable mode. Needs bash, git and Python
+# 3.11 or newer; Java comes with the requirements. Safe to call again and again: a call with nothing to do takes no
+# time, and of two at once the second waits. ./setup.sh installs what serving needs, ./setup.sh --dev what ./test.sh
+# needs on top. A .venv that is a link belongs to another checkout, and is used as it is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+requirements=requirements.txt
 case "${1:-}" in
   "") ;;
+  --dev) requirements=requirements-dev.txt ;;
   -h | --help)
-    echo "usage: ./setup.sh    (PYTHON=/path/to/python chooses the interpreter)"
+    echo "usage: ./setup.sh [--dev]    (PYTHON=/path/to/python chooses the interpreter)"
+    echo "  --dev   what ./test.sh needs, too: linters, test tools, the explainers that benchmarks compare with"
     exit 0
     ;;
   *)
-    echo "setup: unknown argument '$1'. It takes none." >&2
+    echo "setup: unknown argument '$1', see ./setup.sh --help" >&2
     exit 2
     ;;
 esac
 
+# What must never happen: pip at work in the Python of the user.
+export PIP_REQUIRE_VIRTUALENV=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
 python=.venv/bin/python
-stamp=.venv/.complete    # what the finished .venv was made from
 underway=.venv/.underway # there while packages are being installed: a .venv that still has it is not to be trusted
+stamp=.venv/.complete    # what the finished .venv was made from: a line for serving, one more for tests
+distributions=() projects=()
+for folder in . video client; do
+  [[ -f $folder/pyproject.toml ]] || continue
+  distributions+=(-e "$folder")
+  projects+=("$folder/pyproject.toml")
+done
 
 # A .venv cannot be moved, so the folder is part of what it was made from.
-wanted="$(cat requirements.txt requirements-dev.txt pyproject.toml client/pyproject.toml setup.sh | cksum) $PWD"
-if [[ -f $stamp && ! -e $underway && $(<"$stamp") == "$wanted" ]] && "$python" -c '' 2>/dev/null; then
-  exit 0
-fi
+made_from() { echo "$(cat "$@" "${projects[@]}" setup.sh | cksum) $PWD"; }
+serving="serving $(made_from requirements.txt)"
+tests="tests $(made_from requirements.txt requirements-dev.txt)"
+wanted="$serving"
+[[ $requirements == requirements.txt ]] || wanted="$tests"
+
+finished() { # is there nothing to do?
+  if [[ ! -L .venv ]]; then
+    [[ ! -e $underway ]] && grep -qxF "$wanted" "$stamp" 2>/dev/null || return 1
+  fi
+  # `pip install ./client` into .venv puts a copy in the place of this folder's client: that is no finished .venv
+  "$python" -c '
+import importlib.metadata, json, sys
+texts = [importlib.metadata.distribution(name).read_text("direct_url.json") for name in sys.argv[1:]]
+sys.exit(not all(json.loads(text or "{}").get("dir_info", {}).get("editable") for text in texts))
+' staa-serve staa-video staa-client 2>/dev/null
+}
 
 find_python() {
   local candidate
@@ -44,8 +71,22 @@ find_python() {
   return 1
 }
 
+finished && exit 0
+base="$(find_python)"
+
+# macOS has no flock command, so Python takes the lock; bash and pip keep the file open, and with it the lock.
+exec 9>.setup.lock
+"$base" -c '
+import fcntl
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("setup: waiting for another ./setup.sh in this folder", flush=True)
+    fcntl.flock(9, fcntl.LOCK_EX)
+'
+finished && exit 0
+
 if [[ -e $underway ]] || ! "$python" -m pip --version >/dev/null 2>&1; then
-  base="$(find_python)"
   [[ -d .venv ]] && echo "setup: .venv is there but not usable; making it afresh"
   echo "setup: making .venv with $("$base" --version)"
   if ! "$base" -m venv --clear .venv; then
@@ -59,13 +100,15 @@ rm -f "$stamp"
 touch "$underway"
 quiet=()
 [[ -t 1 ]] || quiet=(--quiet)
-echo "setup: installing the pinned requirements (the first time this fetches PyTorch, which is large)"
-if ! "$python" -m pip install --disable-pip-version-check ${quiet[@]+"${quiet[@]}"} -r requirements-dev.txt; then
+echo "setup: installing $requirements (the first time this fetches PyTorch, which is large)"
+# --no-compile: most modules are never imported, and Python compiles those that are
+if ! "$python" -m pip install --no-compile ${quiet[@]+"${quiet[@]}"} -r "$requirements"; then
   echo "setup: pip could not install the requirements, see above. Is the network there? Then call ./setup.sh again." >&2
   exit 1
 fi
-echo "setup: installing this project and its client in editable mode"
-"$python" -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e . -e client
-echo "$wanted" >"$stamp"
+echo "setup: installing this project's distributions in editable mode"
+"$python" -m pip install --quiet --no-deps --no-build-isolation "${distributions[@]}"
+echo "$serving" >"$stamp"
+[[ $wanted == "$serving" ]] || echo "$wanted" >>"$stamp"
 rm -f "$underway"
 echo "setup: done"

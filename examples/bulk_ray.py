@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import logging
 import math
 import os
 import sys
@@ -28,11 +29,15 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before Ray is imported: nothing i
 os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # a pool without GPUs leaves CUDA_VISIBLE_DEVICES alone
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-import ray
-import ray.data
+
+try:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
+    import ray.data
+except ImportError as error:
+    missing = str(error.name).partition(".")[0]
+    sys.exit(f"bulk: {missing} is missing: pip install pyarrow 'ray[data]==2.60.0'")
 
 ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m4v", ".flv"}
 ATTEMPTS = 3
@@ -64,7 +69,7 @@ class Pool:
 
         torch.set_num_threads(work["threads"])
         self.clips, self.out, self.batch = Path(work["clips"]), Path(work["out"]), work["batch"]
-        self.explainer = Explainer.load(work["weights"])
+        self.explainer = Explainer.load(work["weights"], device=work["device"])
         self.options = Options(method=work["method"])
         self.explainer.check(self.options)  # here, as it would be an error of every clip
 
@@ -101,12 +106,12 @@ class Pool:
             if isinstance(result, StaaError):
                 yield {"source": source, "error_code": result.code, "error_message": str(result)}
                 continue
-            best, found = result.predictions[0], result.attribution
+            best, shown = result.predictions[0], result.attribution
             row = {"source": source, "label": best.label, "class_id": best.class_id, "score": best.score}
             row |= {"threshold": result.threshold, "box": list(result.box), "steps": result.steps.ravel()}
-            if found is not None:
-                signed = None if found.signed is None else found.signed.ravel()
-                row |= {"shape": list(found.joint.shape), "joint": found.joint.ravel(), "signed": signed}
+            if shown is not None:
+                signed = None if shown.signed is None else shown.signed.ravel()
+                row |= {"shape": list(shown.joint.shape), "joint": shown.joint.ravel(), "signed": signed}
             yield row
 
     def _explained(self, clips: list[Any]) -> list[Any]:
@@ -165,22 +170,27 @@ def main() -> int:
     if not todo:
         return 0
     settings = work | {"out": str(args.out.resolve()), "batch": args.batch, "threads": args.threads}
+    settings |= {"device": device(args.gpus)}
     with _cluster(args):
         _run(args, settings, todo)
     return 0
 
 
+def device(gpus: float) -> str:
+    """Return where a model of the pool runs: without a share of a GPU on the CPU, also where the machine has one."""
+    return "auto" if gpus else "cpu"
+
+
 def finished(out: Path) -> set[str]:
     """Return the sources that stand in the Parquet files of a folder."""
     files = sorted(map(str, out.glob("*.parquet")))
-    found = ds.dataset(files, SCHEMA).to_table(columns=["source"])["source"].to_pylist() if files else []
-    return {str(source) for source in found}
+    return set(map(str, ds.dataset(files, SCHEMA).to_table(columns=["source"])["source"].to_pylist() if files else []))
 
 
 def _run(args: argparse.Namespace, settings: dict[str, Any], todo: list[str]) -> None:
     """Give the pool its parts, and say how it goes on."""
     parts = [{"part": json.dumps(todo[start : start + args.part])} for start in range(0, len(todo), args.part)]
-    made = ray.data.from_items(parts, override_num_blocks=min(len(parts), 1000)).map_batches(
+    counts = ray.data.from_items(parts, override_num_blocks=min(len(parts), 1000)).map_batches(
         Pool,
         fn_constructor_args=[settings],
         batch_size=1,
@@ -189,7 +199,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], todo: list[str]) ->
         num_gpus=args.gpus,
     )
     began, first, clips, errors, since = time.monotonic(), 0.0, 0, 0, 0
-    for row in made.iter_rows():
+    for row in counts.iter_rows():
         clips, errors = clips + int(row["clips"]), errors + int(row["errors"])
         now = time.monotonic()
         if not first:  # models are loaded by now: the rate is counted from here
@@ -212,9 +222,9 @@ def _cluster(args: argparse.Namespace) -> Iterator[None]:
         options |= {"include_dashboard": False, "object_store_memory": 100 * 2**20, "_node_ip_address": "127.0.0.1"}
         options |= {"_temp_dir": str(args.temporary)} if args.temporary else {}
     # What the workers import: this checkout, wherever it lies.
-    paths = [str(ROOT / "handler"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT / "handler"), str(ROOT / "video"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environ = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1"}
-    ray.init(**options, logging_level="warning", log_to_driver=False, runtime_env={"env_vars": environ})
+    ray.init(**options, logging_level=logging.WARNING, log_to_driver=False, runtime_env={"env_vars": environ})
     try:
         yield
     finally:

@@ -1,6 +1,8 @@
 """What the layout promises: imports point down, files stay short, errors have codes of their own."""
 
 import ast
+import re
+from collections import Counter
 from pathlib import Path
 
 import staa.errors
@@ -11,31 +13,38 @@ LAYERS = [
     ["errors"],
     ["types"],
     ["sites"],
-    [
-        "sampling",
-        "boxes",
-        "room",
-        "container",
-        "video",
-        "frames",
-        "prepare",
-        "capture",
-        "attribution",
-        "focus",
-        "verify",
-    ],
-    ["settings", "wire", "traces"],
-    ["row", "watch"],
+    ["recipe"],
+    ["prepare", "capture", "attribution", "focus", "verify"],
     ["families"],
+    ["checkpoint", "signature"],
     ["explainer"],
-    ["passes"],
+    ["__init__"],
+    ["serving"],
+]
+SERVING_LAYERS = [
+    ["settings", "stopwatch"],
+    ["wire"],
+    ["job"],
+    ["decoding", "scheduler", "telemetry"],
+    ["service"],
     ["__init__"],
 ]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+WIRE_LAYERS = [["encodings", "form"], ["body"], ["request", "replies"], ["kserve"], ["__init__"]]
+VIDEO_LAYERS = [
+    ["errors", "clip"],
+    ["mp4", "header", "codecs", "sampling", "picture", "webp"],
+    ["container"],
+    ["plan"],
+    ["film"],
+    ["decoder", "live"],
+    ["frames_archive"],
+    ["pool"],
+    ["__init__"],
+]
 
 
 def imported(path: Path) -> set[str]:
-    """Modules that a file imports, dotted."""
+    """Return the modules that a file imports, dotted."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -45,18 +54,44 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def test_imports_point_down() -> None:
-    """A module of the core imports only modules of its own level or below."""
-    core = ROOT / "handler" / "staa"
-    checked = 0
-    for path in core.rglob("*.py"):
-        own = LEVEL[path.relative_to(core).parts[0].removesuffix(".py")]
+def climbing(folder: Path, package: str, layers: list[list[str]]) -> tuple[list[str], int]:
+    """Return the imports of a package that lead from a room of it to one above, and how many within it there are."""
+    level = {name: level for level, names in enumerate(layers) for name in names}
+    wrong, checked = [], 0
+    for path in folder.rglob("*.py"):
+        room = path.relative_to(folder).parts[0].removesuffix(".py")
         for name in imported(path):
-            part = name.split(".")[1] if name.startswith("staa.") else None
-            if part in LEVEL:
+            target = name.removeprefix(f"{package}.").split(".")[0] if name.startswith(f"{package}.") else None
+            if target in level:
                 checked += 1
-                assert LEVEL[part] <= own, f"{path.name} imports {name}"
-    assert checked > 20
+                wrong += [f"{path.name} imports {name}"] if level[target] > level[room] else []
+    return wrong, checked
+
+
+def test_imports_point_down() -> None:
+    """A room of the core, of its serving or of the wire imports only rooms of its own level or below."""
+    core = ROOT / "handler" / "staa"
+    for folder, package, layers in (
+        (core, "staa", LAYERS),
+        (core / "serving", "staa.serving", SERVING_LAYERS),
+        (core / "serving" / "wire", "staa.serving.wire", WIRE_LAYERS),
+    ):
+        rooms = {path.stem if path.is_file() else path.name for path in folder.iterdir()} - {"__pycache__", "py"}
+        assert rooms == {name for names in layers for name in names}
+        wrong, checked = climbing(folder, package, layers)
+        assert not wrong
+        assert checked > 4
+
+
+def test_imports_of_staa_video_point_down() -> None:
+    """A module of staa_video imports only modules of its own level or below, and nothing of server, client or HTTP."""
+    banned = {"torch", "transformers", "staa", "staa_client", "ts", "httpx", "httpx2", "requests", "http", "urllib"}
+    folder = ROOT / "video" / "staa_video"
+    for path in folder.rglob("*.py"):
+        assert not {name.split(".")[0] for name in imported(path)} & banned, path
+    wrong, checked = climbing(folder, "staa_video", VIDEO_LAYERS)
+    assert not wrong
+    assert checked > 10
 
 
 def test_the_core_knows_neither_torchserve_nor_http() -> None:
@@ -67,12 +102,47 @@ def test_the_core_knows_neither_torchserve_nor_http() -> None:
         assert not {name.split(".")[0] for name in imported(path)} & {"torch", "staa", "transformers"}, path
 
 
-def test_files_are_short() -> None:
-    """No Python file is longer than 300 lines."""
-    folders = ["handler", "client", "training", "tests", "benchmarks", "deploy"]
-    lengths = {path: len(path.read_text().splitlines()) for folder in folders for path in (ROOT / folder).rglob("*.py")}
-    assert len(lengths) > 20
-    assert not {path.name: lines for path, lines in lengths.items() if lines > 300}
+def modules(folder: Path) -> dict[Path, int]:
+    """The modules of a folder and of those in it, with their lines; faces and what starts a package are none."""
+    names = {"__init__.py", "__main__.py", "_late.py"}
+    return {path: len(path.read_text().splitlines()) for path in folder.rglob("*.py") if path.name not in names}
+
+
+def test_files_are_neither_long_nor_short() -> None:
+    """A Python file has 400 lines at most, and one of the product 35 at least; a stopwatch alone needs fewer."""
+    product = [ROOT / folder for folder in ("handler", "client/staa_client", "video/staa_video", "deploy")]
+    others = [ROOT / folder for folder in ("tests", "benchmarks", "training", "examples")]
+    lengths = {path: lines for folder in product + others for path, lines in modules(folder).items()}
+    assert len(lengths) > 150
+    assert not {str(path): lines for path, lines in lengths.items() if lines > 400}
+    short = {path: lines for folder in product for path, lines in modules(folder).items() if lines < 35}
+    assert not {str(path): lines for path, lines in short.items() if path.name != "stopwatch.py"}
+
+
+def test_folders_have_few_rooms() -> None:
+    """No folder of the product holds more than twelve modules."""
+    folders = [
+        ROOT / folder for folder in ("handler", "client/staa_client", "video/staa_video", "deploy", "benchmarks")
+    ]
+    rooms = Counter(path.parent for folder in folders for path in modules(folder))
+    assert len(rooms) > 15
+    assert not {str(folder): count for folder, count in rooms.items() if count > 12}
+
+
+def test_the_page_for_contributors_has_the_same_lists() -> None:
+    """CONTRIBUTING.md draws each package's layers as they are held here."""
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    listed = {
+        "video/staa_video": VIDEO_LAYERS,
+        "handler/staa": LAYERS,
+        "handler/staa/serving": SERVING_LAYERS,
+        "handler/staa/serving/wire": WIRE_LAYERS,
+    }
+    for folder, layers in listed.items():
+        found = re.search(rf"^    {folder} +(\S.*(?:\n     .*)*)$", page, re.MULTILINE)
+        assert found, folder
+        drawn = [[name.strip() for name in part.split(",")] for part in " ".join(found[1].split()).split(" <- ")]
+        assert drawn == [names for names in layers if names != ["__init__"]], folder
 
 
 def test_every_error_has_its_place_in_the_tree() -> None:

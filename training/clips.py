@@ -5,7 +5,7 @@ clip. `render` then gives the same scene at the size and the times that are want
 25 frames a second for a video file.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -70,7 +70,7 @@ class Thing:
     """(N, 2) displacements that a jittering object passes through, short sides."""
 
     def pose(self, time: float) -> tuple[float, float, float, float] | None:
-        """Position x, y, radius and angle at a time of the clip, or None where it is not to be seen."""
+        """Return position x, y, radius and angle at a time of the clip, or None where it is not to be seen."""
         if not self.start <= time < self.end:
             return None
         x, y = self.centre
@@ -95,7 +95,7 @@ class Thing:
         return x, y, radius, angle
 
     def reach(self) -> tuple[float, float]:
-        """How far it extends from its centre to each side, x and y."""
+        """Return how far it extends from its centre to each side, x and y."""
         grown = self.radius * (1.65 if self.kind in {"grows", "shrinks"} else 1.15)
         path = self.speed * (self.end - self.start) * STEPS / 2
         dx, dy = DIRECTIONS.get(self.kind, (0, 0))
@@ -121,7 +121,7 @@ class Scene:
 
     @property
     def subject(self) -> Thing:
-        """The thing that performs the motion."""
+        """Return the thing that performs the motion."""
         return next(thing for thing in self.things if thing.kind == LABELS[self.label])
 
 
@@ -141,7 +141,7 @@ class Sample:
 
 
 def draw(rng: np.random.Generator, difficulty: Difficulty = CURRICULUM[-1], label: int | None = None) -> Scene:
-    """A random scene of a random label, or of the one that is given."""
+    """Return a random scene of a random label, or of the one that is given."""
     label = int(rng.integers(len(LABELS))) if label is None else label
     tint = rng.uniform(60, 130, 3)
     kinds = [LABELS[label]]
@@ -151,16 +151,16 @@ def draw(rng: np.random.Generator, difficulty: Difficulty = CURRICULUM[-1], labe
         things.append(_place(rng, _thing(rng, kinds[index], tint, difficulty), things))
     grids = ((5, 22.0), (12, 13.2), (25, 8.8))
     octaves = tuple((rng.standard_normal((size, size, 3)) * scale).astype(np.float32) for size, scale in grids)
-    drift = rng.uniform(-difficulty.drift, difficulty.drift, 2) * STEPS
-    origin = rng.uniform(0.25, 0.5, 2)
+    drift_x, drift_y = rng.uniform(-difficulty.drift, difficulty.drift, 2) * STEPS
+    x, y = rng.uniform(0.25, 0.5, 2)
     return Scene(
         label=label,
         things=tuple(things),
         octaves=octaves,
         tint=tint,
         contrast=difficulty.contrast,
-        origin=(origin[0], origin[1]),
-        drift=(drift[0], drift[1]),
+        origin=(x, y),
+        drift=(drift_x, drift_y),
         noise=rng.uniform(*difficulty.noise),
     )
 
@@ -198,28 +198,26 @@ def _place(rng: np.random.Generator, thing: Thing, others: list[Thing]) -> Thing
         gaps = [(abs(x - o.centre[0]) - o.reach()[0], abs(y - o.centre[1]) - o.reach()[1]) for o in others]
         if all(dx > x_reach or dy > y_reach for dx, dy in gaps):
             break
-    return Thing(**{**vars(thing), "centre": (x, y)})
+    return replace(thing, centre=(x, y))
 
 
 def moments(frames: int, of: int) -> NDArray[np.float64]:
-    """(frames,) times of a uniform sample, from the first to the last of `of` source frames, shares of the clip."""
+    """Return (frames,) times of a uniform sample, the first to the last of `of` source frames, shares of the clip."""
     return np.linspace(0, 1 - 1 / of, frames)
 
 
 def render(
     scene: Scene, times: NDArray[np.float64], width: int, height: int, rng: np.random.Generator, *, noise: bool = True
 ) -> Sample:
-    """The scene at the given times (T,), shares of the clip; the generator is for the noise."""
+    """Draw the scene at the given times (T,), shares of the clip; the generator is for the noise."""
     side = min(width, height)
     canvas = _background(scene, width, height, side)
     frames = np.empty((len(times), height, width, 3), np.float32)
     mask, distractors = np.zeros((2, len(times), height, width), bool)
     reach = np.array([canvas.shape[0] - height, canvas.shape[1] - width])
     for index, time in enumerate(times):
-        shift = (
-            np.array([scene.origin[1], scene.origin[0]]) + np.array([scene.drift[1], scene.drift[0]]) * time
-        ) * side
-        top, left = np.clip(np.rint(shift), 0, reach).astype(int)
+        shift = (np.array(scene.origin) + np.array(scene.drift) * time) * side
+        top, left = np.clip(np.rint(shift[::-1]), 0, reach).astype(int)
         frames[index] = canvas[top : top + height, left : left + width]
         for thing in scene.things:
             _paint(frames[index], (mask if thing is scene.subject else distractors)[index], thing, float(time), side)
@@ -235,7 +233,7 @@ def render(
 
 
 def _background(scene: Scene, width: int, height: int, side: int) -> Image:
-    """(H + slack, W + slack, 3) smooth texture: the sum of bilinearly interpolated grids."""
+    """Return a smooth texture (H + slack, W + slack, 3): the sum of bilinearly interpolated grids."""
     rows, columns = height + round(SLACK * side), width + round(SLACK * side)
     canvas = np.zeros((rows, columns, 3), np.float32)
     for grid in scene.octaves:
@@ -248,7 +246,7 @@ def _background(scene: Scene, width: int, height: int, side: int) -> Image:
 
 
 def _weights(length: int, period: float, size: int) -> Image:
-    """(length, size) bilinear interpolation of a grid that repeats after `period` pixels."""
+    """Return weights (length, size): bilinear interpolation of a grid that repeats after `period` pixels."""
     at = np.arange(length) / period * size
     low = at.astype(int)
     share = (at - low).astype(np.float32)
@@ -280,7 +278,7 @@ def _paint(frame: Image, mask: NDArray[np.bool_], thing: Thing, time: float, sid
 
 
 def _distance(shape: Shape, u: Image, v: Image, size: float) -> Image:
-    """Pixels outside (positive) or inside (negative) of the shape's edge, about the same area for every shape."""
+    """Return pixels outside (positive) or inside (negative) of the shape's edge; all have about the same area."""
     u, v, radius = np.abs(u), np.abs(v), np.float32(size)
     if shape == "disk":
         return np.asarray(np.hypot(u, v) - radius)

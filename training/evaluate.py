@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from staa import Clip, Explainer
-from staa.types import Attribution
+from staa.types import Attribution, Grid
 from training.clips import CURRICULUM, LABELS, Sample, draw, moments, render
 from training.stream import VALIDATION_SEEDS
 
@@ -35,9 +36,9 @@ class Score:
     """Share of the steps that do."""
 
 
-def fresh(explainer: Explainer, number: int) -> tuple[Clip, Sample]:
-    """The clip of one validation seed, at the model's own size, as it comes out of a decoder."""
-    rng = np.random.default_rng(VALIDATION_SEEDS + number)
+def fresh(explainer: Explainer, index: int) -> tuple[Clip, Sample]:
+    """Return the clip of one validation seed, at the model's own size, as it comes out of a decoder."""
+    rng = np.random.default_rng(VALIDATION_SEEDS + index)
     frames, source = explainer.grid.frames, int(rng.integers(100, 500))
     height, width = explainer.recipe.crop or (96, 96)
     times = moments(frames, source)
@@ -46,38 +47,46 @@ def fresh(explainer: Explainer, number: int) -> tuple[Clip, Sample]:
     return Clip(sample.frames, times * SECONDS, indices, source / SECONDS, SECONDS), sample
 
 
-def score(sample: Sample, predicted: int, found: Attribution) -> Score:
+def token_means(values: np.ndarray, grid: Grid) -> NDArray[np.float64]:
+    """Return the mean over each token, (t, h, w), of the values of pixels (T, H, W); of a mask that is a share."""
+    height, width = values.shape[1] // grid.h, values.shape[2] // grid.w
+    return np.asarray(values.reshape(grid.t, grid.tubelet, grid.h, height, grid.w, width).mean((1, 3, 5)))
+
+
+def event_steps(sample: Sample, grid: Grid) -> NDArray[np.bool_]:
+    """Return (t,): whether the event goes on in each step."""
+    return np.asarray(sample.when.reshape(grid.t, grid.tubelet).any(1))
+
+
+def score(sample: Sample, predicted: int, attribution: Attribution) -> Score:
     """Compare one map with the truth."""
-    grid = found.grid
-    height, width = sample.mask.shape[1] // grid.h, sample.mask.shape[2] // grid.w
-    cover = sample.mask.reshape(grid.t, grid.tubelet, grid.h, height, grid.w, width).mean((1, 3, 5))
-    cover = np.asarray(cover >= COVERED)
-    event = np.asarray(sample.when.reshape(grid.t, grid.tubelet).any(1))
-    step = int(found.temporal.argmax())
-    hit = bool(cover[step].ravel()[found.joint[step].argmax()])
-    return Score(sample.label, predicted, hit, float(cover.mean()), bool(event[step]), float(event.mean()))
+    covered = token_means(sample.mask, attribution.grid) >= COVERED
+    event = event_steps(sample, attribution.grid)
+    step = int(attribution.temporal.argmax())
+    hit = bool(covered[step].ravel()[attribution.joint[step].argmax()])
+    return Score(sample.label, predicted, hit, float(covered.mean()), bool(event[step]), float(event.mean()))
 
 
 def measure(explainer: Explainer, clips: int, batch: int = 20, first: int = 0) -> Iterator[Score]:
-    """Scores of so many fresh clips, batch by batch."""
+    """Yield the scores of so many fresh clips, batch by batch."""
     for start in range(first, first + clips, batch):
-        pairs = [fresh(explainer, number) for number in range(start, min(start + batch, first + clips))]
+        pairs = [fresh(explainer, index) for index in range(start, min(start + batch, first + clips))]
         for result, (_, sample) in zip(explainer([clip for clip, _ in pairs]), pairs, strict=True):
             if result.attribution is not None:
                 yield score(sample, result.predictions[0].class_id, result.attribution)
 
 
 def table(scores: list[Score]) -> str:
-    """The figures, as the model card states them."""
-    right = [each for each in scores if each.label == each.predicted]
+    """Return the figures, as the model card states them."""
+    right = [score for score in scores if score.label == score.predicted]
     lines = [f"{len(scores)} fresh clips of unseen seeds"]
     lines.append(f"accuracy                                     {len(right) / len(scores):.4f}   chance 0.1250")
     for text, name in (("hottest cell of the best step on the object", "where"), ("best step in the event", "when")):
-        hit, chance = (np.mean([getattr(each, key) for each in right]) for key in (name, f"{name}_chance"))
+        hit, chance = (np.mean([getattr(score, key) for score in right]) for key in (name, f"{name}_chance"))
         lines.append(f"{text:<44} {hit:.4f}   chance {chance:.4f}   (clips with the right label)")
     for index, label in enumerate(LABELS):
-        own = [each for each in scores if each.label == index]
-        lines.append(f"  {label:<12} {np.mean([each.predicted == index for each in own]):.3f}  of {len(own)}")
+        guesses = [score.predicted for score in scores if score.label == index]
+        lines.append(f"  {label:<12} {np.equal(guesses, index).mean():.3f}  of {len(guesses)}")
     return "\n".join(lines)
 
 
@@ -90,8 +99,8 @@ def main() -> None:
     explainer = Explainer.load(options.weights)
     scores: list[Score] = []
     began = time.monotonic()
-    for each in measure(explainer, options.clips):
-        scores.append(each)
+    for measured in measure(explainer, options.clips):
+        scores.append(measured)
         if len(scores) % 200 == 0:
             print(f"{len(scores)} of {options.clips} clips, {time.monotonic() - began:.0f} s", flush=True)
     print(table(scores))

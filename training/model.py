@@ -30,7 +30,7 @@ NORMS = {"timesformer": "timesformer.layernorm", "vivit": "vivit.layernorm", "vi
 
 
 def build(family: str, size: int, patch: int, frames: int, width: int, blocks: int, heads: int) -> Any:
-    """A model with random weights; the TimeSformer is the divided space-time one."""
+    """Return a model with random weights; the TimeSformer is the divided space-time one."""
     config, classifier, facts = KINDS[family]
     model = classifier(
         config(
@@ -54,7 +54,7 @@ def build(family: str, size: int, patch: int, frames: int, width: int, blocks: i
 
 
 def last_tokens(model: nn.Module) -> nn.Module:
-    """The module whose output holds the tokens of the last block."""
+    """Return the module whose output holds the tokens of the last block."""
     config: Any = model.config
     return model.get_submodule(NORMS[config.model_type])
 
@@ -68,27 +68,19 @@ def _start_positions(model: Any, side: int) -> None:
     if model.config.model_type == "timesformer":
         embeddings = model.timesformer.embeddings
         frames, width = embeddings.time_embeddings.shape[1:]
-        embeddings.time_embeddings.copy_(0.5 * _sines(frames, width))
+        embeddings.time_embeddings.copy_(_half_sines((frames, width)))
         half = width // 2
-        rows = _sines(side, half)[:, None].expand(side, side, half)
-        columns = _sines(side, width - half)[None].expand(side, side, width - half)
-        embeddings.position_embeddings[0, 1:] = 0.5 * torch.cat([rows, columns], -1).reshape(side * side, width)
+        embeddings.position_embeddings[0, 1:] = _half_sines((side, half), (side, width - half))
     elif model.config.model_type == "vivit":
         table = model.vivit.embeddings.position_embeddings
         width, steps = table.shape[-1], (table.shape[1] - 1) // side**2
         half, quarter = width // 2, width // 4
-        shape = steps, side, side
-        parts = [
-            _sines(steps, half)[:, None, None].expand(*shape, half),
-            _sines(side, quarter)[None, :, None].expand(*shape, quarter),
-            _sines(side, width - half - quarter)[None, None].expand(*shape, width - half - quarter),
-        ]
-        table[0, 1:] = 0.5 * torch.cat(parts, -1).reshape(-1, width)
+        table[0, 1:] = _half_sines((steps, half), (side, quarter), (side, width - half - quarter))
 
 
 @torch.no_grad()
 def resize(model: Any, size: int) -> Any:
-    """The same model for frames of another size: learned positions are interpolated, every other weight is kept."""
+    """Return a model for frames of another size: learned positions are interpolated, every other weight is kept."""
     facts = model.config.to_dict()
     family = facts["model_type"]
     patch = facts["tubelet_size"][1] if family == "vivit" else facts["patch_size"]
@@ -106,7 +98,13 @@ def resize(model: Any, size: int) -> Any:
     return other
 
 
-def _sines(length: int, width: int) -> Tensor:
-    """(length, width) sines and cosines of falling frequency."""
-    angles = torch.arange(length)[:, None] * 100 ** (-torch.arange(0, width, 2) / width)
-    return torch.cat([angles.sin(), angles.cos()], 1)[:, :width]
+def _half_sines(*axes: tuple[int, int]) -> Tensor:
+    """Return sines and cosines of falling frequency, halved, for every cell of a grid: (cells, all widths together).
+
+    Each axis has a length, and the width of its share.
+    """
+    lengths, shares = [length for length, _ in axes], []
+    for positions, (_, width) in zip(torch.meshgrid(*map(torch.arange, lengths), indexing="ij"), axes, strict=True):
+        angles = positions.flatten()[:, None] * 100 ** (-torch.arange(0, width, 2) / width)
+        shares.append(torch.cat([angles.sin(), angles.cos()], 1)[:, :width])
+    return 0.5 * torch.cat(shares, 1)

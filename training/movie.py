@@ -2,8 +2,9 @@
 
 import argparse
 import json
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -11,36 +12,47 @@ import numpy as np
 from training.clips import LABELS, draw, render
 
 
+def encode(
+    file: Path | BinaryIO,
+    pictures: Iterable[np.ndarray],
+    size: tuple[int, int],
+    fps: int,
+    layout: str = "rgb24",
+    **options: str,
+) -> None:
+    """Write pictures of a (width, height) as H.264, with these options of the encoder; what has no ending is MP4.
+
+    Pictures are arrays as `av.VideoFrame.from_ndarray` takes them of a layout, such as (height, width, 3) of rgb24.
+    """
+    target, form = (str(file), None) if isinstance(file, Path) else (file, "mp4")
+    with av.open(target, "w", format=form) as container:
+        stream = container.add_stream("h264", rate=fps, options=options)
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, layout)))
+        container.mux(stream.encode())
+
+
 def write(path: Path, seed: int, label: int | None, size: tuple[int, int], seconds: float, fps: int) -> Path:
-    """Write H.264 to `path` and the truth to the same name with .json: label, event, and a box for every frame.
+    """Write a clip to `path` and the truth to the same name with .json: label, event, and a box for every frame.
 
     Boxes are (x0, y0, x1, y1) in pixels, or null where the object is not to be seen.
     """
-    width, height = size
     rng = np.random.default_rng(seed)
     scene = draw(rng, label=label)
     frames = round(seconds * fps)
     boxes: list[list[int] | None] = []
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("h264", rate=fps, options={"crf": "28", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = Fraction(1, fps)
+
+    def pictures() -> Iterator[np.ndarray]:
         for start in range(0, frames, fps):
-            times = np.arange(start, min(start + fps, frames)) / frames
-            sample = render(scene, times, width, height, rng)
-            for picture, mask in zip(sample.frames, sample.mask, strict=True):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-                boxes.append(_box(mask))
-        container.mux(stream.encode())
-    subject = scene.subject
-    truth = {
-        "label": LABELS[scene.label],
-        "when": [round(subject.start * seconds, 3), round(subject.end * seconds, 3)],
-        "fps": fps,
-        "boxes": boxes,
-    }
+            sample = render(scene, np.arange(start, min(start + fps, frames)) / frames, *size, rng)
+            boxes.extend(map(_box, sample.mask))
+            yield from sample.frames
+
+    encode(path, pictures(), size, fps, crf="28", preset="veryfast")
+    event = [round(time * seconds, 3) for time in (scene.subject.start, scene.subject.end)]
     beside = path.with_suffix(".json")
-    beside.write_text(json.dumps(truth) + "\n")
+    beside.write_text(json.dumps({"label": LABELS[scene.label], "when": event, "fps": fps, "boxes": boxes}) + "\n")
     return beside
 
 

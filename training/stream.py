@@ -1,8 +1,9 @@
 """An endless stream of training batches: clips drawn on the fly in worker processes, augmented with their labels."""
 
 import ctypes
+import itertools
 import multiprocessing as mp
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.sharedctypes import Synchronized
 
 import numpy as np
@@ -22,11 +23,18 @@ TRANSPOSED = torch.tensor([2, 3, 0, 1, 4, 5, 6, 7])
 REVERSED = torch.tensor([1, 0, 3, 2, 5, 4, 6, 7])
 """The label of a clip after the augmentation, for each label before it."""
 
+CHANGES: tuple[tuple[Callable[[Tensor], Tensor], Tensor], ...] = (
+    (lambda clips: clips.flip(3), MIRRORED),
+    (lambda clips: clips.flip(2), FLIPPED),
+    (lambda clips: clips.transpose(2, 3), TRANSPOSED),
+    (lambda clips: clips.flip(1), REVERSED),
+)
+"""What becomes of clips (B, T, S, S, 3), and of their labels."""
 Batch = tuple[Tensor, Tensor]
 
 
 def clip(seed: int, frames: int, size: int, stage: int = -1) -> tuple[np.ndarray, int]:
-    """One square clip (frames, size, size, 3) uint8 and its label, wholly given by the seed."""
+    """Return a square clip (frames, size, size, 3) uint8 and its label, wholly given by the seed."""
     rng = np.random.default_rng(seed)
     scene = draw(rng, CURRICULUM[stage])
     sample = render(scene, moments(frames, int(rng.integers(frames, 500))), size, size, rng)
@@ -37,7 +45,7 @@ class Stream(IterableDataset[Batch]):
     """Batches of clips (B, T, S, S, 3) uint8 and labels (B,), never the same clip twice."""
 
     def __init__(self, batch: int, frames: int, size: int, seed: int, done: int = 0) -> None:
-        """`done` is the number of batches that a resumed training has used up."""
+        """Begin a stream; `done` is the number of batches that a resumed training has used up."""
         self.batch, self.frames, self.size, self.seed, self.done = batch, frames, size, seed, done
         self.stage: Synchronized[int] = mp.Value(ctypes.c_int, 0)
         """Stage of the curriculum, set by the trainer while the workers run."""
@@ -46,30 +54,22 @@ class Stream(IterableDataset[Batch]):
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         torch.set_num_threads(1)
-        number = self.done + worker
-        while True:
-            first = TRAINING_SEEDS + self.seed * 50_000_000 + number * self.batch
-            made = [clip(first + i, self.frames, self.size, self.stage.value) for i in range(self.batch)]
-            yield torch.from_numpy(np.stack([frames for frames, _ in made])), torch.tensor([label for _, label in made])
-            number += workers
+        for index in itertools.count(self.done + worker, workers):
+            first = TRAINING_SEEDS + self.seed * 50_000_000 + index * self.batch
+            seeds = range(first, first + self.batch)
+            frames, labels = zip(*(clip(seed, self.frames, self.size, self.stage.value) for seed in seeds), strict=True)
+            yield torch.from_numpy(np.stack(frames)), torch.tensor(labels)
 
     def loader(self, workers: int) -> DataLoader[Batch]:
-        """The stream made by so many processes."""
+        """Return the stream as so many processes make it."""
         return DataLoader(self, batch_size=None, num_workers=workers, prefetch_factor=4)
 
 
 def augment(clips: Tensor, labels: Tensor) -> Batch:
     """Mirror, flip, transpose and reverse in time each with probability 1/2; permute and invert the colours."""
-    maps = [MIRRORED, FLIPPED, TRANSPOSED, REVERSED]
-    mirrored, flipped, transposed, reversed_ = (table.to(labels.device) for table in maps)
-    if torch.rand(()) < 0.5:
-        clips, labels = clips.flip(3), mirrored[labels]
-    if torch.rand(()) < 0.5:
-        clips, labels = clips.flip(2), flipped[labels]
-    if torch.rand(()) < 0.5:
-        clips, labels = clips.transpose(2, 3), transposed[labels]
-    if torch.rand(()) < 0.5:
-        clips, labels = clips.flip(1), reversed_[labels]
+    for change, labels_after in CHANGES:
+        if torch.rand(()) < 0.5:
+            clips, labels = change(clips), labels_after.to(labels.device)[labels]
     clips = clips[..., torch.randperm(3)]
     if torch.rand(()) < 0.3:
         clips = 255 - clips
@@ -77,5 +77,5 @@ def augment(clips: Tensor, labels: Tensor) -> Batch:
 
 
 def normalise(clips: Tensor) -> Tensor:
-    """(B, T, H, W, 3) uint8 -> (B, T, 3, H, W) as the model's image processor does it."""
+    """Turn (B, T, H, W, 3) uint8 into (B, T, 3, H, W) as the model's image processor does it."""
     return clips.permute(0, 1, 4, 2, 3).float().div_(255).sub_(MEAN).div_(STD).contiguous()

@@ -105,7 +105,7 @@ class Trainer:
         self.last = tokens if self.options.family == "videomae" else tokens[:, 1:]
 
     def learn(self, clips: Tensor, labels: Tensor, top: float, progress: float) -> tuple[float, float]:
-        """One step of a cosine from the rate `top`, at a progress of 0..1; its loss and accuracy."""
+        """Take a step of a cosine from the rate `top`, at a progress of 0..1; return its loss and accuracy."""
         clips, labels = augment(clips.to(self.device), labels.to(self.device))
         warm = min(1.0, (self.since + 1) / 150)
         rate = top * warm * (0.98 * 0.5 * (1 + math.cos(math.pi * progress)) + 0.02)

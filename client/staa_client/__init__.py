@@ -1,14 +1,13 @@
-"""The client of a STAA server: the labels of a video, and where and when the model looked."""
+"""Asks a STAA server for the labels of a video, and for a map of where and when the model looked."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from staa_client._batch import BatchItem
-from staa_client._card import Card, MethodCard
-from staa_client._client import Client
-from staa_client._errors import (
+from staa_client import _late
+from staa_client.batch.plan import BatchItem
+from staa_client.errors import (
     AuthError,
     DecodeError,
+    InsecureWarning,
     NotFoundError,
     NotVideoError,
     ReplyError,
@@ -23,16 +22,11 @@ from staa_client._errors import (
     UnavailableError,
     UnreachableError,
 )
-from staa_client._faithfulness import Areas, Faithfulness
-from staa_client._frames import Frames
-from staa_client._labels import ClassName, Prediction
-from staa_client._load import load
-from staa_client._options import Options
-from staa_client._result import ClipInfo, Model, Result
-from staa_client._save import save
-from staa_client._status import Served
-from staa_client._timeout import Timeout
-from staa_client._types import Explanation, Moment
+from staa_client.files import load, save
+from staa_client.results.card import Card, MethodCard
+from staa_client.results.explanation import Explanation, Moment
+from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Result
+from staa_client.video.frames import Frames
 
 __version__ = "0.1.0"
 
@@ -50,6 +44,7 @@ __all__ = [
     "Explanation",
     "Faithfulness",
     "Frames",
+    "InsecureWarning",
     "MethodCard",
     "Model",
     "Moment",
@@ -79,22 +74,18 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from staa_client._async_client import AsyncClient
-    from staa_client._sight import Sight
-    from staa_client.watch import AsyncWatch, Watch
+    from staa_client.async_client import AsyncClient
+    from staa_client.client import Client
+    from staa_client.transport.deadline import Timeout
+    from staa_client.transport.options import Options
+    from staa_client.transport.status import Served
+    from staa_client.watch.iterators import AsyncWatch, Watch
+    from staa_client.watch.sight import Sight
 
 
-_LATE = {
-    "AsyncClient": "_async_client",
-    "AsyncWatch": "watch",
-    "Sight": "_sight",
-    "Watch": "watch",
-}
-"""Name -> the module that has it, which only those load who name it: asyncio alone takes a fifth of the import."""
+def __getattr__(name: str) -> object:
+    return _late.attribute(__name__, __all__, name)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        return getattr(importlib.import_module(f"staa_client.{_LATE[name]}"), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+def __dir__() -> list[str]:
+    return sorted(__all__)

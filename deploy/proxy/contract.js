@@ -1,7 +1,10 @@
 // What TorchServe says by itself, in the contract's form: {"error": {"code": ..., "message": ...}}.
 
-// Messages instead of TorchServe's own, which advise what only its operator can do.
+// What is said instead of TorchServe's own messages, by the code that its class of error gives: those advise what only its
+// operator can do, and may carry a caller's text. Of any other class nothing is told but the status.
 const MESSAGES = {
+  model_not_found: 'this model is not served here: ask for another one',
+  model_version_not_found: 'this version of the model is not served here: leave the version out',
   service_unavailable:
     'the server has as many requests waiting as it takes, or no worker is ready; nothing was computed: ' +
     'wait as long as Retry-After says, then send the request again',
@@ -9,13 +12,16 @@ const MESSAGES = {
     "the model's worker failed on this request, or ended while it had it: ask again once, and if it happens again " +
     'tell the operator the request id',
 };
-const EMPTY = {
+const BY_STATUS = {
   413: ['too_many_bytes', "the request has more bytes than the server's max_request_size: send a shorter or smaller video"],
 };
+const REQUEST = ['request_invalid', 'the server cannot read this request: compare it with docs/openapi.yaml'];
 const chunks = []; // of this request alone: every request has its own copy of this module
 
-// The length of an error changes; replies pass as they are.
+// The length of an error changes; replies pass as they are. In @put the status is what is said here.
 function header(r) {
+  r.status = Number(r.variables.upstream_status.split(', ').pop());
+  r.variables.told = String(r.status);
   if (r.status >= 400) {
     delete r.headersOut['Content-Length'];
     r.headersOut['Content-Type'] = 'application/json';
@@ -43,14 +49,15 @@ function translated(status, text) {
   } catch (error) {
     said = null;
   }
-  if (said && said.error) {
+  if (said && said.error && said.error.code) {
     return text; // the handler's own
   }
-  if (said && said.type && said.message) {
-    const code = snake(said.type);
-    return failure(code, MESSAGES[code] || said.message);
+  const code = said && said.type ? snake(said.type) : '';
+  if (Object.keys(MESSAGES).includes(code)) {
+    return failure(code, MESSAGES[code]);
   }
-  const known = EMPTY[status] || [`http_${status}`, `the server answered ${status} and gave no reason; see its log`];
+  const unknown = [`http_${status}`, `the server answered ${status} and gave no reason; see its log`];
+  const known = BY_STATUS[status] || (status < 500 ? REQUEST : unknown);
   return failure(known[0], known[1]);
 }
 

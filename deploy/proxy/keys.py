@@ -5,12 +5,15 @@ its files know the digest only; the key is printed once, and kept by its user.
 """
 
 import argparse
+import contextlib
 import datetime as dt
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -20,7 +23,7 @@ LINE = re.compile(rf"{NAME}[ \t]+[0-9a-f]{{64}}((?:[ \t]+(?:models=[^ \t]+|until
 
 
 def main() -> int:
-    """Return the exit code."""
+    """Make a key or check the file, as the arguments say; return the exit code."""
     args = _arguments()
     if args.command == "check":
         return _check(args.file)
@@ -31,21 +34,20 @@ def main() -> int:
         print(f"keys: {args.name!r} is no name: expected letters, digits, '.', '_', '-', at most 64", file=sys.stderr)
         return 2
     key = f"staa_{secrets.token_urlsafe(32)}"
-    entry = line(args.name, key, args.models, args.days)
-    if not _good(entry):
+    entry = make_line(args.name, key, args.models, args.days)
+    if not _is_good(entry):
         print(f"keys: --models is {args.models!r}: expected names with commas and no spaces, A,B", file=sys.stderr)
         return 2
     try:
         _append(args.file, entry)
-    except OSError as error:
-        print(f"keys: {args.file} cannot be written: {error.strerror}. Is its folder there?", file=sys.stderr)
-        return 1
+    except (OSError, UnicodeDecodeError) as error:
+        return _refused(args.file, error, "cannot be written", "Is its folder there?")
     print(key)
     print(f"keys: added {args.name} to {args.file}; the key above is shown this once", file=sys.stderr)
     return 0
 
 
-def line(name: str, key: str, models: str | None = None, days: float | None = None) -> str:
+def make_line(name: str, key: str, models: str | None = None, days: float | None = None) -> str:
     """Return the line of a key in the keys file; `models` with commas, `days` from now."""
     parts = [name, hashlib.sha256(key.encode()).hexdigest()]
     if models:
@@ -56,18 +58,19 @@ def line(name: str, key: str, models: str | None = None, days: float | None = No
     return " ".join(parts)
 
 
-def wrong_lines(text: str) -> list[int]:
+def find_wrong_lines(text: str) -> list[int]:
     """Return the numbers, from 1, of the lines that the proxy would not take."""
-    lines = [(number, each.strip()) for number, each in enumerate(text.split("\n"), 1)]
-    return [number for number, each in lines if each and not each.startswith("#") and not _good(each)]
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
+    return [number for number, line in lines if line and not line.startswith("#") and not _is_good(line)]
 
 
-def _good(text: str) -> bool:
-    found = LINE.fullmatch(text)
-    if not found:
+def _is_good(text: str) -> bool:
+    """Return whether the proxy would take a line."""
+    match = LINE.fullmatch(text)
+    if not match:
         return False
     try:
-        for until in re.findall(rf"until=({TIME})", found[1]):
+        for until in re.findall(rf"until=({TIME})", match[1]):
             dt.datetime.fromisoformat(until)
     except ValueError:
         return False
@@ -76,21 +79,48 @@ def _good(text: str) -> bool:
 
 def _append(path: Path, new: str) -> None:
     """Write the file anew beside the old one and put it in its place: a reader sees the one or the other."""
-    old = path.read_text() if path.exists() else "# NAME SHA256 [models=A,B] [until=TIME], see docs/proxy.md\n"
-    text = f"{old if old.endswith(chr(10)) or not old else old + chr(10)}{new}\n"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    if path.exists():
-        beside.chmod(path.stat().st_mode & 0o777)
-    beside.replace(path)
+    path = path.resolve()  # of a link, what it points to
+    with _locked(path.parent):
+        old = path.read_text() if path.exists() else "# NAME SHA256 [models=A,B] [until=TIME], see docs/proxy.md\n"
+        text = f"{old if old.endswith(chr(10)) or not old else old + chr(10)}{new}\n"
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_text(text)
+            if path.exists():
+                draft.chmod(path.stat().st_mode & 0o777)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes that add a key in this folder waiting: each of them reads what the one before it wrote.
+
+    The folder itself is locked, since the file is another one after each write, and so that nothing is left in a folder
+    that becomes a secret as it is. The kernel opens the lock when the process ends, however it ends.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refused(path: Path, error: OSError | UnicodeDecodeError, what: str, ask: str) -> int:
+    """Say why the file could not be used; return the exit code."""
+    said = f"{what}: {error.strerror}. {ask}" if isinstance(error, OSError) else "is no text. Is it the keys file?"
+    print(f"keys: {path} {said}", file=sys.stderr)
+    return 1
 
 
 def _check(path: Path) -> int:
+    """Say which lines the proxy would not take; return the exit code."""
     try:
-        wrong = wrong_lines(path.read_text())
-    except OSError as error:
-        print(f"keys: {path} cannot be read: {error.strerror}", file=sys.stderr)
-        return 1
+        wrong = find_wrong_lines(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        return _refused(path, error, "cannot be read", "Is it there?")
     for number in wrong:
         expected = "NAME SHA256 [models=A,B] [until=2030-01-31T00:00:00Z]"
         print(f"keys: line {number} of {path} lets nobody in: expected {expected}", file=sys.stderr)
@@ -98,6 +128,7 @@ def _check(path: Path) -> int:
 
 
 def _arguments() -> argparse.Namespace:
+    """Return what the command line asks for; what is wrong ends the process with exit code 2."""
     parser = argparse.ArgumentParser(prog="keys.py", description=__doc__.partition("\n")[0] if __doc__ else None)
     commands = parser.add_subparsers(dest="command", required=True)
     new = commands.add_parser("new", help="add a key to the file, and print it")

@@ -1,10 +1,10 @@
-"""Reading attention out of a forward pass, without changing it.
+"""Reads attention from a forward pass without changing its output.
 
-Every attention of an adapted model goes through `attend`: the fast kernel makes the output, and where somebody listens
-to the module, the queries, keys and values are handed to the listener as well. It keeps the few rows that are read, and
-for the rows of the batch whose method needs them the values, or queries and keys: tokens x width a block. No matrix of
-all tokens x tokens is ever kept; where every query counts they are taken in chunks. Only attention over a few steps of
-time has its small matrix kept, and `attend_few` makes its output from it.
+Every attention of an adapted model calls `attend`. The fast kernel computes the output; if the module has a listener,
+it gets the queries, keys and values as well. The listener keeps the attention weights of the few queries that are read,
+and for the clips whose method needs them also the values, or queries and keys: tokens x width numbers for each block. A
+matrix of all tokens x tokens is never kept; if all queries are read, they are taken in chunks. Only temporal attention,
+over a few steps, has its small matrix kept, and `attend_with_matrix` computes the output from it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,109 +18,109 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
 from staa.errors import LoadError
-from staa.sites import READ, Site
+from staa.sites import READ_ROLES, Site
 
 LISTENER = "_staa_listener"
 ATTENTION = "staa"
-"""Our name in transformers' AttentionInterface."""
+"""The name of our attention in transformers' AttentionInterface."""
 STRIDE = 8
-"""Every how many queries count in a mean over all, unless told: benchmarks/RESULTS.md has its cost and error."""
-CHUNK = {"cpu": 2**20, "cuda": 2**26}
-"""Device -> attention weights that exist at once where every query counts: a cache holds them, or they fill a GPU."""
-
-SHORT = 64
-"""Queries: shorter chunks are not made while clips can be taken one by one."""
-LONG = 2**16
-"""Numbers of the keys of a sequence: on a CPU, so long ones are taken one by one where only one query is read."""
-FEW = 32
-"""Tokens: on a CPU, plain products are not slower than the kernel for sequences up to this long (8: half its time)."""
-CACHE = {"cpu": 2**18, "cuda": 2**26}
-"""Device -> numbers of the keys of such sequences that are taken at once: a cache holds all that belongs to them."""
+"""By default a mean over all queries takes every 8th one: benchmarks/RESULTS.md has the cost and error of this."""
+CHUNK_WEIGHTS = {"cpu": 2**20, "cuda": 2**26}
+"""Device -> how many attention weights are computed at a time: they fit a CPU's cache, or keep a GPU busy."""
+SHORT_CHUNK = 64
+"""If a chunk would have fewer queries than this, clips are taken one by one, so that it has more."""
+LONG_KEYS = 2**16
+"""If the keys of one sequence have this many numbers, a CPU takes sequences one by one (with one query to read)."""
+FEW_TOKENS = 32
+"""For at most this many tokens, plain matrix products are as fast as the kernel on a CPU (8 tokens: twice as fast)."""
+CACHE_NUMBERS = {"cpu": 2**18, "cuda": 2**26}
+"""Device -> how many numbers of the keys of short sequences are taken at a time, so that all fits a cache."""
 
 Rows = tuple[int, ...]
-Chain = tuple[Tensor, Tensor, float]
+QueriesKeys = tuple[Tensor, Tensor, float]
 """Queries (R, sequences, heads, q, d), keys (R, sequences, heads, n, d), scale; q is n, or 1 in a shortened block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which rows of a batch need what of every attention; ascending."""
+    """Say what each row (clip) of a batch needs of every attention; all rows ascend."""
 
-    read: Rows = ()
-    """The rows that are explained."""
-    push: Rows = ()
-    """Those that need the values too, to tell what was written for a class."""
-    chain: Rows = ()
-    """Those that are carried back, and need queries and keys."""
+    weights: Rows = ()
+    """All rows that are explained: they need the attention weights of the query that is read."""
+    values: Rows = ()
+    """The rows that also need the values, to compute what was written for a class."""
+    queries: Rows = ()
+    """The rows that need queries and keys, to carry a map back through the attention."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What is kept of one attention."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """Hold what is kept of one attention in a forward pass."""
 
     site: Site
     wanted: Wanted
     weights: Tensor | None = None
-    """(R, sequences, heads, n) float32: attention of the query that is read, or the mean of those that are."""
+    """(R, sequences, heads, n) float32: attention weights of the query that is read, or the mean over those queries."""
     matrix: Tensor | None = None
-    """(R, sequences, n, n) float32, mean over heads; "time" only."""
+    """(R, sequences, n, n) float32: all attention weights, mean over heads; only for the role "time"."""
     values: Tensor | None = None
-    """(R, sequences, heads, n, d), in the model's dtype."""
-    chain: Chain | None = None
+    """(R, sequences, heads, n, d): the values, in the model's dtype."""
+    queries_keys: QueriesKeys | None = None
 
     def only(self, rows: Rows) -> Self:
-        """The same for some of its rows."""
-        wanted = Wanted(*(rows if set(rows) <= set(own) else () for own in astuple(self.wanted)))
+        """Return what was kept for some of the rows."""
+        wanted = Wanted(*(rows if set(rows) <= set(kept) else () for kept in astuple(self.wanted)))
         if wanted == self.wanted:
             return self
 
-        def pick(part: Tensor, own: Rows) -> Tensor | None:
-            if not set(rows) <= set(own):
-                return None
-            places = [own.index(row) for row in rows]
-            if places == list(range(places[0], places[-1] + 1)):  # a view, no copy
-                return part[places[0] : places[-1] + 1]
-            return part.index_select(0, torch.tensor(places, device=part.device))
+        def pick(tensor: Tensor, kept: Rows) -> Tensor:
+            indices = [kept.index(row) for row in rows]
+            if indices == list(range(indices[0], indices[-1] + 1)):  # a view, no copy
+                return tensor[indices[0] : indices[-1] + 1]
+            return tensor.index_select(0, torch.tensor(indices, device=tensor.device))
 
-        made, matrix = (None if part is None else pick(part, self.wanted.read) for part in (self.weights, self.matrix))
-        values = None if self.values is None else pick(self.values, self.wanted.push)
-        chain = None
-        if self.chain is not None:
-            query, key = (pick(part, self.wanted.chain) for part in self.chain[:2])
-            chain = None if query is None or key is None else (query, key, self.chain[2])
-        return replace(self, wanted=wanted, weights=made, matrix=matrix, values=values, chain=chain)
+        kept = self.wanted
+        weights, matrix = (
+            tensor if tensor is None else pick(tensor, kept.weights) for tensor in (self.weights, self.matrix)
+        )
+        values = None if self.values is None or not wanted.values else pick(self.values, kept.values)
+        queries_keys = None
+        if self.queries_keys is not None and wanted.queries:
+            query, key, scale = self.queries_keys
+            queries_keys = pick(query, kept.queries), pick(key, kept.queries), scale
+        return replace(self, wanted=wanted, weights=weights, matrix=matrix, values=values, queries_keys=queries_keys)
 
 
 def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """softmax(scale * query key^T) value, each (sequences, heads, tokens, head width), heard by the listener."""
+    """Return softmax(scale * query key^T) value, all (sequences, heads, tokens, head width), and call the listener."""
     listener = getattr(module, LISTENER, None)
     if listener is not None:
         listener(query, key, value, scale)
     return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
 
-def attend_few(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """As `attend`, to 1e-5: for sequences of a few tokens, whose matrix is then there to be read."""
-    if query.device.type != "cpu" or query.dtype != torch.float32 or key.shape[-2] > FEW:
+def attend_with_matrix(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Do as `attend`, to 1e-5, by the attention matrix: for short sequences, whose matrix the listener then gets."""
+    if query.device.type != "cpu" or query.dtype != torch.float32 or key.shape[-2] > FEW_TOKENS:
         return attend(module, query, key, value, scale)
     listener = getattr(module, LISTENER, None)
     sequences, heads, tokens, width = value.shape
     output = value.new_empty(sequences, tokens, heads, width).transpose(1, 2)  # as its reader wants it in memory
     matrix = None if listener is None else value.new_empty(sequences, tokens, tokens)
-    for part, made in _few(query, key, scale):
-        output[part] = (made.transpose(1, 2) @ value[part].reshape(-1, tokens, width)).view_as(output[part])
+    for chunk, attention in _short_attention(query, key, scale):
+        output[chunk] = (attention.transpose(1, 2) @ value[chunk].reshape(-1, tokens, width)).view_as(output[chunk])
         if matrix is not None:
-            matrix[part] = _mean(made, heads)
+            matrix[chunk] = _head_mean(attention, heads)
     if listener is not None:
         listener(query, key, value, scale, matrix)
     return output
 
 
 def route(model: PreTrainedModel) -> None:
-    """Let every attention of this one instance go through `attend`, by transformers' own interface.
+    """Make every attention of this model instance call `attend`, by transformers' AttentionInterface.
 
     Raises:
-        LoadError: the model does not take its attention from the interface.
+        LoadError: the model does not use that interface.
     """
     AttentionInterface.register(ATTENTION, _attention)
     model.set_attn_implementation(ATTENTION)
@@ -140,152 +140,171 @@ def _attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers' sdpa: (B, heads, N, d) each -> (B, N, heads, d), and no matrix."""
+    """Compute what transformers' sdpa does: three times (B, heads, N, d) -> (B, N, heads, d), None."""
     if attention_mask is not None or dropout:
         raise ValueError("attention is read without mask and dropout: call model.eval() and pass whole clips")
     return attend(module, query, key, value, scaling).transpose(1, 2).contiguous(), None
 
 
-def first_token(module: nn.Module, parts: tuple[Tensor, Tensor, Tensor], width: int, scale: float) -> Tensor:
-    """Attention of token 0 alone, heard as every other: projections (B, 1 or N, heads*width) -> (B, 1, heads*width)."""
-    query, key, value = (part.view(*part.shape[:2], -1, width).transpose(1, 2) for part in parts)
+def attend_first_token(
+    module: nn.Module, projections: tuple[Tensor, Tensor, Tensor], width: int, scale: float
+) -> Tensor:
+    """Compute attention for token 0 only.
+
+    `projections` are the query (B, 1, heads*width), the keys and the values (B, N, heads*width); the result is
+    (B, 1, heads*width).
+    """
+    query, key, value = (tokens.view(*tokens.shape[:2], -1, width).transpose(1, 2) for tokens in projections)
     return attend(module, query, key, value, scale).transpose(1, 2).flatten(2)
 
 
-def weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """Attention of queries (R, sequences, heads, q, d) to all keys (R, sequences, heads, n, d): (..., q, n) float32."""
+def attention_weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """Return the attention weights (R, sequences, heads, q, n), float32.
+
+    Queries are (R, sequences, heads, q, d), keys (R, sequences, heads, n, d).
+    """
     queries = query.float() * scale
-    if key.device.type != "cpu" or key[0, 0].numel() < LONG:
+    if key.device.type != "cpu" or key[0, 0].numel() < LONG_KEYS:
         return (key.float() @ queries.transpose(-2, -1)).transpose(-2, -1).softmax(-1)
     pairs = zip(queries.flatten(0, 1), key.flatten(0, 1), strict=True)  # all at once the keys would be copied first
-    logits = torch.stack([each @ keys.float().transpose(1, 2) for each, keys in pairs])
+    logits = torch.stack([rows @ keys.float().transpose(1, 2) for rows, keys in pairs])
     return logits.softmax(-1).view(*key.shape[:2], *logits.shape[1:])
 
 
-def matrices(query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """All attention of short sequences (sequences, heads, n, d), mean over heads: (sequences, n, n) float32."""
+def mean_matrices(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """Return the attention matrices (sequences, n, n) float32 of short sequences, as a mean over heads.
+
+    Queries and keys are (sequences, heads, n, d).
+    """
     sequences, heads, tokens, _ = key.shape
     matrix = torch.empty(sequences, tokens, tokens, device=key.device)
-    for part, made in _few(query, key, scale):
-        matrix[part] = _mean(made, heads)
+    for chunk, attention in _short_attention(query, key, scale):
+        matrix[chunk] = _head_mean(attention, heads)
     return matrix
 
 
-def _few(query: Tensor, key: Tensor, scale: float) -> Iterator[tuple[slice, Tensor]]:
-    """Attention of sequences (sequences, heads, n, d), part by part: (part*heads, keys, queries) float32.
+def _short_attention(query: Tensor, key: Tensor, scale: float) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the attention of sequences (sequences, heads, n, d) in chunks: (chunk*heads, keys, queries) float32.
 
-    Keys come before queries: a softmax over the last dimension, when it is short, takes twice the time.
+    Keys are dimension 1, since a softmax over a short last dimension takes twice the time.
     """
     sequences, _, tokens, width = key.shape
-    step = max(1, CACHE.get(key.device.type, 2**18) // key[0].numel())
+    step = max(1, CACHE_NUMBERS.get(key.device.type, 2**18) // key[0].numel())
     for start in range(0, sequences, step):
-        part = slice(start, start + step)
-        queries, keys = (each[part].float().reshape(-1, tokens, width) for each in (query, key))
+        chunk = slice(start, start + step)
+        queries, keys = (tensor[chunk].float().reshape(-1, tokens, width) for tensor in (query, key))
         unused = keys.new_empty(1, 1, 1).expand(len(keys), tokens, tokens)
-        yield part, torch.baddbmm(unused, keys, queries.transpose(1, 2), beta=0, alpha=scale).softmax(1)
+        yield chunk, torch.baddbmm(unused, keys, queries.transpose(1, 2), beta=0, alpha=scale).softmax(1)
 
 
-def _mean(made: Tensor, heads: int) -> Tensor:
-    """(sequences*heads, keys, queries) -> (sequences, queries, keys), the mean over heads."""
-    return made.view(-1, heads, *made.shape[1:]).mean(1).transpose(1, 2)
+def _head_mean(attention: Tensor, heads: int) -> Tensor:
+    """Average over heads: (sequences*heads, keys, queries) -> (sequences, queries, keys)."""
+    return attention.view(-1, heads, *attention.shape[1:]).mean(1).transpose(1, 2)
 
 
-def carry(row: Tensor, query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """Multiply row @ A for each head: (R, sequences, k, q) -> (R, sequences, heads, k, n), float32.
+def row_times_attention(row: Tensor, query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """Return row @ A for each head: (R, sequences, k, q) -> (R, sequences, heads, k, n), float32.
 
-    A is the attention of queries (R, sequences, heads, q, d) to keys (R, sequences, heads, n, d). It is made in chunks
-    of queries: there are never more than CHUNK numbers of it, or those of one query.
+    A is the attention of queries (R, sequences, heads, q, d) to keys (R, sequences, heads, n, d). It is computed in
+    chunks of queries, each of at most CHUNK_WEIGHTS numbers, but at least one query.
     """
-    step = max(1, CHUNK.get(key.device.type, 2**20) // key[..., 0].numel())
-    if len(key) > 1 and step < min(SHORT, query.shape[-2]):  # clip by clip: short chunks read all keys for little work
+    step = max(1, CHUNK_WEIGHTS.get(key.device.type, 2**20) // key[..., 0].numel())
+    if len(key) > 1 and step < min(SHORT_CHUNK, query.shape[-2]):  # short chunks read all keys for little work
         clips = [slice(index, index + 1) for index in range(len(key))]
-        return torch.cat([carry(row[clip], query[clip], key[clip], scale) for clip in clips])
+        return torch.cat([row_times_attention(row[clip], query[clip], key[clip], scale) for clip in clips])
     batch, (tokens, width) = key.shape[:3], key.shape[-2:]
     transposed = key.float().reshape(-1, tokens, width).transpose(1, 2)  # copied once, not by every chunk
     total = torch.zeros(*batch, row.shape[2], tokens, device=key.device)
     for start in range(0, query.shape[-2], step):
-        part = slice(start, start + step)
-        queries = (query[..., part, :].float() * scale).reshape(-1, query[..., part, :].shape[-2], width)
+        chunk = slice(start, start + step)
+        queries = (query[..., chunk, :].float() * scale).reshape(-1, query[..., chunk, :].shape[-2], width)
         attention = (queries @ transposed).softmax(-1).view(*batch, -1, tokens)
-        total += row[:, :, None, :, part] @ attention
+        total += row[:, :, None, :, chunk] @ attention
     return total
 
 
-Work = Callable[..., Heard]
-"""From queries, keys, values (B*sequences, heads, n, d), scale, and the mean over heads of the attention
-(B*sequences, n, n) where it was made, to what is kept."""
+Reduce = Callable[..., Captured]
+"""A function that takes queries, keys, values (B*sequences, heads, n, d), the scale, and the attention matrices
+(B*sequences, n, n), mean over heads, if they were computed; it returns what is kept."""
 
 
-def reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None]) -> Work:
-    """A listener's work; `indices` has the rows of each kind as a tensor, None where they are the whole batch."""
+def make_reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None]) -> Reduce:
+    """Return the function that a listener calls to keep what is wanted of one attention.
+
+    Args:
+        site: the attention.
+        wanted: the rows that need weights, values, or queries and keys.
+        indices: for each of these tuples of rows the same rows as a tensor, or None for all rows of the batch. With
+            four clips, (0, 2) -> tensor([0, 2]) and (0, 1, 2, 3) -> None.
+    """
     if site.role == "pool":  # all maps but `paper` go through the pooler
-        wanted = replace(wanted, chain=wanted.read)
+        wanted = replace(wanted, queries=wanted.weights)
     if site.role in ("query", "time"):  # the one is no token, of the other there is the matrix
-        wanted = replace(wanted, chain=())
+        wanted = replace(wanted, queries=())
 
-    def own(tokens: Tensor, rows: Rows) -> Tensor:
-        """These rows, without the rest of a tensor that they are a part of (queries, keys and values in one)."""
-        part = site.layout.split(tokens, indices[rows])
-        return part.clone() if part.untyped_storage().nbytes() > part.nbytes else part
+    def keep(tokens: Tensor, rows: Rows) -> Tensor:
+        """Return these rows; copy them if they are part of a larger tensor, which would be kept in memory with them."""
+        kept = site.layout.split(tokens, indices[rows])
+        return kept.clone() if kept.untyped_storage().nbytes() > kept.nbytes else kept
 
-    def work(query: Tensor, key: Tensor, value: Tensor, scale: float, mean: Tensor | None = None) -> Heard:
+    def reduce(query: Tensor, key: Tensor, value: Tensor, scale: float, mean: Tensor | None = None) -> Captured:
         split = site.layout.split
-        made, matrix, values, chain = None, None, None, None
-        if wanted.read and site.role in (*READ, "time"):
-            rows = indices[wanted.read]
+        weights, matrix, values, queries_keys = None, None, None, None
+        if wanted.weights and site.role in (*READ_ROLES, "time"):
+            rows = indices[wanted.weights]
             keys = split(key, rows)
             if site.role == "time" and mean is None:
-                few = matrices(split(query, rows).flatten(0, 1), keys.flatten(0, 1), scale)
-                matrix = few.view(*keys.shape[:2], *few.shape[1:])
+                short = mean_matrices(split(query, rows).flatten(0, 1), keys.flatten(0, 1), scale)
+                matrix = short.view(*keys.shape[:2], *short.shape[1:])
             elif mean is not None:
                 matrix = split(mean, rows)
             else:
-                made = _read(split(query[:, :, site.queries], rows), keys, scale)
-                values = own(value, wanted.push) if wanted.push else None
-        if wanted.chain:
-            chain = own(query, wanted.chain), own(key, wanted.chain), scale
-        return Heard(site, wanted, made, matrix, values, chain)
+                weights = _mean_over_queries(split(query[:, :, site.queries], rows), keys, scale)
+                values = keep(value, wanted.values) if wanted.values else None
+        if wanted.queries:
+            queries_keys = keep(query, wanted.queries), keep(key, wanted.queries), scale
+        return Captured(site, wanted, weights, matrix, values, queries_keys)
 
-    return work
+    return reduce
 
 
-def _read(query: Tensor, key: Tensor, scale: float) -> Tensor:
-    """Mean over the queries (R, sequences, heads, q, d) of their attention: (R, sequences, heads, n)."""
+def _mean_over_queries(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """Return the mean over queries (R, sequences, heads, q, d) of their attention: (R, sequences, heads, n)."""
     count = query.shape[-2]
     if count == 1:
-        return weights(query, key, scale).squeeze(-2)
+        return attention_weights(query, key, scale).squeeze(-2)
     even = torch.full((*query.shape[:2], 1, count), 1 / count, device=query.device)
-    return carry(even, query, key, scale).squeeze(-2)
+    return row_times_attention(even, query, key, scale).squeeze(-2)
 
 
 @contextmanager
 def capture(
     sites: Sequence[Site], wanted: Wanted, batch: int, device: torch.device | None = None
-) -> Iterator[list[Heard]]:
-    """Listen for the time of a forward pass of so many rows on a device (None is the CPU).
+) -> Iterator[list[Captured]]:
+    """Listen to the attentions during a forward pass of `batch` rows on a device (None is the CPU).
 
-    Yields what was kept, in the order of the pass.
+    Gives a list, which the forward pass fills with what is kept of each attention, in its order.
     """
-    kept: list[Heard] = []
+    kept: list[Captured] = []
     indices = {
         rows: None if len(rows) == batch else torch.tensor(rows, device=device) for rows in astuple(wanted) if rows
     }
-    chosen = sites if wanted.read else ()
+    chosen = sites if wanted.weights else ()
 
-    def listener(work: Work) -> Callable[..., None]:
-        def listen(*heard: Any) -> None:
+    def listener(reduce: Reduce) -> Callable[..., None]:
+        def listen(*attention: Any) -> None:
             with torch.no_grad():
-                kept.append(work(*heard))
+                kept.append(reduce(*attention))
 
         return listen
 
     try:
         for site in chosen:
-            setattr(site.module, LISTENER, listener(reduce(site, wanted, indices)))
+            setattr(site.module, LISTENER, listener(make_reduce(site, wanted, indices)))
         yield kept
     finally:
         for site in chosen:
             delattr(site.module, LISTENER)
-    if [id(one.site) for one in kept] != [id(site) for site in chosen]:
+    if [id(captured.site) for captured in kept] != [id(site) for site in chosen]:
         msg = f"read {len(kept)} of {len(chosen)} attentions, or in another order: the model did not use `attend`"
         raise RuntimeError(msg)

@@ -1,4 +1,4 @@
-"""What is done to a copy of a map for the eye: dynamic threshold, smoothing, scaling. Deterministic, numpy only."""
+"""Prepares a copy of a map for display: dynamic threshold, smoothing, scaling. Deterministic, with numpy only."""
 
 from typing import Literal
 
@@ -8,7 +8,10 @@ from staa.types import Floats
 
 
 def threshold(joint: Floats, mass: float) -> float:
-    """The value of the last cell of the smallest set of cells, strongest first, that holds `mass` of the map."""
+    """Return the value above or at which the strongest cells hold `mass` of the map, with as few cells as possible.
+
+    For the cells 0.5, 0.3, 0.15, 0.05 and a mass of 0.7 it is 0.3: the first two cells hold 0.8, one alone only 0.5.
+    """
     ordered = np.sort(joint, axis=None)[::-1]
     held = np.cumsum(ordered, dtype=np.float64)
     last = int(np.searchsorted(held, mass * held[-1] * (1 - 1e-9)))
@@ -16,13 +19,13 @@ def threshold(joint: Floats, mass: float) -> float:
 
 
 def focused(joint: Floats, mass: float) -> Floats:
-    """The map with all cells under the threshold set to zero, renormalised to sum 1."""
+    """Return the map with all cells below the threshold set to 0, normalised to sum 1 again."""
     kept = np.where(joint >= threshold(joint, mass), joint, 0)
     return np.asarray(kept / kept.sum(dtype=np.float64), np.float32)
 
 
 def smoothed(joint: Floats, sigma: float) -> Floats:
-    """Each map (h, w) of (t, h, w) under a Gaussian of `sigma` cells, mirrored at its edges; the sum stays."""
+    """Smooth each step (h, w) of a map (t, h, w) by a Gaussian of `sigma` cells, mirrored at edges; keep its sum."""
     reach = max(1, round(3 * sigma))
     bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     bell /= bell.sum()
@@ -35,7 +38,7 @@ def smoothed(joint: Floats, sigma: float) -> Floats:
 
 
 def scaled(joint: Floats, per: Literal["clip", "frame"] = "clip") -> Floats:
-    """The map from 0 to 1 over the clip, which keeps the difference between frames, or over each frame.
+    """Scale the map to the range 0 to 1: over the whole clip, which keeps differences between steps, or for each step.
 
     A constant map has no difference to show and is returned as it is.
     """

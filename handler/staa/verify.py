@@ -1,7 +1,7 @@
-"""Is a map worth looking at? What becomes of the label while the tokens it names are taken away, or put in.
+"""Checks a map: how the label's probability changes while the tokens that it shows are deleted or inserted.
 
-Deletion and insertion: Petsiuk, Das, Saenko 2018 (RISE), over tokens in place of pixels, beside random orders and the
-middle of the clip. What is taken away becomes a blur of the clip.
+Deletion and insertion are those of Petsiuk, Das, Saenko 2018 (RISE), but with tokens in place of pixels. A map is
+compared to random orders and to a bell over the middle of the clip. A deleted token shows the blurred clip.
 """
 
 import math
@@ -14,17 +14,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from staa.errors import StaaError, TooSlowError
+from staa.errors import BusyError, StaaError, TooSlowError
 from staa.types import Areas, Faithfulness, Grid
 
 Map = NDArray[np.floating]
-"""(t, h, w): only the order of its cells counts."""
-Answer = Callable[[Tensor], Tensor]
-"""Pixels (B, T, 3, H, W) -> probabilities (B, K)."""
-SPAN = 0.1
-"""What the probability must lose with all tokens: else there is nothing to tell maps apart by."""
-MARGIN = 0.05
-"""By how much of that loss a map must do better than another order. How often chance does: benchmarks/verdicts.py."""
+"""A map (t, h, w); only the order of its cells matters here."""
+Probabilities = Callable[[Tensor], Tensor]
+"""A function that returns probabilities (B, K) for pixels (B, T, 3, H, W)."""
+LEAST_LOSS = 0.1
+"""The least loss of probability when all tokens are deleted: with less, maps cannot be compared."""
+LEAST_LEAD = 0.05
+"""By how much of that loss a map must do better than another order.
+
+How often chance does: benchmarks/faithfulness/verdicts.py.
+"""
+
+_LEAST_COMPUTED = 0.2
+"""A pass that took less of the processor's time than this share of its own was stopped, and not slow."""
 
 VERDICTS = {
     "faithful": "the class rests on the cells of this map more than on random ones and on the middle of the clip",
@@ -32,11 +38,11 @@ VERDICTS = {
     "no_better_than_random": "the class rests on the cells of this map no more than on random ones: distrust it",
     "untestable": "the class hardly loses anything with the whole clip blurred: that cannot show what it rests on",
 }
-"""Stable code -> what it means."""
+"""Stable code of a verdict -> its meaning."""
 
 
-def blurred(pixels: Tensor) -> Tensor:
-    """(B, T, 3, H, W), every frame blurred until no object of the clip is left: a Gaussian of a quarter of its size."""
+def blur(pixels: Tensor) -> Tensor:
+    """Blur every frame of (B, T, 3, H, W) until no object is visible: a Gaussian of a quarter of the frame's size."""
     flat = pixels.reshape(-1, 1, *pixels.shape[-2:]).float()
     for axis in (-2, -1):
         size = flat.shape[axis]
@@ -47,14 +53,14 @@ def blurred(pixels: Tensor) -> Tensor:
     return flat.to(pixels.dtype).view_as(pixels)
 
 
-def centre(grid: Grid) -> NDArray[np.float64]:
-    """A bell over the middle of frame and clip: what one would say without looking."""
+def centre_map(grid: Grid) -> NDArray[np.float64]:
+    """Return a map (t, h, w) with a bell over the middle of frame and clip: a guess without looking at the clip."""
     axes = [np.exp(-(((np.arange(n) - (n - 1) / 2) / (n / 4)) ** 2) / 2) for n in grid.shape]
     return np.asarray(np.einsum("t,h,w->thw", *axes))
 
 
-def cells(chosen: Tensor, grid: Grid, pixels: Tensor) -> Tensor:
-    """Tokens (B, t*h*w) -> pixels (B, T, 1, H, W): every pixel has the value of its token."""
+def spread_to_pixels(chosen: Tensor, grid: Grid, pixels: Tensor) -> Tensor:
+    """Give every pixel the value of its token: tokens (B, t*h*w) -> pixels (B, T, 1, H, W)."""
     high, wide = pixels.shape[-2] // grid.h, pixels.shape[-1] // grid.w
     whole = chosen.view(-1, grid.t, 1, grid.h, grid.w).repeat_interleave(grid.tubelet, 1)
     return whole.repeat_interleave(high, 3).repeat_interleave(wide, 4)
@@ -62,7 +68,7 @@ def cells(chosen: Tensor, grid: Grid, pixels: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def curves(
-    answer: Answer,
+    probabilities: Probabilities,
     pixels: Tensor,
     fill: Tensor,
     maps: Sequence[Map],
@@ -71,103 +77,140 @@ def curves(
     fractions: Sequence[float],
     batch: int,
 ) -> NDArray[np.float64]:
-    """(2, maps, fractions): the target's probability while tokens are deleted, or inserted, best first.
+    """Return the target's probability while tokens are deleted (0) or inserted (1), best first: (2, maps, fractions).
 
-    `pixels` and `fill` are (1, T, 3, H, W); `fractions` of the tokens ascend from 0 to 1; `batch` clips are answered at
-    once. Cells of the same value are taken in a random order, the same for all maps.
+    Cells of the same value are taken in a random order, the same for all maps.
+
+    Args:
+        probabilities: the model.
+        pixels: (1, T, 3, H, W), those of the clip.
+        fill: (1, T, 3, H, W), what a deleted token shows.
+        maps: the maps to check.
+        grid: the token grid.
+        target: the column of the probabilities to return.
+        fractions: shares of the tokens, ascending from 0 to 1.
+        batch: how many clips go through the model at a time.
     """
     tokens = grid.t * grid.h * grid.w
     shuffled = np.random.default_rng(0).permutation(tokens)
     inner = fractions[1:-1]
     chosen = torch.zeros(len(inner), 2, len(maps), tokens, dtype=torch.bool)
-    for one, found in enumerate(maps):
-        order = shuffled[np.argsort(-found.ravel()[shuffled], kind="stable")]
-        for index, fraction in enumerate(inner):
+    for index, each_map in enumerate(maps):
+        order = shuffled[np.argsort(-each_map.ravel()[shuffled], kind="stable")]
+        for step, fraction in enumerate(inner):
             taken = order[: max(1, round(fraction * tokens))].copy()
-            chosen[index, 0, one] = True  # what stays of the clip: all but those deleted, those inserted
-            chosen[index, 0, one, taken] = False
-            chosen[index, 1, one, taken] = True
+            chosen[step, 0, index] = True  # what stays of the clip: all but those deleted, those inserted
+            chosen[step, 0, index, taken] = False
+            chosen[step, 1, index, taken] = True
     flat = chosen.flatten(0, 2).to(pixels.device)
-    ends = torch.cat([answer(one)[:, target] for one in (pixels, fill)]).double().cpu().numpy()
-    parts = [
-        answer(torch.where(cells(flat[first : first + batch], grid, pixels), pixels, fill))[:, target].double().cpu()
-        for first in range(0, len(flat), batch)
-    ]
-    made = np.empty((2, len(maps), len(fractions)))
-    made[0, :, 0], made[0, :, -1], made[1, :, 0], made[1, :, -1] = ends[0], ends[1], ends[1], ends[0]
-    made[:, :, 1:-1] = torch.cat(parts).view(len(inner), 2, len(maps)).permute(1, 2, 0).numpy()
-    return made
+    ends = torch.cat([probabilities(clip)[:, target] for clip in (pixels, fill)]).double().cpu().numpy()
+    batches = []
+    for first in range(0, len(flat), batch):
+        stays = spread_to_pixels(flat[first : first + batch], grid, pixels)
+        batches.append(probabilities(torch.where(stays, pixels, fill))[:, target].double().cpu())
+    curve = np.empty((2, len(maps), len(fractions)))
+    curve[0, :, 0], curve[0, :, -1], curve[1, :, 0], curve[1, :, -1] = ends[0], ends[1], ends[1], ends[0]
+    curve[:, :, 1:-1] = torch.cat(batches).view(len(inner), 2, len(maps)).permute(1, 2, 0).numpy()
+    return curve
 
 
-def area(curve: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
-    """Under a curve: low is good for deletion, high for insertion."""
+def area_under(curve: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
+    """Return the area under a curve: low is good for deletion, high for insertion."""
     return np.asarray(np.trapezoid(curve, fractions))
 
 
-def points(count: int) -> tuple[float, ...]:
-    """Shares of the tokens, 0 and 1 and so many between them, closer where the evidence is."""
+def token_shares(count: int) -> tuple[float, ...]:
+    """Return shares of the tokens: 0, 1 and `count` between them, closer near 0, where the strongest tokens are.
+
+    For a count of 3 they are 0, 0.0625, 0.25, 0.5625 and 1.
+    """
     return tuple(float((step / (count + 1)) ** 2) for step in range(count + 2))
 
 
 def verify(
-    answer: Answer, pixels: Tensor, joint: Map, grid: Grid, count: int, batch: int = 8, seconds: float = math.inf
+    probabilities: Probabilities,
+    pixels: Tensor,
+    joint: Map,
+    grid: Grid,
+    count: int,
+    batch: int = 8,
+    seconds: float = math.inf,
 ) -> tuple[tuple[float, float], tuple[Areas, Areas, Areas]]:
-    """Deletion and insertion of a map, of a random order (the better of two) and of the centre.
+    """Measure deletion and insertion of a map, of a random order (the better of two) and of the centre.
 
     Args:
-        answer: gives the probability that is followed as class 0.
-        pixels: (1, T, 3, H, W) of the clip.
+        probabilities: the model; its class 0 is the one whose probability is measured.
+        pixels: (1, T, 3, H, W), those of the clip.
         joint: the map.
-        grid: its tokens.
-        count: points of each curve between its ends; each takes 8 clips through the model.
-        batch: clips that are answered at once, at most.
-        seconds: wall time that it may take.
+        grid: the token grid.
+        count: how many points each curve has between its ends; each needs 8 clips through the model.
+        batch: the most clips that go through the model at a time.
+        seconds: the most wall time.
 
     Returns:
-        The probability for the whole clip and for its blur, and the areas.
+        The probabilities for the clip and for the blurred clip, and the areas for the map, the random order and the
+        centre.
 
     Raises:
-        TooSlowError: it would take longer; it is told as soon as the first passes show it.
-        StaaError: the model's answers are no numbers.
+        TooSlowError: it would take more time; this is raised as soon as the first passes show it.
+        BusyError: the model is quick enough, but the machine stood still.
+        StaaError: the model returns values that are not numbers.
     """
     generator = np.random.default_rng(0)
     chance = [generator.random(grid.shape) for _ in range(2)]
     # where all cells are alike they have no order of their own
-    orders = [joint if np.ptp(joint) else chance[0], *chance, centre(grid)]
-    timed = _within(seconds, 8 * count + 2, answer)
-    made = curves(timed, pixels, blurred(pixels), orders, grid, 0, points(count), batch)
-    if not np.isfinite(made).all():
+    orders = [joint if np.ptp(joint) else chance[0], *chance, centre_map(grid)]
+    timed = _within(seconds, 8 * count + 2, probabilities)
+    curve = curves(timed, pixels, blur(pixels), orders, grid, 0, token_shares(count), batch)
+    if not np.isfinite(curve).all():
         raise StaaError("the model's answers to a clip with blurred parts are no numbers: ask without verify")
-    found, *randoms, middle = (Areas(*map(float, each)) for each in area(made, points(count)).T)
-    ends = float(made[0, 0, 0]), float(made[0, 0, -1])
-    return ends, (found, max(randoms, key=lambda one: one.gain), middle)
+    of_map, *of_random, of_centre = (Areas(*map(float, both)) for both in area_under(curve, token_shares(count)).T)
+    ends = float(curve[0, 0, 0]), float(curve[0, 0, -1])
+    return ends, (of_map, max(of_random, key=lambda areas: areas.gain), of_centre)
 
 
-def _within(seconds: float, clips: int, answer: Answer) -> Answer:
-    """The same, as long as so many clips can be answered in this time."""
-    began, done = time.perf_counter(), 0
+def _within(
+    seconds: float,
+    clips: int,
+    probabilities: Probabilities,
+    clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
+) -> Probabilities:
+    """Wrap a function so that it raises an error once `clips` clips clearly need more than `seconds`.
+
+    The quickest pass tells what the model needs, however long the machine stood still in another one; of a first pass
+    that took all of the time, the processor's time tells whether it was computed at all. If the model alone is too slow
+    that is a TooSlowError, which asking again does not help; otherwise a BusyError.
+    """
+    began, cpu_began = clock(), cpu_clock()
+    done, passes, quickest = 0, 0, math.inf
 
     def timed(pixels: Tensor) -> Tensor:
-        nonlocal done
-        found = answer(pixels)
-        done += len(pixels)
-        needed = (time.perf_counter() - began) / done * clips
-        if needed > seconds:
+        nonlocal done, passes, quickest
+        before = clock()
+        answers = probabilities(pixels)
+        now = clock()
+        done, passes, quickest = done + len(pixels), passes + 1, min(quickest, (now - before) / len(pixels))
+        needed, spent = quickest * clips, now - began
+        stood_still = passes == 1 and cpu_clock() - cpu_began < _LEAST_COMPUTED * spent
+        if needed > seconds and not stood_still and (passes > 1 or spent > seconds):
             left = f"{max(seconds, 0):.0f} s are left of what this server spends on it"
-            msg = f"verifying would take {needed:.0f} s, and {left}: ask for fewer points, or none"
-            raise TooSlowError(msg)
-        return found
+            raise TooSlowError(f"verifying would take {needed:.0f} s, and {left}: ask for fewer points, or none")
+        is_late = needed <= seconds < spent + quickest * (clips - done)
+        if is_late or (stood_still and spent > seconds):
+            raise BusyError("this machine stood still while the map was verified: ask again")
+        return answers
 
     return timed
 
 
-def verdict(found: Faithfulness) -> str:
-    """A key of VERDICTS."""
-    span = found.probability - found.blurred
-    if span < SPAN:
+def verdict(checked: Faithfulness) -> str:
+    """Return the verdict of a check, a key of VERDICTS."""
+    loss = checked.probability - checked.blurred
+    if loss < LEAST_LOSS:
         return "untestable"
-    if found.map.gain - found.random.gain < MARGIN * span:
+    if checked.map.gain - checked.random.gain < LEAST_LEAD * loss:
         return "no_better_than_random"
-    if found.map.gain - found.centre.gain < MARGIN * span:
+    if checked.map.gain - checked.centre.gain < LEAST_LEAD * loss:
         return "no_better_than_centre"
     return "faithful"

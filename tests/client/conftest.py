@@ -1,4 +1,4 @@
-"""A generated video, and what a server of the contract would say of it in each encoding."""
+"""What a server of the contract would say of the video `clip`, in each encoding."""
 
 import base64
 import dataclasses
@@ -7,40 +7,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import av
 import httpx2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from staa_client import ClassName, Client, Explanation
+from tests.made.videos import STEPS, disc_at
 
-STEPS, CELLS = 16, 12
+CELLS = 12
 Server = Callable[[httpx2.Request], httpx2.Response]
-
-
-def centre(step: float) -> tuple[float, float]:
-    """Where the bright object is at a step, 0 to 15: x, y in pixels of the 320x240 source."""
-    return 90 + 9 * step, 70 + 7 * step
-
-
-def video(width: int = 320, height: int = 240, frames: int = 64, fps: int = 8) -> bytes:
-    """An mp4 of textured background and one bright moving disc."""
-    rng = np.random.default_rng(1)
-    coarse = rng.integers(40, 130, (height // 20 + 1, width // 20 + 1, 3)).astype(np.uint8)
-    back = np.kron(coarse, np.ones((20, 20, 1), np.uint8))[:height, :width]
-    rows, columns = np.mgrid[:height, :width]
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "crf": "18"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(frames):
-            picture = back.copy()
-            x, y = centre(number / frames * STEPS)
-            picture[(columns - x * width / 320) ** 2 + (rows - y * height / 240) ** 2 < 15**2] = (250, 240, 90)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-    return buffer.getvalue()
 
 
 def maps(box: tuple[int, int, int, int]) -> NDArray[np.float32]:
@@ -50,7 +26,7 @@ def maps(box: tuple[int, int, int, int]) -> NDArray[np.float32]:
     y = y0 + (np.arange(CELLS) + 0.5) * (y1 - y0) / CELLS
     joint = np.empty((STEPS, CELLS, CELLS))
     for step in range(STEPS):
-        at = centre(step + 0.5)
+        at = disc_at(step + 0.5)
         blob = np.exp(-((x[None] - at[0]) ** 2 + (y[:, None] - at[1]) ** 2) / (2 * 22.0**2))
         joint[step] = 0.006 + blob * (0.15 + np.exp(-((step - 9) ** 2) / 8))
     return np.asarray(joint / joint.sum(), np.float32)
@@ -194,12 +170,6 @@ def server(reply: dict[str, Any] | None = None) -> Server:
         return httpx2.Response(200, content=json.dumps(labels).encode())
 
     return answer
-
-
-@pytest.fixture(scope="session")
-def clip() -> bytes:
-    """A landscape video, 320x240, 64 frames."""
-    return video()
 
 
 @pytest.fixture

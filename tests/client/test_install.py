@@ -1,7 +1,9 @@
 """The wheel: installed by itself it has all that it needs, loads fast, and types a user's script."""
 
 import importlib.metadata
+import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -12,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = {"av", "pyarrow"}
+EXTRAS = {"av", "pyarrow", "rich", "typer"}
 SCRIPT = """
 import asyncio
 from pathlib import Path
@@ -91,13 +93,16 @@ def run(python: Path, *arguments: str) -> str:
 
 
 def test_it_runs_with_its_own_dependencies_alone(python: Path) -> None:
-    """Labels, maps, pictures of maps and the command work without the extras, and without torch."""
+    """Labels, maps and pictures of maps work without the extras and without torch; the command says what it needs."""
     missing = EXTRAS | {"torch", "staa", "transformers"}
     check = f"import importlib.util as u; print([n for n in {sorted(missing)} if u.find_spec(n)])"
     assert run(python, "-c", check).strip() == "[]"
-    assert "explain" in run(python, "-m", "staa_client.cli", "--help")
+    for command in ([str(python.parent / "staa")], [str(python), "-m", "staa_client.cli"]):
+        done = subprocess.run([*command, "--help"], check=False, capture_output=True, text=True, cwd=python.parent)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert re.fullmatch(r"staa: the command needs the package (rich|typer): .*client\[cli\].*\n", done.stderr)
     script = (
-        "import numpy as np, staa_client as s, staa_client.render, staa_client.report\n"
+        "import numpy as np, staa_client as s, staa_client.pictures.sheet, staa_client.pictures.report\n"
         "try: s.video\n"
         "except AttributeError: pass\n"
         "from staa_client.video import frames_at\n"
@@ -107,13 +112,30 @@ def test_it_runs_with_its_own_dependencies_alone(python: Path) -> None:
     assert "client[video]" in run(python, "-c", script)
 
 
-def test_it_has_its_files(python: Path) -> None:
-    """The report's parts and the marker of types are in the wheel."""
-    listing = run(python, "-c", "import staa_client, os; print(os.listdir(os.path.dirname(staa_client.__file__)))")
-    sources = {path.name for path in (ROOT / "client" / "staa_client").iterdir() if path.is_file()}
-    assert {name for name in sources if not name.endswith(".pyc")} <= set(
-        listing.strip("[]\n").replace("'", "").split(", ")
+def test_frames_in_memory_need_no_extra(python: Path) -> None:
+    """Without the extra that chooses frames, all of those in memory are sent, with the segment: the server chooses."""
+    script = (
+        "import io, zipfile, httpx2, numpy as np, staa_client as s\n"
+        "def answer(request):\n"
+        "    images = len(zipfile.ZipFile(io.BytesIO(request.content)).namelist()) - 1\n"
+        "    print(images, request.headers['x-staa-start'])\n"
+        "    return httpx2.Response(415, json={'error': {'code': 'not_a_video', 'message': 'seen'}})\n"
+        "client = s.Client(transport=httpx2.MockTransport(answer))\n"
+        "try: client.predict(np.zeros((40, 64, 64, 3), np.uint8), start=0.5)\n"
+        "except s.NotVideoError: pass\n"
     )
+    assert run(python, "-c", script).split() == ["40", "0.5"]
+
+
+def test_it_has_its_files(python: Path) -> None:
+    """Every file of the package is in the wheel: the report's parts, the colours, and the marker of types."""
+    script = "import json, pathlib, staa_client; home = pathlib.Path(staa_client.__file__).parent\n"
+    script += "print(json.dumps([str(path.relative_to(home)) for path in home.rglob('*') if path.is_file()]))"
+    installed = set(json.loads(run(python, "-c", script)))
+    package = ROOT / "client" / "staa_client"
+    files = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
+    assert {"py.typed", "pictures/colours.txt", "pictures/report.js"} <= files
+    assert {name for name in files if "__pycache__" not in name} <= installed
 
 
 def test_it_loads_little(python: Path) -> None:
@@ -127,7 +149,7 @@ def test_a_users_script_is_typed(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", str(tmp_path / "c")]
-    environment = os.environ | {"MYPYPATH": str(ROOT / "client")}
+    environment = os.environ | {"MYPYPATH": os.pathsep.join(str(ROOT / folder) for folder in ("client", "video"))}
     done = subprocess.run([*mypy, str(script)], capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.startswith("Success"), done.stdout
     script.write_text(SCRIPT.replace('sample="auto"', 'sample="nobody"').replace("mass=0.5", 'mas="0.5"'))

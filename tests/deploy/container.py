@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +42,6 @@ for process in psutil.process_iter():
     if process.pid != os.getpid() and any(sys.argv[1] in word for word in process.cmdline()):
         print(process.pid)
 """
-
-
-def until(happens: Callable[[], bool], patience: float = 60) -> None:
-    """Wait for something; fails after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while not happens():
-        assert time.monotonic() < deadline, f"not within {patience:g} s"
-        time.sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -129,7 +121,7 @@ class Container:
     def wait_ready(self, patience: float = 120) -> float:
         """Wait for /ready, and return the seconds that it took."""
         began = time.monotonic()
-        while self.engine("exec", self.name, "/app/deploy/probe.sh", "ready", ok=False).returncode:
+        while self.engine("exec", self.name, "/app/deploy/staa_serve/probe.sh", "ready", ok=False).returncode:
             assert self.running(), f"it ended with exit code {self.wait()}"
             assert time.monotonic() - began < patience, f"not ready after {patience} s"
             time.sleep(0.1)

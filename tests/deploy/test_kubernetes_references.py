@@ -1,8 +1,6 @@
 """Names, labels, ports, paths and times in the manifests are those of the objects and programs that they point to."""
 
 import re
-import sys
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,10 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from staa_serve.__main__ import arguments
 from tests.deploy.manifests import OVERLAYS, ROOT, Object, compose, containers, of, overlay, pods, render
 
 PROXY = ROOT / "deploy" / "proxy"
-STOP = 20  # seconds that serve.py gives the frontend and its workers to end
+STOP = 20  # seconds that staa_serve gives the frontend and its workers to end
 
 
 def configuration() -> dict[str, str]:
@@ -37,16 +36,7 @@ def proxy_seconds(directive: str) -> float:
 def listener(port: int) -> str:
     """Return the server block of the proxy that listens on a port."""
     blocks = re.split(r"\bserver \{", nginx("nginx.conf"))
-    return next(block for block in blocks if re.search(rf"\blisten 0\.0\.0\.0:{port}\b", block))
-
-
-def arguments(container: Object, monkeypatch: pytest.MonkeyPatch) -> Namespace:
-    """Return what serve.py makes of a container's arguments."""
-    monkeypatch.syspath_prepend(str(ROOT / "deploy"))
-    import serve
-
-    monkeypatch.setattr(sys, "argv", ["serve.py", *container["args"]])
-    return serve._arguments()
+    return next(block for block in blocks if re.search(rf"\blisten (0\.0\.0\.0|127\.0\.0\.1):{port}\b", block))
 
 
 def server(pod: Object) -> Object:
@@ -117,7 +107,7 @@ def test_probes_ask_what_is_there(name: str) -> None:
         assert urlsplit(configuration().get("health_address", "http://127.0.0.1:8083")).port == 8083, "probe.sh's own"
         for kind, what in (("startup", "ready"), ("liveness", "live"), ("readiness", "ready")):
             probe = server(pod)[f"{kind}Probe"]
-            assert probe["exec"]["command"] == ["/app/deploy/probe.sh", what]
+            assert probe["exec"]["command"] == ["/app/deploy/staa_serve/probe.sh", what]
             assert probe["timeoutSeconds"] > 2, "the longest that probe.sh takes"
         block = listener(9180)
         for kind in ("startup", "liveness", "readiness"):
@@ -161,32 +151,32 @@ def test_the_proxys_files_are_all_there() -> None:
         each["data"] for name, each in of(overlay("plain"), "ConfigMap").items() if name.startswith("staa-proxy")
     )
     assert data.keys() == {path.name for path in PROXY.iterdir() if path.suffix in {".conf", ".js"}}
-    for name in re.findall(r"(?:include|from) ([\w.]+);", "".join(data.values())):
+    for name in re.findall(r"(?:include|js_import \w+ from) ([\w.]+);", "".join(data.values())):
         assert name in data, name
 
 
 def test_bodies_fit_where_they_wait() -> None:
-    """The proxy's /tmp holds as many bodies, of the largest size, as the proxy takes at the same time."""
+    """The proxy's /tmp holds as many bodies, of the largest size, as the proxy takes in at the same time."""
     ((_, pod),) = pods(overlay("plain"))
     limits = nginx("limits.conf")
-    size, count = (re.search(rf"{key} (\d+);", limits) for key in ("client_max_body_size", "limit_conn everybody"))
+    size, large = (re.search(rf"{key} (\d+);", limits) for key in ("client_max_body_size", "limit_conn large"))
     assert size
-    assert count
+    assert large
     room = next(each for each in pod["spec"]["volumes"] if each["name"] == "proxy-tmp")["emptyDir"]["sizeLimit"]
     most = proxy(pod)["resources"]["limits"]["ephemeral-storage"]
-    assert int(size[1]) * int(count[1]) <= int(room.removesuffix("Gi")) << 30
+    assert int(size[1]) * int(large[1]) <= int(room.removesuffix("Gi")) << 30
     assert int(room.removesuffix("Gi")) < int(most.removesuffix("Gi"))
     assert int(size[1]) == int(configuration()["max_request_size"])
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_the_grace_period_is_longer_than_the_longest_stop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_grace_period_is_longer_than_the_longest_stop(name: str) -> None:
     """No request is cut off by the end of a pod: the times of server, proxy and Kubernetes fit into each other."""
     slowest = float(configuration()["default_response_timeout"])
     for path in (ROOT / "model_store").glob("*.yaml"):
         slowest = max(slowest, yaml.safe_load(path.read_text()).get("responseTimeout", 0))
     for _, pod in pods(overlay(name)):
-        options = arguments(server(pod), monkeypatch)
+        options = arguments(server(pod)["args"])
         grace = pod["spec"]["terminationGracePeriodSeconds"]
         assert options.quiet >= 5, "endpoints take a few seconds to be taken away everywhere"
         assert proxy_seconds("proxy_read_timeout") > slowest, "else the proxy gives up before the worker does"
@@ -203,7 +193,7 @@ def test_the_grace_period_is_longer_than_the_longest_stop(name: str, monkeypatch
                 assert each[probe]["terminationGracePeriodSeconds"] <= 30, "what hangs has nothing to finish"
         assert re.search(r"\bpid /tmp/nginx\.pid;", nginx("nginx.conf"))
         start = server(pod)["startupProbe"]
-        assert start["periodSeconds"] * start["failureThreshold"] > options.startup, "serve.py says why it gave up"
+        assert start["periodSeconds"] * start["failureThreshold"] > options.startup, "staa_serve says why it gave up"
         assert options.names == (["motions"] if name != "kserve" else ["{{.Name}}"])
     for each in of(overlay(name), "Deployment").values():
         assert each["spec"]["progressDeadlineSeconds"] > start["periodSeconds"] * start["failureThreshold"]
@@ -267,7 +257,7 @@ def test_the_ingress_lets_through_what_the_server_takes() -> None:
     paths = [each["path"] for each in ingress["spec"]["rules"][0]["http"]["paths"]]
     assert paths == ["/predictions", "/explanations", "/v1/models", "/v2/models"]
     for path in paths:
-        assert f"location {path}/ {{" in listener(8443)
+        assert f"location {path}/ {{" in listener(8444)
 
 
 def test_kserve_puts_the_pod_together() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.scale import Scaler, measured
+from benchmarks.speed.scaling import Scaler, measured
 from tests.deploy.manifests import KUBERNETES, OVERLAYS, ROOT, Object, of, overlay, pods, render
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

@@ -1,7 +1,5 @@
 """Rules, alerts and dashboard are valid, tested, documented, and name only what is exposed."""
 
-import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,33 +9,18 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-MONITORING = ROOT / "deploy" / "monitoring"
-RULES: list[dict[str, Any]] = [
-    rule for group in yaml.safe_load((MONITORING / "rules.yaml").read_text())["groups"] for rule in group["rules"]
-]
-ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
-RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+from tests.deploy.manifests import MONITORING, ROOT
+from tests.deploy.monitoring import ALERTS, DASHBOARD, QUERIES, RECORDED, RULES
+from tests.made.programs import program
+
 CASES: list[dict[str, Any]] = yaml.safe_load((MONITORING / "rules.test.yaml").read_text())["tests"]
-DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
-QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 # Not of the server: Prometheus' own, the prober's, and those of the kubelet.
 ELSEWHERE = {"up", "ALERTS", "probe_success", "container_memory_working_set_bytes", "container_spec_memory_limit_bytes"}
 
 
-def tool(name: str, package: str) -> str:
-    """Return the path of a tool, or skip the test; where everything is installed, not having it is a failure."""
-    if found := shutil.which(name):
-        return found
-    reason = f"there is no {name}: apt-get install {package}"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 def promtool(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     """Run promtool in the folder of the rules."""
-    command = [tool("promtool", "prometheus"), *map(str, arguments)]
+    command = [program("promtool", "apt-get install prometheus"), *map(str, arguments)]
     return subprocess.run(command, cwd=MONITORING, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -54,7 +37,7 @@ def test_prometheus_takes_the_files() -> None:
     """The example of a configuration, with the rules that it names, and the prober's are valid."""
     done = promtool("check", "config", "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    prober = tool("prometheus-blackbox-exporter", "prometheus-blackbox-exporter")
+    prober = program("prometheus-blackbox-exporter", "apt-get install prometheus-blackbox-exporter")
     command = [prober, "--config.file", str(MONITORING / "blackbox.yml"), "--config.check"]
     assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
@@ -117,14 +100,13 @@ def test_no_alert_is_shorter_than_a_start_or_a_stop() -> None:
 
 
 def test_the_proxy_is_full_when_nginx_is() -> None:
-    """The alert counts with the workers and connections that nginx.conf gives."""
-    text = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
-    workers, each = (re.search(rf"(?m)^ *worker_{key} (\d+);", text) for key in ("processes", "connections"))
-    assert workers
-    assert each
+    """The alert counts with the connections that callers may have, each of which nginx counts twice."""
+    text = (ROOT / "deploy" / "proxy" / "connections.conf").read_text()
+    callers = re.search(r"(?m)^limit_conn callers (\d+);", text)
+    assert callers
     rule = ALERTS["StaaProxyFull"]
-    assert f"> 0.8 * {workers[1]} * {each[1]}" in rule["expr"]
-    assert f" {int(workers[1]) * int(each[1])} connections" in rule["annotations"]["summary"]
+    assert f"> 0.8 * 2 * {callers[1]}" in rule["expr"]
+    assert f"of the {callers[1]} that callers may have" in rule["annotations"]["summary"]
 
 
 def test_rules_and_panels_name_metrics_that_are_exposed() -> None:

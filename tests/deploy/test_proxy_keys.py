@@ -1,30 +1,26 @@
 """API keys: who gets in, who does not, and that a change of the keys file counts from the next request on."""
 
 import datetime as dt
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.deploy import proxies
-from tests.deploy.proxies import AUTHORIZED, CONFIGURATION, KEY, NAME, Proxy, entry
-from tests.deploy.upstreams import Upstream, listening
+from tests.deploy.proxies import AUTHORIZED, CONFIGURATION, KEY, NAME, UNHURRIED, Proxy, bearer, entry
+from tests.deploy.upstreams import Upstream
 
 PAST, FUTURE = "until=2020-01-31T00:00:00Z", "until=2999-01-31T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """Return a stand-in for TorchServe."""
-    with listening() as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
 def running(upstream: Upstream) -> Iterator[Proxy]:
     """Return one proxy for all tests, without a limit on the rate."""
-    with proxies.running(upstream.port, limits={"limit_req zone=requests": "burst=10000 nodelay"}) as up:
+    with proxies.running(upstream.port, limits=UNHURRIED) as up:
         yield up
 
 
@@ -32,13 +28,8 @@ def running(upstream: Upstream) -> Iterator[Proxy]:
 def proxy(running: Proxy, upstream: Upstream) -> Proxy:
     """Return the proxy with the one key of the tests."""
     running.allow(entry(NAME, KEY))
-    upstream.heard.clear()
+    upstream.forget()
     return running
-
-
-def bearer(key: str) -> dict[str, str]:
-    """Return the header with a key."""
-    return {"Authorization": f"Bearer {key}"}
 
 
 @pytest.mark.parametrize(
@@ -174,6 +165,37 @@ def test_the_tool_makes_keys_that_open(proxy: Proxy) -> None:
     day = (dt.datetime.now(dt.UTC) + dt.timedelta(days=30)).date().isoformat()
     assert f"until={day}T" in proxy.keys.read_text()
     assert tool("new", "alice", "--file", str(proxy.keys)).stdout.strip() != key
+
+
+def test_no_key_is_lost_where_several_are_made_at_once(tmp_path: Path) -> None:
+    """Of twelve calls at once each key that is handed out stands in the file, and nothing else is left beside it."""
+    keys = tmp_path / "keys"
+    with ThreadPoolExecutor(12) as pool:
+        done = list(pool.map(lambda number: tool("new", f"user-{number}", "--file", str(keys)), range(12)))
+    digests = {hashlib.sha256(each.stdout.strip().encode()).hexdigest() for each in done}
+    assert digests == {line.split()[1] for line in keys.read_text().splitlines()[1:]}
+    assert [file.name for file in tmp_path.iterdir()] == ["keys"]
+
+
+def test_a_key_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """A file that is no text is said to be none, on one line; no draft stays beside it."""
+    keys = tmp_path / "keys"
+    keys.write_bytes(b"\xff")
+    done = tool("new", "alice", "--file", str(keys))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"keys: {keys} is no text. Is it the keys file?\n"
+    assert tool("check", "--file", str(keys)).returncode == 1
+    assert keys.read_bytes() == b"\xff"
+    assert [file.name for file in tmp_path.iterdir()] == ["keys"]
+
+
+def test_a_link_to_the_keys_stays_one(tmp_path: Path) -> None:
+    """A key is added to what a link points to: whoever reads the other name sees it, too."""
+    keys, link = tmp_path / "keys", tmp_path / "link"
+    link.symlink_to(keys)
+    assert tool("new", "alice", "--file", str(link)).returncode == 0
+    assert link.is_symlink()
+    assert keys.read_text().count("alice ") == 1
 
 
 def test_the_tool_checks_a_file(proxy: Proxy) -> None:

@@ -2,41 +2,33 @@
 
 import contextlib
 import json
+import resource
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.deploy import proxies
-from tests.deploy.proxies import AUTHORIZED, CONFIGURATION, KEY, NAME, Proxy, entry
-from tests.deploy.upstreams import Upstream, listening, reply, torchserve
+from tests.deploy.proxies import AUTHORIZED, CONFIGURATION, KEY, NAME, UNHURRIED, Proxy, bearer, entry
+from tests.deploy.upstreams import Heard, Upstream, good, reply, torchserve
+from tests.made.waiting import until
 
 LARGE = 5_000_000  # bytes
-FAST = {"limit_req zone=requests": "burst=10000 nodelay"}
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """Return a stand-in for TorchServe."""
-    with listening() as up:
-        yield up
-
-
-@pytest.fixture
-def proxy(upstream: Upstream) -> Iterator[Proxy]:
+def proxy(upstream: Upstream, ready: Upstream) -> Iterator[Proxy]:
     """Return a proxy that lets two requests in at once, one of them large; it is ready."""
-    limits = FAST | {"limit_conn everybody": "2", "limit_conn large": "2", "limit_conn key_of_large": "1"}
-    with listening() as health, proxies.running(upstream.port, health=health.port, limits=limits) as up:
-        health.answer = lambda _: reply({"ready": True, "models": {"motions": {"ready": 1, "workers": 1}}})
+    limits = UNHURRIED | {"limit_conn everybody": "2", "limit_conn large": "2", "limit_conn key_of_large": "1"}
+    upstream.forget()
+    with proxies.running(upstream.port, health=ready.port, limits=limits) as up:
         up.allow(entry(NAME, KEY), entry("other", "another-key"))
         yield up
-
-
-def bearer(key: str) -> dict[str, str]:
-    """Return the header with a key."""
-    return {"Authorization": f"Bearer {key}"}
 
 
 @contextlib.contextmanager
@@ -80,10 +72,90 @@ def test_large_bodies_have_places_of_their_own(proxy: Proxy) -> None:
         assert proxy.call(body=body, headers=bearer("another-key")).status == 200
         with uploading(proxy, LARGE, "another-key"):
             assert proxy.call().status == 429, "all places are taken"
-    deadline = time.monotonic() + 10
-    while (status := proxy.call(body=body).status) == 429 and time.monotonic() < deadline:
-        time.sleep(0.05)  # the proxy has yet to notice who hung up
-    assert status == 200
+    until(lambda: proxy.call(body=body).status == 200)  # the proxy has yet to notice who hung up
+
+
+def test_who_trickles_takes_no_place_of_the_server(upstream: Upstream, ready: Upstream) -> None:
+    """While as many large bodies as may come in do not end, another key's large request is answered at once."""
+    upstream.forget()
+    limits = UNHURRIED | {"limit_conn everybody": "100"}
+    with proxies.running(upstream.port, health=ready.port, limits=limits) as proxy, contextlib.ExitStack() as stack:
+        proxy.allow(*(entry(name, name) for name in ("one", "two", "three", "four", "other")))
+        for key in ("one", "two", "three"):
+            for _ in range(3):
+                stack.enter_context(uploading(proxy, 90_000_000, key))
+            assert proxy.call(body=bytes(LARGE), headers=bearer(key)).status == 429, "a key has three"
+            for _ in range(13):
+                stack.enter_context(uploading(proxy, 1000, key))
+        for _ in range(5):
+            assert proxy.call(body=bytes(LARGE), headers=bearer("other")).status == 200
+            assert proxy.call(headers=bearer("other")).status == 200
+
+
+def test_places_are_counted_by_both_processes(upstream: Upstream) -> None:
+    """Of twelve that are here as a whole at once as many are let in as the server has places, whoever took them in."""
+    over = threading.Event()
+
+    def slow(heard: Heard) -> bytes:
+        assert over.wait(60)
+        return good(heard)
+
+    upstream.forget()
+    upstream.answer = slow
+    limits = UNHURRIED | {"limit_conn key_of_large": "12", "limit_conn large": "12"}
+    with proxies.running(upstream.port, limits=limits) as proxy, ThreadPoolExecutor(24) as pool:
+        large = [pool.submit(proxy.call, body=bytes(LARGE)) for _ in range(12)]
+        until(lambda: sum(each.done() for each in large) == 8)
+        assert {each.result().status for each in large if each.done()} == {429}
+        small = pool.submit(proxy.call)
+        until(lambda: len(upstream.heard) == 5)
+        over.set()
+        assert [each.result().status for each in large].count(200) == 4
+        assert small.result().status == 200
+
+
+def half_open(proxy: Proxy, count: int) -> Iterator[socket.socket]:
+    """Open connections whose TLS handshakes stop after 6 bytes; those that are cut are among them."""
+    for _ in range(count):
+        with contextlib.suppress(OSError):
+            connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
+            connection.sendall(b"\x16\x03\x01\x02\x00\x01")
+            yield connection
+
+
+def test_half_a_handshake(upstream: Upstream, ready: Upstream) -> None:
+    """While 2400 connections of one address do not speak, probes and another address are answered, within a second."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(6000, hard), hard))
+    took = []
+
+    def ask(proxy: Proxy) -> None:
+        began = time.monotonic()
+        assert proxy.inside("/ready").status == proxy.inside("/status").status == 200
+        connection = socket.create_connection(("127.0.0.1", proxy.port), 20, source_address=("127.0.0.2", 0))
+        with proxy.trust().wrap_socket(connection, server_hostname="127.0.0.1") as other:
+            other.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
+            assert other.recv(100).startswith(b"HTTP/1.1 200")
+        took.append(time.monotonic() - began)
+
+    upstream.forget()
+    with proxies.running(upstream.port, health=ready.port, limits=UNHURRIED) as proxy, contextlib.ExitStack() as stack:
+        try:
+            for number, connection in enumerate(half_open(proxy, 2400)):
+                stack.enter_context(connection)
+                if number % 100 == 0:
+                    ask(proxy)
+            active = int(proxy.inside("/metrics/proxy").body.split(b'"active"} ')[1].split()[0])
+            assert active < 2 * 512 + 50, "of one address there are 512"
+            with pytest.raises(OSError, match=r"(?i)reset|eof|pipe"):
+                proxy.connect()
+            stack.close()
+            until(lambda: int(proxy.inside("/status").body.split()[2]) < 50)
+            assert proxy.call().status == 200
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert max(took) < 2, "a second, and one for a busy machine"
+        assert "not enough" not in proxy.errors()
 
 
 def test_the_log_says_why_the_server_refused(proxy: Proxy, upstream: Upstream) -> None:

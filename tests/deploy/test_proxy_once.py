@@ -7,6 +7,7 @@ import pytest
 from tests.deploy import proxies
 from tests.deploy.proxies import Proxy
 from tests.deploy.upstreams import Heard, Upstream, good, listening
+from tests.made.programs import free_ports
 
 
 @pytest.fixture
@@ -57,6 +58,6 @@ def test_a_connection_that_was_kept_too_long(proxy: Proxy, pair: tuple[Upstream,
 
 def test_a_server_that_is_gone_costs_nothing(pair: tuple[Upstream, Upstream]) -> None:
     """With a second server, a first one that nobody can connect to is passed over, and every request is answered."""
-    with proxies.running(proxies.free_port(), pair[1].port) as proxy:
+    with proxies.running(*free_ports(), pair[1].port) as proxy:
         assert [proxy.call(method=method).status for method in ("POST",) * 8] == [200] * 8
         assert len(pair[1].heard) == 8

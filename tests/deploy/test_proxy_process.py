@@ -3,7 +3,7 @@
 import signal
 import socket
 import ssl
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,13 +14,7 @@ import pytest
 from tests.deploy import proxies
 from tests.deploy.proxies import Proxy
 from tests.deploy.upstreams import Heard, Upstream, good, listening
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """Return a stand-in for TorchServe."""
-    with listening() as up:
-        yield up
+from tests.made.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +69,38 @@ def test_a_renewed_certificate(proxy: Proxy) -> None:
     assert proxy.call().status == 200
 
 
-def test_reload_and_stop_finish_what_is_in_flight(upstream: Upstream) -> None:
+def workers(proxy: Proxy) -> set[int]:
+    """Return the processes of nginx that answer."""
+    return {child.pid for child in psutil.Process(proxy.process.pid).children()}
+
+
+def refused(proxy: Proxy) -> bool:
+    """Return whether nobody listens any more."""
+    try:
+        proxy.connect(tls=False).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_reload_and_stop_finish_what_is_in_flight() -> None:
     """A reload drops no request; SIGQUIT, the image's stop signal, answers what is in flight; exit code 0."""
+    stopping = threading.Event()
 
     def slow(heard: Heard) -> bytes:
-        time.sleep(1)
+        assert stopping.wait(60)
         return good(heard)
 
-    upstream.answer = slow
-    with proxies.running(upstream.port) as proxy, ThreadPoolExecutor(2) as pool:
+    with listening(slow) as upstream, proxies.running(upstream.port) as proxy, ThreadPoolExecutor(2) as pool:
         first = pool.submit(proxy.call)
-        time.sleep(0.3)
+        until(lambda: len(upstream.heard) == 1)
+        before = workers(proxy)
         proxy.process.send_signal(signal.SIGHUP)
-        time.sleep(0.3)
+        until(lambda: workers(proxy) - before)
         second = pool.submit(proxy.call)
-        time.sleep(0.2)
+        until(lambda: len(upstream.heard) == 2)
         proxy.process.send_signal(signal.SIGQUIT)
+        until(lambda: refused(proxy))
+        stopping.set()
         assert first.result().status == second.result().status == 200
         assert proxy.process.wait(10) == 0

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -16,8 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests import videos
-from tests.e2e.conftest import ROOT, Server, call, free_ports, start
+from tests.made import videos
+from tests.made.programs import free_ports, program
+from tests.made.torchserve import ROOT, Server, call, start
 
 QUIET = 4  # seconds that an old server goes on after it was asked to stop
 LATE = 2  # seconds until the news of that has reached everybody
@@ -37,16 +36,6 @@ http {{
   }}
 }}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def asked_for(request: pytest.FixtureRequest) -> None:
-    """Skip unless these tests are asked for: they take a minute and three servers."""
-    if "deploy" not in request.config.getoption("markexpr"):
-        pytest.skip("takes minutes: run it with -m deploy")
-    if not shutil.which("nginx"):
-        reason = "there is no nginx: apt-get install nginx-light"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 @dataclass
@@ -76,7 +65,15 @@ def front(folder: Path, *servers: Server) -> Iterator[tuple[Front, "subprocess.P
     """Run nginx in front of servers."""
     made = Front(folder, free_ports()[0])
     made.point(*servers)
-    command = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+    command = [
+        program("nginx", "apt-get install nginx"),
+        "-p",
+        str(folder),
+        "-e",
+        str(folder / "error.log"),
+        "-c",
+        str(folder / "nginx.conf"),
+    ]
     with subprocess.Popen(command) as process:
         try:
             for _ in range(100):
@@ -125,7 +122,7 @@ class Load:
 
 
 @pytest.fixture(scope="module")
-def store(asked_for: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 it comes first
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the archive of the default model, if these tests are asked for."""
     folder = tmp_path_factory.mktemp("store")
     subprocess.run([ROOT / "archive.sh", "motions", "--output", folder], check=True, capture_output=True)

@@ -55,6 +55,12 @@ class Upstream:
     connections: int = 0
     bytes: int = 0  # of request lines
 
+    def forget(self) -> None:
+        """Be as new: nothing heard, and a good answer."""
+        self.answer = good
+        self.heard.clear()
+        self.connections = self.bytes = 0
+
 
 class _Connection(socketserver.StreamRequestHandler):
     timeout = 30

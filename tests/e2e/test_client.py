@@ -10,7 +10,7 @@ import pytest
 
 from staa_client import AsyncClient, Client, NotFoundError, NotVideoError, StaaError, TooLargeError
 from staa_client.cli import main
-from tests.e2e.conftest import Server
+from tests.made.torchserve import Server
 from training import movie
 
 

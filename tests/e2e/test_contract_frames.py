@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from staa import decode
-from tests import archives
-from tests.e2e.conftest import Server
-from tests.e2e.test_contract import EXPLAIN, PREDICT, check, maps, video
+from tests.e2e.contract import EXPLAIN, PREDICT, check, maps, video
+from tests.made import archives
+from tests.made.torchserve import Server
 
 
 @pytest.fixture(scope="module")

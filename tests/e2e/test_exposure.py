@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.e2e.conftest import Server, call
+from tests.made.torchserve import Server, call
 
 
 def names(server: Server) -> list[str]:

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from tests import videos
-from tests.e2e.conftest import Server
-from tests.e2e.test_contract import check
+from tests.e2e.contract import check
+from tests.made import videos
+from tests.made.torchserve import Server
 
 
 @pytest.fixture(scope="module")

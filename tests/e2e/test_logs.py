@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.e2e.conftest import Running
+from tests.made.torchserve import Running
 
 
 def test_json_logs_have_the_request_id(running: Running, archive: Path) -> None:

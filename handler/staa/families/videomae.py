@@ -1,6 +1,6 @@
 """VideoMAE: the classifier reads the mean of all tubelets, or the first one; there is no CLS token.
 
-Token order: step-major, row, column.
+The tokens are in the order of step, row, column: all of the first step come first.
 """
 
 from types import MethodType
@@ -10,27 +10,27 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from staa import capture
-from staa.capture import first_token
-from staa.families import pair, toward
+from staa.capture import attend_first_token
+from staa.families import class_directions, pair
 from staa.sites import Layout, Site
 from staa.types import Grid
 
-PIXELS = "pixel_values"
+INPUT_NAME = "pixel_values"
 route = capture.route
 
 
 def grid(config: Any) -> Grid:
-    """One token a tubelet."""
+    """Return the token grid, with one token for each tubelet."""
     return Grid.of((config.num_frames, *size(config)), (int(config.tubelet_size), *pair(config.patch_size)))
 
 
 def size(config: Any) -> tuple[int, int]:
-    """A number or a pair in the configuration."""
+    """Return (height, width) of frames in pixels."""
     return pair(config.image_size)
 
 
 def shorten(model: PreTrainedModel) -> None:
-    """In the last block the first token alone, where the checkpoint reads no other."""
+    """Compute only the first token in the last block, if the checkpoint reads no other one."""
     config: Any = model.config
     if not config.use_mean_pooling:
         last: Any = list(model.get_submodule("videomae.encoder.layer").children())[-1]
@@ -38,35 +38,39 @@ def shorten(model: PreTrainedModel) -> None:
 
 
 def _last_block(self: Any, hidden_states: Tensor, **_: Any) -> Tensor:
-    """(B, N, width) -> (B, 1, width): after the last block nobody reads another token."""
+    """Compute only the first token, since no other one is read later: (B, N, width) -> (B, 1, width)."""
     tokens, inner = self.layernorm_before(hidden_states), self.attention.attention
-    parts = inner.query(tokens[:, :1]), inner.key(tokens), inner.value(tokens)
-    looked = first_token(inner, parts, inner.attention_head_size, inner.scaling)
-    first = hidden_states[:, :1] + self.attention.output(looked, tokens)
-    made: Tensor = self.output(self.intermediate(self.layernorm_after(first)), first)
-    return made
+    projections = inner.query(tokens[:, :1]), inner.key(tokens), inner.value(tokens)
+    mixed = attend_first_token(inner, projections, inner.attention_head_size, inner.scaling)
+    first = hidden_states[:, :1] + self.attention.output(mixed, tokens)
+    output: Tensor = self.output(self.intermediate(self.layernorm_after(first)), first)
+    return output
 
 
-SAVINGS = {"short last block": shorten}
+OPTIMISATIONS = {"short last block": shorten}
 
 
 def sites(model: nn.Module, grid: Grid, stride: int) -> list[Site]:
-    """Every block's attention: of block l the queries l, l + stride, ... (l modulo stride), or token 0."""
+    """Return every block's attention.
+
+    Block l reads every `stride`-th query, the first of them l modulo stride; or only the query of token 0, if the
+    checkpoint reads no other token.
+    """
     config: Any = model.config
     layout = Layout(grid)
-    found = []
-    for number, block in enumerate(model.get_submodule("videomae.encoder.layer").children()):
+    listed = []
+    for index, block in enumerate(model.get_submodule("videomae.encoder.layer").children()):
         attention: Any = block.get_submodule("attention")
         output = attention.output.dense
         if config.use_mean_pooling:
-            found.append(Site(attention.attention, layout, "all", number % stride, stride, output))
+            listed.append(Site(attention.attention, layout, "all", index % stride, stride, output))
         else:
-            found.append(Site(attention.attention, layout, "first", output=output))
-    return found
+            listed.append(Site(attention.attention, layout, "first", output=output))
+    return listed
 
 
 def directions(model: nn.Module) -> Tensor:
-    """(K, width) of the classes, at the mean of all tokens or at the first."""
+    """Return the directions of the classes (K, width), in the mean of all tokens or in the first token."""
     config: Any = model.config
     norm = "fc_norm" if config.use_mean_pooling else "videomae.layernorm"
-    return toward(model.get_submodule("classifier"), model.get_submodule(norm))
+    return class_directions(model.get_submodule("classifier"), model.get_submodule(norm))

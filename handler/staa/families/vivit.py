@@ -1,6 +1,6 @@
 """ViViT: CLS attends to all tubelets at once.
 
-Token order: CLS, then step-major, row, column.
+CLS is the first token; the others are in the order of step, row, column: all of the first step come first.
 """
 
 from types import MethodType
@@ -10,53 +10,53 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from staa import capture
-from staa.capture import first_token
-from staa.families import pair, toward
+from staa.capture import attend_first_token
+from staa.families import class_directions, pair
 from staa.sites import Layout, Site
 from staa.types import Grid
 
-PIXELS = "pixel_values"
+INPUT_NAME = "pixel_values"
 route = capture.route
 
 
 def grid(config: Any) -> Grid:
-    """One token a tubelet."""
+    """Return the token grid, with one token for each tubelet."""
     return Grid.of((config.num_frames, *size(config)), tuple(config.tubelet_size))
 
 
 def size(config: Any) -> tuple[int, int]:
-    """A number or a pair in the configuration."""
+    """Return (height, width) of frames in pixels."""
     return pair(config.image_size)
 
 
 def shorten(model: PreTrainedModel) -> None:
-    """In the last block CLS alone."""
+    """Compute only CLS in the last block."""
     last: Any = list(model.get_submodule("vivit.layers").children())[-1]
     last.forward = MethodType(_last_block, last)
 
 
 def _last_block(self: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
-    """(B, N, width) -> (B, 1, width): after the last block nobody reads a token but CLS."""
+    """Compute only CLS, since no other token is read later: (B, N, width) -> (B, 1, width)."""
     tokens, inner = self.layernorm_before(hidden_states), self.attention
-    parts = inner.q_proj(tokens[:, :1]), inner.k_proj(tokens), inner.v_proj(tokens)
-    cls = hidden_states[:, :1] + inner.o_proj(first_token(inner, parts, inner.head_dim, inner.scaling))
-    made: Tensor = cls + self.mlp(self.layernorm_after(cls))
-    return made
+    projections = inner.q_proj(tokens[:, :1]), inner.k_proj(tokens), inner.v_proj(tokens)
+    cls = hidden_states[:, :1] + inner.o_proj(attend_first_token(inner, projections, inner.head_dim, inner.scaling))
+    output: Tensor = cls + self.mlp(self.layernorm_after(cls))
+    return output
 
 
-SAVINGS = {"short last block": shorten}
+OPTIMISATIONS = {"short last block": shorten}
 
 
 def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
-    """Every block's attention."""
+    """Return every block's attention."""
     layout = Layout(grid, cls=True)
-    found = []
+    listed = []
     for block in model.get_submodule("vivit.layers").children():
         inner: Any = block.get_submodule("attention")
-        found.append(Site(inner, layout, "cls", output=inner.o_proj))
-    return found
+        listed.append(Site(inner, layout, "cls", output=inner.o_proj))
+    return listed
 
 
 def directions(model: nn.Module) -> Tensor:
-    """(K, width) of the classes, at CLS."""
-    return toward(model.get_submodule("classifier"), model.get_submodule("vivit.layernorm"))
+    """Return the directions of the classes (K, width) in the token CLS."""
+    return class_directions(model.get_submodule("classifier"), model.get_submodule("vivit.layernorm"))

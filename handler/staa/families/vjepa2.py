@@ -1,6 +1,7 @@
-"""V-JEPA 2: an attentive pooler on an encoder; one learned query attends to all tubelets after a few self-attentions.
+"""V-JEPA 2: an encoder, then a pooler: a few self-attentions, and one learned query that attends to all tubelets.
 
-Token order: step-major, row, column. The encoder rotates queries and keys (RoPE); the pooler, which is read, does not.
+The tokens are in the order of step, row, column: all of the first step come first. The encoder rotates queries and keys
+(RoPE); the pooler, whose attention is read, does not.
 """
 
 from functools import partial
@@ -12,45 +13,53 @@ from torch import Tensor, nn
 from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2RopeAttention
 
 from staa import capture
-from staa.families import toward
+from staa.families import class_directions
 from staa.sites import Layout, Site
 from staa.types import Grid
 
-PIXELS = "pixel_values_videos"
+INPUT_NAME = "pixel_values_videos"
 route = capture.route
 
 
 def grid(config: Any) -> Grid:
-    """One token a tubelet."""
+    """Return the token grid, with one token for each tubelet."""
     token = config.tubelet_size, config.patch_size, config.patch_size
     return Grid.of((config.frames_per_clip, *size(config)), token)
 
 
 def size(config: Any) -> tuple[int, int]:
-    """Square frames."""
+    """Return (height, width) of square frames."""
     return config.crop_size, config.crop_size
 
 
 def rotate_once(model: nn.Module) -> None:
-    """Sines and cosines of the positions once for all blocks and clips, in the library's own arithmetic.
+    """Compute the sines and cosines of RoPE once for all blocks and clips, with the same arithmetic as transformers.
 
-    The library works them out in every block for queries and keys, each axis by itself.
+    transformers computes them again in every block, for queries and for keys and for each axis.
     """
     config: Any = model.config
     tokens, parameter = int(np.prod(grid(config).shape)), next(model.parameters())
-    made: tuple[Tensor, Tensor] | None = None
+    angles: tuple[Tensor, Tensor] | None = None
     for module in model.get_submodule("vjepa2.encoder").modules():
         if isinstance(module, VJEPA2RopeAttention):
-            made = made or _angles(module, tokens, parameter)
-            module.get_position_ids = partial(_whole, made)  # type: ignore[method-assign]
+            angles = angles or _compute_angles(module, tokens, parameter)
+            module.get_position_ids = partial(_angles_of_all, angles)  # type: ignore[method-assign]
             module.apply_rotary_embeddings = _rotate  # type: ignore[method-assign]
 
 
-def _angles(module: Any, tokens: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (N, head width); the sines of even channels negated. Channels beyond the axes do not turn."""
+def _compute_angles(module: Any, tokens: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cosines and the sines of RoPE, each (N, head width), as `_rotate` needs them.
+
+    N is the number of tokens. Every token has an angle for each channel of a head: first the channels of time, then of
+    height, then of width. A pair of channels (x, y) becomes (x cos - y sin, y cos + x sin), so the sines of the even
+    channels are stored with a minus. Channels that are left after the three axes are not rotated: cosine 1, sine 0.
+    """
     cosines, sines = [], []
     for positions, width in zip(
-        module.get_position_ids(like.new_empty(1, tokens, 1)), (module.d_dim, module.h_dim, module.w_dim), strict=True
+        # the library's own, which an Explainer of this model before may have replaced in the instance
+        type(module).get_position_ids(module, like.new_empty(1, tokens, 1)),
+        (module.d_dim, module.h_dim, module.w_dim),
+        strict=True,
     ):
         steps = torch.arange(width // 2, dtype=like.dtype, device=like.device) / (width / 2)
         angles = positions.unsqueeze(-1) * (1 / 10000**steps)
@@ -62,24 +71,24 @@ def _angles(module: Any, tokens: int, like: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([*cosines, rest + 1], -1), sine
 
 
-def _whole(angles: tuple[Tensor, Tensor], _tokens: Tensor, masks: None = None) -> tuple[Tensor, Tensor]:
-    """In place of the positions; all tokens, in their order."""
+def _angles_of_all(angles: tuple[Tensor, Tensor], _tokens: Tensor, masks: None = None) -> tuple[Tensor, Tensor]:
+    """Return the precomputed angles of all tokens, where transformers asks for their positions."""
     if masks is not None:
         raise ValueError("whole clips only: the classifier masks nothing")
     return angles
 
 
 def _rotate(heads: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-    """(B, heads, N, d) -> the same, every pair of channels turned by its angle."""
+    """Rotate every pair of channels of (B, heads, N, d) by the cosines and sines of `_compute_angles`."""
     swapped = heads.view(*heads.shape[:-1], -1, 2).flip(-1).flatten(-2)
     return (heads * angles[0]).add_(swapped.mul_(angles[1]))
 
 
-SAVINGS = {"positions once": rotate_once}
+OPTIMISATIONS = {"positions once": rotate_once}
 
 
 def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
-    """The encoder's attentions, the pooler's self-attentions, and its one learned query."""
+    """Return the encoder's attentions, the pooler's self-attentions, and its one learned query."""
     layout = Layout(grid)
     encoder = [
         module for module in model.get_submodule("vjepa2.encoder").modules() if isinstance(module, VJEPA2RopeAttention)
@@ -93,5 +102,5 @@ def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
 
 
 def directions(model: nn.Module) -> Tensor:
-    """(K, width) of the classes, at the pooled query; no norm stands between."""
-    return toward(model.get_submodule("classifier"), None)
+    """Return the directions of the classes (K, width) in the pooled query, which no norm follows."""
+    return class_directions(model.get_submodule("classifier"), None)

@@ -24,11 +24,11 @@ CHUNK = 1 << 20  # bytes
 
 
 class FetchError(Exception):
-    """An archive cannot be had, or the list is wrong; the message says which, why, and what to do."""
+    """Says which archive cannot be had, or what is wrong in the list, why, and what to do."""
 
 
 class Archive(NamedTuple):
-    """One line of the list."""
+    """Is one line of the list."""
 
     name: str
     sha256: str
@@ -36,7 +36,7 @@ class Archive(NamedTuple):
 
 
 class _Redirect(urllib.request.HTTPRedirectHandler):
-    """Follows to https only, and takes the authorization along only within one host."""
+    """Is a handler that follows to https only, and takes the authorization along only within one host."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
         print("fetch: error: expected two arguments: ARCHIVES_TXT FOLDER", file=sys.stderr)
         return 2
     try:
-        archives = read(Path(argv[0]).read_text())
+        archives = parse_list(Path(argv[0]).read_text())
     except (OSError, FetchError) as error:
         print(f"fetch: error: {argv[0]}: {error}", file=sys.stderr)
         return 2
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def read(text: str) -> list[Archive]:
+def parse_list(text: str) -> list[Archive]:
     """Return the archives that a list names; raise FetchError for a line that is none, and for an empty list."""
     archives = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -79,12 +79,10 @@ def read(text: str) -> list[Archive]:
             continue
         match = LINE.fullmatch(line.strip())
         if not match:
-            message = f"line {number} is {line!r}; expected: NAME.mar SHA256_OF_64_DIGITS https://WHERE"
-            raise FetchError(message)
+            raise FetchError(f"line {number} is {line!r}; expected: NAME.mar SHA256_OF_64_DIGITS https://WHERE")
         archives.append(Archive(**match.groupdict()))
     if not archives:
-        message = "it names no archive. Add one a line, or leave out the component fetch."
-        raise FetchError(message)
+        raise FetchError("it names no archive. Add one a line, or leave out the component fetch.")
     return archives
 
 
@@ -104,9 +102,9 @@ def fetch(archive: Archive, folder: Path, authorization: str | None) -> None:
         ):
             while chunk := reply.read(CHUNK):
                 file.write(chunk)
-        found = _sha256(partial)
-        if found != archive.sha256:
-            message = f"its SHA-256 is {found}, expected {archive.sha256}. Fetch it by hand and see who changed it."
+        digest = _sha256(partial)
+        if digest != archive.sha256:
+            message = f"its SHA-256 is {digest}, expected {archive.sha256}. Fetch it by hand and see who changed it."
             raise FetchError(message)
         partial.replace(target)
     finally:
@@ -115,6 +113,7 @@ def fetch(archive: Archive, folder: Path, authorization: str | None) -> None:
 
 
 def _sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

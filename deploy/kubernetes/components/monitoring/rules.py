@@ -23,11 +23,16 @@ spec:
 """
 
 
-def written(rules: str) -> str:
+def wrap_rules(rules: str) -> str:
     """Return the object around the text of a rules file."""
     return HEAD + "".join(f"  {line}" if line.strip() else line for line in rules.splitlines(keepends=True))
 
 
-if __name__ == "__main__":
-    OBJECT.write_text(written(RULES.read_text()))
+def main() -> None:
+    """Write the object anew beside this script, and say where it is."""
+    OBJECT.write_text(wrap_rules(RULES.read_text()))
     print(f"rules: wrote {OBJECT}")
+
+
+if __name__ == "__main__":
+    main()

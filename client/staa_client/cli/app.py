@@ -1,0 +1,264 @@
+"""The command `staa`: labels, where and when, on the terminal and into files.
+
+Exit codes: 0 done, 1 the server said no to something, 2 wrong usage, 3 no server or worker answered, 130 interrupted.
+An option that is not given is taken from the environment, then ~/.config/staa/config.toml, then the defaults.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from staa_client.cli import arguments as arg
+from staa_client.cli import commands
+from staa_client.cli.connection import connect, read_settings, told_warnings
+from staa_client.cli.named_files import OutputFiles
+from staa_client.cli.terminal import printable, printable_line
+from staa_client.errors import SourceError, StaaError, StreamError, TimedOutError, UnreachableError
+from staa_client.transport.options import Options
+from staa_client.transport.server import DEFAULT_URL
+
+app = typer.Typer(
+    help="Labels of a video, and where and when the model looked.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments, or with those of the process, and return the exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    verbose = any(argument in {"-v", "--verbose"} for argument in arguments)
+    try:
+        code: object = app(arguments, prog_name="staa", standalone_mode=False)
+    except (UnreachableError, TimedOutError) as error:
+        return _report_error(error, 3, verbose)
+    except (SourceError, StreamError) as error:  # a video that is not there, as a file that is not
+        return _report_error(error, 2, verbose)
+    except StaaError as error:
+        return _report_error(error, 1, verbose)
+    except (typer.TyperException, OSError, ValueError, TypeError, ImportError) as error:
+        return _report_error(error, 2, verbose)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        hint = "; call it again to go on" if "batch" in arguments else ""
+        sys.stderr.write(f"staa: interrupted{hint}\n")
+    return code if isinstance(code, int) else 0
+
+
+def _report_error(error: Exception, code: int, verbose: bool) -> int:
+    """Print an error on one line, with what to do, and return the exit code."""
+    if verbose:
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
+    text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"  # without "[Errno 2]"
+    sys.stderr.write("staa: " + printable_line(" ".join(text.split())) + "\n")
+    return code
+
+
+@app.callback()
+def configure(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="A file with defaults; also STAA_CONFIG.")] = None,
+) -> None:
+    """Labels of a video, and where and when the model looked."""
+    with told_warnings():
+        values = read_settings(config)
+    commands_with_settings = ("predict", "explain", "batch", "watch", "models", "ready")
+    context.default_map = {command: {**values, "name": values.get("model")} for command in commands_with_settings}
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    videos: arg.Videos,
+    *,
+    model: arg.Model = "motions",
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
+    timeout: arg.Timeout = None,
+    top_k: arg.TopK = None,
+    start: arg.Start = None,
+    end: arg.End = None,
+    sample: arg.Sampled = "server",
+    concurrency: arg.Concurrency = 4,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Print the labels."""
+    options = _options(top_k=top_k, start=start, end=end, sample=sample)
+    with connect(context, server, token, token_file, cacert, timeout) as client:
+        return commands.answer(client, videos, model, options, explain=False, json=json, concurrency=concurrency)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    videos: arg.Videos,
+    *,
+    model: arg.Model = "motions",
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
+    timeout: arg.Timeout = None,
+    top_k: arg.TopK = None,
+    start: arg.Start = None,
+    end: arg.End = None,
+    method: arg.Method = None,
+    target: arg.Target = None,
+    contrast: arg.Contrast = None,
+    mass: arg.Mass = None,
+    verify: arg.Verify = None,
+    sample: arg.Sampled = "server",
+    concurrency: arg.Concurrency = 4,
+    output: arg.Output = None,
+    alpha: Annotated[float | None, typer.Option(min=0, max=1, help="How much the heat covers the frame.")] = None,
+    colormap: Annotated[str | None, typer.Option(help="Colours of the heat.")] = None,
+    focus: Annotated[bool | None, typer.Option("--focus", help="Draw the focused map.")] = None,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Print the labels, when and where; draw the map, on the terminal or into files."""
+    options = _options(top_k=top_k, start=start, end=end, sample=sample, method=method, target=target)
+    options |= _options(contrast=contrast, mass=mass, verify=verify)
+    look = {"alpha": alpha, "focus": focus, "colormap": colormap}
+    look_given = {name: value for name, value in look.items() if value is not None}
+    outputs = OutputFiles(tuple(output or ()), look_given)
+    with connect(context, server, token, token_file, cacert, timeout) as client:
+        return commands.answer(
+            client, videos, model, options, explain=True, json=json, concurrency=concurrency, outputs=outputs
+        )
+
+
+@app.command()
+def batch(
+    context: typer.Context,
+    videos: arg.Files,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .jsonl or .parquet that takes the answers.")],
+    labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps.")] = False,
+    model: arg.Model = "motions",
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
+    timeout: arg.Timeout = None,
+    top_k: arg.TopK = None,
+    method: arg.Method = None,
+    target: arg.Target = None,
+    contrast: arg.Contrast = None,
+    mass: arg.Mass = None,
+    verify: arg.Verify = None,
+    sample: arg.Sampled = "server",
+    concurrency: arg.Concurrency = 4,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Ask for many videos into one file; called again, it goes on where it was interrupted."""
+    options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
+    options |= _options(mass=mass, verify=verify)
+    with connect(context, server, token, token_file, cacert, timeout) as client:
+        return commands.collect(client, videos, model, options, output, explain=not labels, concurrency=concurrency)
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A camera's number, a URL (rtsp, http, tcp, udp, ...) or a file.")],
+    *,
+    window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of each window.")] = 2.0,
+    stride: Annotated[float, typer.Option(metavar="SECONDS", help="From one window's start to the next.")] = 0.5,
+    latency: Annotated[str, typer.Option(metavar="WAY", help="drop (the newest window counts) or keep.")] = "drop",
+    smooth: Annotated[int, typer.Option(metavar="N", min=1, help="Windows whose scores are averaged.")] = 3,
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N windows.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps.")] = False,
+    model: arg.Model = "motions",
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
+    timeout: arg.Timeout = None,
+    method: arg.Method = None,
+    target: arg.Target = None,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Watch a camera, a stream or a file, a line a window."""
+    options = _options(method=method, target=target)
+    with (
+        connect(context, server, token, token_file, cacert, timeout) as client,
+        client.watch(
+            int(source) if source.isdecimal() else source,
+            model,
+            window=window,
+            stride=stride,
+            latency=_latency(latency),
+            explain=not labels,
+            smooth=smooth,
+            **options,
+        ) as sights,
+    ):
+        return commands.follow(sights, count, json=json)
+
+
+def _latency(latency: str) -> Literal["drop", "keep"]:
+    """Return the latency after a check.
+
+    Raises:
+        ValueError: it is neither "drop" nor "keep".
+    """
+    match latency:
+        case "drop" | "keep":
+            return latency
+    raise ValueError(f"latency is {latency!r}: expected drop or keep")
+
+
+@app.command()
+def models(
+    context: typer.Context,
+    *,
+    server: arg.Server = DEFAULT_URL,
+    management: arg.Management = None,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
+    timeout: arg.Timeout = None,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """List what is served, with its workers."""
+    with connect(context, server, token, token_file, cacert, timeout, management) as client:
+        return commands.list_models(client, json=json)
+
+
+@app.command()
+def ready(
+    context: typer.Context,
+    name: arg.NamedModel = "motions",
+    *,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for it.")] = 0,
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Whether a model answers: exit code 0; 3 where it does not in time, 1 where it is not served."""
+    with connect(context, server, token, token_file, cacert) as client:
+        return commands.check_ready(client, name, wait)
+
+
+def _options(**given: Any) -> Options:
+    """Return the options that were given, without those that are None."""
+    options: Options = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
+    return options

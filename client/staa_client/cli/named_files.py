@@ -1,0 +1,117 @@
+"""Finds the files of a command: its videos, also by patterns, and the output files of each video."""
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from staa_client import files
+from staa_client.cli import terminal
+from staa_client.pictures import colours
+from staa_client.results.explanation import Explanation
+from staa_client.video.source import Link, is_data_url, is_url
+
+INPUT = "-"
+"""The argument that stands for the standard input."""
+
+
+def videos_of(given: Sequence[str], *, alone: bool = False) -> list[str]:
+    """Return the arguments, with each pattern replaced by its files; the name of an existing file is no pattern.
+
+    Raises:
+        ValueError: no file matches a pattern; or the standard input is named, and is not the only argument or not
+            allowed (`alone`).
+    """
+    if INPUT in given and not (alone and len(given) == 1):
+        raise ValueError(
+            'the input, "-", is one video for predict or explain alone: leave it out here, or write ./- for a file "-"'
+        )
+    videos: list[str] = []
+    for argument in given:
+        is_pattern = any(sign in argument for sign in "*?[") and not _is_address(argument)
+        if not is_pattern or Path(argument).exists():
+            videos.append(argument)
+            continue
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  # patterns may be absolute
+        if not matches:
+            raise ValueError(f"no file matches {argument}")
+        videos += matches
+    return videos
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFiles:
+    """Holds the output files that are asked for each explanation."""
+
+    names: tuple[str, ...] = ()
+    """The names of the files; {name} stands for the name of the video."""
+    look: Mapping[str, Any] = field(default_factory=dict)
+    """Options of `Explanation.save`."""
+
+    def paths_of(self, videos: Sequence[str]) -> list[list[Path]]:
+        """Return the files of each video, all of them different.
+
+        Raises:
+            ValueError: a file cannot be written, would be written twice, or is one of the videos; or its name has an
+                unknown field in braces, or the colormap does not exist.
+        """
+        colours.scale_of(self.look.get("colormap", colours.HEAT))
+        for name in self.names:
+            if unknown := [braces for braces in re.findall(r"\{\w*\}", name) if braces != "{name}"]:
+                msg = f"{name} has {unknown[0]}, which stands for nothing: write {{name}}, for the name of the video"
+                raise ValueError(msg)
+        paths_of_videos = [[Path(name.replace("{name}", _stem(video))) for name in self.names] for video in videos]
+        sources = {_resolved(video): video for video in videos if not _is_address(video)}
+        writers: dict[str, int] = {}
+        for index, (video, paths) in enumerate(zip(videos, paths_of_videos, strict=True)):
+            for name, path in zip(self.names, paths, strict=True):
+                files.form_of(path)
+                file = _resolved(path)
+                if (source := sources.get(file)) is not None:
+                    raise ValueError(f"{path} is the video {source} itself: name another file")
+                if (other := writers.get(file)) is not None:
+                    raise ValueError(_written_twice(name, path, videos[other], None if other == index else video))
+                writers[file] = index
+        return paths_of_videos
+
+    def write(self, explanation: Explanation, paths: Sequence[Path]) -> list[tuple[Path, Exception]]:
+        """Write the files and print their names; return those that cannot be written, with the errors."""
+        failures: list[tuple[Path, Exception]] = []
+        for path in paths:
+            try:
+                explanation.save(path, **self.look)
+            except (OSError, ValueError, ImportError) as reason:
+                failures.append((path, reason))
+            else:
+                sys.stderr.write(terminal.printable_line(f"wrote {path}") + "\n")
+        return failures
+
+
+def _written_twice(name: str, path: Path, video: str, other: str | None) -> str:
+    """Return the message for a file that would be written twice, for one video or for two."""
+    if other is None:
+        return f"{path} is named twice: name each file once"
+    if "{name}" not in name:
+        return f"{path} would be written by each of the videos: put {{name}} in, as in {{name}}{path.suffix}"
+    return f"{path} would be written by both {video} and {other}: ask for them one by one, with names of their own"
+
+
+def _stem(video: str) -> str:
+    """Return the text for {name}."""
+    if video == INPUT or is_data_url(video):
+        return "video"
+    return Path(Link(video).name if is_url(video) else Path(video).absolute().name).stem
+
+
+def _is_address(text: str) -> bool:
+    """Return whether a text is a URL, also one that holds the video itself, and not a path."""
+    return is_url(text) or is_data_url(text)
+
+
+def _resolved(path: str | Path) -> str:
+    """Return the resolved path, which is the same for all names of one file."""
+    return os.path.normcase(Path(path).resolve())

@@ -1,0 +1,109 @@
+"""Describes answers in words for a terminal."""
+
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from staa_client.pictures.layer import Layer, percent
+from staa_client.results.explanation import Explanation
+from staa_client.results.result import ClipInfo, Prediction, Result
+
+if TYPE_CHECKING:
+    from staa_client.watch.sight import Sight
+
+
+def describe(answer: Result | Explanation) -> str:
+    """Return the labels; of an explanation also the strongest seconds and region, and the check; last the notes."""
+    about_map = map_lines(answer) if isinstance(answer, Explanation) else []
+    notes = [_one_line(f"note   {note}") for note in answer.clip.notes]
+    return "\n".join([*label_lines(answer.predictions), *about_map, *notes])
+
+
+def describe_on_a_line(name: str, answer: Result | Explanation) -> str:
+    """Return one answer of several, with the name of its video, on one line."""
+    best = _best_label(answer.predictions, "  ")
+    if not isinstance(answer, Explanation):
+        return _one_line(f"{name}  {best}")
+    (moment,) = answer.top(1)
+    subject = f"{words}: " if (words := Layer(answer).class_words) else ""
+    return _one_line(f"{name}  {best}  {subject}{moment.start:.2f} - {moment.end:.2f} s")
+
+
+def describe_sight(sight: "Sight") -> str:
+    """Return a window of a stream, on one line."""
+    head = f"{sight.start:8.2f} - {sight.end:.2f} s"
+    tail = f"{sight.latency * 1000:.0f} ms" + (f", {sight.dropped} dropped" if sight.dropped else "")
+    if sight.error is not None:
+        return f"{head}  {' '.join(str(sight.error).split())}"
+    best, smooth = _best_label(sight.predictions), _best_label(sight.smoothed)
+    return _one_line(f"{head}  {best}  (smoothed: {smooth}{', changed' if sight.changed else ''})  {tail}")
+
+
+def sight_document(sight: "Sight") -> dict[str, Any]:
+    """Return a window of a stream as JSON data."""
+    answer = None if sight.answer is None else sight.answer.to_dict()
+    smoothed = [asdict(guess) for guess in sight.smoothed]
+    error = None if sight.error is None else {"code": sight.error.code, "message": sight.error.message}
+    names = ("number", "start", "end", "latency", "changed", "dropped", "reconnects")
+    numbers = {name: getattr(sight, name) for name in names}
+    return numbers | {"captured": sight.captured.isoformat(), "answer": answer, "smoothed": smoothed, "error": error}
+
+
+def _one_line(text: str) -> str:
+    """Return a text without line breaks, so that a label of a server cannot add lines to the output."""
+    return " ".join(re.split(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+", text))
+
+
+def printable_line(text: str) -> str:
+    """Return a text from outside on one line, without characters that control the terminal."""
+    return printable(_one_line(text))
+
+
+def printable(text: str) -> str:
+    """Return a text of several lines without characters that control the terminal; no line may be from outside."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+
+
+def _best_label(predictions: tuple[Prediction, ...], between: str = " ") -> str:
+    """Return the first label with its score; a model of which only maps are asked may name none."""
+    if not predictions:
+        return "no label"
+    return f"{predictions[0].label}{between}{percent(predictions[0].score)}"
+
+
+def label_lines(predictions: tuple[Prediction, ...]) -> list[str]:
+    """Return a line for each label with its score; the scores are aligned."""
+    labels = [_one_line(guess.label) for guess in predictions]
+    wide = max(map(len, labels), default=0)
+    return [f"{label:<{wide}}  {percent(guess.score):>6}" for label, guess in zip(labels, predictions, strict=True)]
+
+
+def map_lines(answer: Explanation) -> list[str]:
+    """Return lines about the map: its class, when and where, what the model did not see, and the check."""
+    layer = Layer(answer)
+    lines = ["", *([f"{layer.class_words}:"] if layer.class_words else []), *([layer.balance] if layer.balance else [])]
+    for row, moment in enumerate(answer.top(3)):
+        lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {percent(moment.share):>6}")
+    x0, y0, x1, y1 = answer.region()
+    clip = answer.clip
+    lines.append(f"where  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
+    lines += [f"{'' if row else 'seen':<5}  {limit}" for row, limit in enumerate(_unseen_lines(clip))]
+    if (check := answer.faithfulness) is not None:
+        lines.append(f"check  {check.message} ({check.verdict}; {check.clips} clips, {check.seconds:.2f} s)")
+    return [_one_line(text) for text in lines]
+
+
+def _unseen_lines(clip: ClipInfo) -> list[str]:
+    """Return lines about what the model did not see; none if it saw whole frames, all different."""
+    lines = []
+    x0, y0, x1, y1 = clip.box
+    if clip.box != (0, 0, clip.width, clip.height):
+        lines.append(f"x {x0} - {x1}, y {y0} - {y1} of {clip.width} x {clip.height}")
+    frames, taken = len(np.unique(clip.frames)), len(clip.frames)
+    if frames == 1 < taken:
+        lines.append(f"1 frame, repeated {taken} times: 'when' says nothing")
+    elif frames < taken:
+        lines.append(f"{frames} frames, repeated to make {taken}: 'when' says nothing between steps of one frame")
+    return lines

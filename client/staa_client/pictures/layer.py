@@ -1,0 +1,183 @@
+"""Prepares one explanation for drawing: its values, its colours, and the texts that all pictures of it share."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from staa_client.pictures.colours import BALANCE, HEAT, scale_of
+from staa_client.results.explanation import FLAT, Explanation
+from staa_client.results.maps import Floats
+from staa_client.results.result import ClassName
+from staa_client.results.save_job import SaveJob
+
+
+def percent(share: float) -> str:
+    """Return a share, 0 to 1, in percent with one decimal: 0.997 is "99.7%".
+
+    All shares are rounded by this function (`report.js` has a copy). A share below 1 is never "100%" and one above 0
+    never "0%": they are ">99.9%" and "<0.1%".
+    """
+    tenths = math.floor(share * 1000 + 0.5)  # not by format(): it rounds 6.25 down, and JavaScript rounds it up
+    if tenths >= 1000:
+        return "100%" if share >= 1 else ">99.9%"
+    if tenths <= 0:
+        return "<0.1%" if share > 0 else "0%"
+    return f"{tenths / 10:.1f}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Holds how a caller wants maps to be drawn."""
+
+    alpha: float = 0.8
+    """How much of a frame the top of the colour scale covers, 0 to 1."""
+    colormap: str = HEAT
+    """The name of a scale in `colours.SCALES`."""
+    focus: bool = False
+    """Whether to draw only the cells that reach the dynamic threshold."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha is an opacity from 0 to 1, got {self.alpha}")
+        scale_of(self.colormap)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Holds one explanation to draw, and the texts of its pictures.
+
+    A map with signs is drawn in the diverging scale, with the evidence against the class. If another scale than the
+    default is asked for, only its positive part is drawn.
+    """
+
+    explanation: Explanation
+    look: Look = Look()
+
+    def __post_init__(self) -> None:
+        if self.explanation.signed is None and self.look.colormap == BALANCE:
+            msg = f"the colormap {BALANCE!r} is for maps with signs, and {self.explanation.method!r} gives none"
+            raise ValueError(msg)
+
+    @property
+    def has_signs(self) -> bool:
+        """Return whether the values are from -1 to 1; if not, they are from 0 to 1."""
+        return self.explanation.signed is not None and self.look.colormap in {HEAT, BALANCE}
+
+    @property
+    def scale(self) -> str:
+        """Return the name of the colour scale."""
+        return BALANCE if self.has_signs else self.look.colormap
+
+    @cached_property
+    def values(self) -> Floats:
+        """Return the map divided by the top of the scale: (t, h, w), 0 to 1 or -1 to 1. See `Explanation.scaled`."""
+        signed = self.explanation.signed
+        if signed is None or not self.has_signs:
+            return self.explanation.scaled()
+        return np.asarray(signed * (signed.size / self.scale_top), np.float32)
+
+    @property
+    def shown(self) -> Floats:
+        """Return `values`, (t, h, w); if the look is focused, values below the threshold are 0."""
+        if not self.look.focus:
+            return self.values
+        return np.where(np.abs(self.values) >= self.threshold * (1 - 1e-5), self.values, np.float32(0))
+
+    @property
+    def scale_top(self) -> float:
+        """Return the value of 1, in multiples of the even share 1 / (t h w) of a cell."""
+        signed = self.explanation.signed
+        if signed is None or not self.has_signs:
+            return self.explanation.top_of_scale
+        return max(float(np.abs(signed).max()) * signed.size, FLAT)
+
+    @property
+    def threshold(self) -> float:
+        """Return the dynamic threshold on the scale of `values`; negative values must have at least this size, too."""
+        joint, signed = self.explanation.joint, self.explanation.signed
+        cut = max(min(self.explanation.threshold, float(joint.max())), 0.0)
+        if signed is not None and self.has_signs:  # `joint` is the positive part, and sums to 1
+            cut *= float(np.maximum(signed, 0).sum())
+        return cut * joint.size / self.scale_top
+
+    @property
+    def subject(self) -> str:
+        """Return what the map shows: "attention", or "evidence for A" with its contrast."""
+        explanation = self.explanation
+        if explanation.target is None and explanation.signed is None:
+            return "attention"
+        against = "" if explanation.contrast is None else f" against {explanation.contrast}"
+        return f"evidence for {explanation.target or 'the label'}{against}"
+
+    @property
+    def title(self) -> str:
+        """Return the subject and the method, which distinguish the maps of one clip."""
+        subject = self.subject
+        return f"{subject[0].upper()}{subject[1:]} ({self.explanation.method})"
+
+    @property
+    def class_words(self) -> str:
+        """Return the class that a class map explains, with its score if it is known; empty for other maps."""
+        explanation = self.explanation
+        if explanation.target is None:
+            return ""
+        against = "" if explanation.contrast is None else f", against {self._with_score(explanation.contrast)}"
+        return f"what speaks for {self._with_score(explanation.target)}{against}"
+
+    def _with_score(self, name: ClassName) -> str:
+        """Return the label of a class, with its score if the model gave one."""
+        scores = [guess.score for guess in self.explanation.predictions if guess.class_id == name.class_id]
+        return f"{name} ({percent(scores[0])})" if scores else str(name)
+
+    @property
+    def heading(self) -> tuple[str, str]:
+        """Return the title of a picture, and the text next to it.
+
+        They are the best label and its score; or for a class map the class, and the best label if there is one.
+        """
+        best = next(iter(self.explanation.predictions), None)
+        if self.class_words:
+            return (
+                f"{self.class_words[0].upper()}{self.class_words[1:]}",
+                f"best label: {best.label} {percent(best.score)}" if best else "",
+            )
+        return (best.label, percent(best.score)) if best else ("no label", "")
+
+    @property
+    def balance(self) -> str:
+        """Return a text with the shares of a map for and against its class; empty for a map without signs."""
+        explanation, share = self.explanation, self.explanation.balance
+        if share is None:
+            return ""
+        rest = "against" if explanation.contrast is None else f"for {explanation.contrast}"
+        target = explanation.target or "the label"
+        return f"{percent(share)} of the weight speaks for {target}, {percent(1 - share)} {rest}"
+
+    @property
+    def scale_ends(self) -> tuple[str, str]:
+        """Return the texts for the two ends of the colour scale."""
+        explanation, most = self.explanation, f"{self.scale_top:.3g} x the even share"
+        if not self.has_signs:
+            return f"no {'attention' if self.subject == 'attention' else 'evidence'}", most
+        target, contrast = explanation.target or "the label", explanation.contrast
+        return f"against {target}" if contrast is None else f"for {contrast}", f"for {target}"
+
+    @property
+    def kept_words(self) -> tuple[float, str]:
+        """Return the share, 0 to 1, that the dynamic threshold keeps, and a text such as "9 of 2304 cells"."""
+        joint = self.explanation.joint
+        cells = joint >= min(self.explanation.threshold, float(joint.max()))
+        share = 1.0 if cells.all() else min(float(joint[cells].sum()), 1.0)
+        return share, f"{cells.sum()} of {cells.size} cells"
+
+
+def layers_of(job: SaveJob) -> list[Layer]:
+    """Return a layer for each explanation of a job, in their order.
+
+    Raises:
+        ValueError: the look is not valid, or is for maps with signs and a map has none.
+    """
+    look = Look(job.alpha, job.colormap, job.focus)
+    return [Layer(explanation, look) for explanation in job.explanations]

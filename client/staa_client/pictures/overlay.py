@@ -1,0 +1,126 @@
+"""Draws a map over one frame; helps pictures with letters and the ticks of an axis."""
+
+from bisect import bisect_right
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from staa_client.pictures.colours import HEAT, cover_table_of, scale_of, table_indices_of, table_of
+from staa_client.results.maps import Box, Floats
+from staa_client.video.frames import Frame
+
+UNSEEN = "not seen by the model"
+
+
+@cache
+def load_font(size: float) -> Any:  # Pillow gives one of two classes, by how it was built
+    """Return Pillow's own font at this size in pixels."""
+    return ImageFont.load_default(size=size)
+
+
+def widen_spaces(text: str, size: float) -> str:
+    """Return the text with wider spaces for small letters: below 12 pixels, the font's own are only 2 pixels wide."""
+    return text.replace(" ", "  ") if size < 12 else text
+
+
+def overlay(frame: Frame, grid: Floats, box: Box, *, opacity: float = 0.8, scale: str = HEAT) -> Frame:
+    """Return a frame (H, W, 3) with the map `grid` (h, w), 0 to 1 or -1 to 1, drawn over `box`.
+
+    A larger value covers more of the frame, whose own colours are made paler. Outside the box the frame is grey and
+    dark, with a text that the model did not see it.
+    """
+    return np.asarray(paint_over(Image.fromarray(frame), grid, box, opacity=opacity, scale=scale))
+
+
+def paint_over(frame: Image.Image, grid: Floats, box: Box, *, opacity: float = 0.8, scale: str = HEAT) -> Image.Image:
+    """Do what `overlay` does, but with pictures and in 8 bits, which is fast enough for the thousands in a movie."""
+    region = frame.crop(box)
+    pale = Image.blend(region, region.convert("L").convert("RGB"), opacity / 2)  # the scale's colours stand out
+    heat = _enlarge(grid, box, scale)
+    cover = heat.point(_cover_by_index(opacity, scale_of(scale).diverging))
+    seen = Image.composite(_colour(heat, cover_table_of(scale)), pale, cover)
+    if box == (0, 0, *frame.size):
+        return seen
+    picture = frame.convert("L").point([round(level * 0.3 + 20) for level in range(256)]).convert("RGB")
+    picture.paste(seen, box)
+    return _mark_unseen(picture, box)
+
+
+def paint_alone(size: tuple[int, int], grid: Floats, box: Box, scale: str = HEAT) -> Image.Image:
+    """Return a picture of `size` (width, height) with the map only, in the colours of its scale."""
+    nothing = table_of(scale)[table_indices_of(np.zeros(1, np.float32), scale)[0]]
+    picture = Image.new("RGB", size, tuple(int(channel) // 2 + 14 for channel in nothing))
+    picture.paste(_colour(_enlarge(grid, box, scale), table_of(scale)), box[:2])
+    if box != (0, 0, *size):
+        return _mark_unseen(picture, box)
+    return picture
+
+
+def _enlarge(grid: Floats, box: Box, scale: str) -> Image.Image:
+    """Return a grid (h, w) enlarged to the box as indices of the colour table, bilinear between centres of cells."""
+    size = (box[2] - box[0], box[3] - box[1])
+    return Image.fromarray(table_indices_of(grid, scale)).resize(size, Image.Resampling.BILINEAR)
+
+
+def _colour(indices: Image.Image, table: NDArray[np.uint8]) -> Image.Image:
+    """Return the picture of indices with the colours of a table, (256, 3) sRGB."""
+    picture = indices.copy()
+    picture.putpalette(table.tobytes())
+    return picture.convert("RGB")
+
+
+@cache
+def _cover_by_index(opacity: float, diverging: bool) -> list[int]:
+    """Return for each index of the colour table how much it covers the frame, 0 to 255."""
+    sizes = np.abs(np.linspace(-1 if diverging else 0, 1, 256))
+    return [int(cover) for cover in (255 * opacity * sizes**0.7).round()]
+
+
+def _mark_unseen(picture: Image.Image, box: Box) -> Image.Image:
+    """Outline the box, write `UNSEEN` into each strip around it, and return the same picture."""
+    ImageDraw.Draw(picture).rectangle((box[0] - 1, box[1] - 1, box[2], box[3]), outline=(150, 152, 165))
+    for letters, corner in _unseen_words(picture.size, box):
+        picture.paste((225, 226, 235), corner, letters)
+    return picture
+
+
+@lru_cache(16)
+def _unseen_words(size: tuple[int, int], box: Box) -> list[tuple[Image.Image, tuple[int, int]]]:
+    """Return the text `UNSEEN` as a mask, with its corner, for each strip around the box that is wide enough."""
+    x0, y0, x1, y1 = box
+    width, height = size
+    words = []
+    for strip in ((0, y0, x0, y1), (x1, y0, width, y1), (0, 0, width, y0), (0, y1, width, height)):
+        wide, tall = strip[2] - strip[0], strip[3] - strip[1]
+        letter_height = min(13.0 * max(1, max(size) / 640), min(wide, tall) * 0.6, max(wide, tall) / 13)
+        if letter_height < 7:
+            continue
+        text, font = widen_spaces(UNSEEN, letter_height), load_font(letter_height)
+        left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
+        mask = Image.new("L", (right - left + 2, bottom - top + 2))
+        ImageDraw.Draw(mask).text((1 - left, 1 - top), text, font=font, fill=200)
+        if tall > wide:
+            mask = mask.transpose(Image.Transpose.ROTATE_90)
+        words.append((mask, (strip[0] + (wide - mask.width) // 2, strip[1] + (tall - mask.height) // 2)))
+    return words
+
+
+def fit_text(text: str, size: float, width: float) -> str:
+    """Return the text on one line, cut with "..." if it is wider than `width` pixels in letters of `size` pixels."""
+    line, font = widen_spaces(" ".join(text.split()), size), load_font(size)
+    if font.getlength(line) <= width:
+        return line
+    kept = bisect_right(range(len(line)), width, key=lambda count: font.getlength(line[:count] + "...")) - 1
+    return line[: max(kept, 0)].rstrip() + "..."
+
+
+def round_seconds(first: float, last: float) -> list[float]:
+    """Return up to 11 round numbers of seconds from first to last, for the ticks of an axis."""
+    raw = (last - first) / 10
+    base = 10 ** np.floor(np.log10(raw))
+    step = next(base * factor for factor in (1, 2, 5, 10) if base * factor >= raw * 0.999)
+    count = np.arange(np.ceil(first / step - 1e-9), np.floor(last / step + 1e-9) + 1)
+    return [round(float(tick * step), 6) + 0.0 for tick in count]

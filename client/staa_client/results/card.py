@@ -1,0 +1,62 @@
+"""Holds the card of a model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from staa_client.results.result import Model
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCard:
+    """Holds a method of attribution that the server offers."""
+
+    version: str
+    """The version of the formula; it goes up with any change."""
+    classes: bool
+    """Whether the method takes a target and a contrast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Holds the labels of a model, the input that it takes, and what its server allows."""
+
+    model: Model
+    labels: tuple[str, ...] = field(repr=False)
+    """The label of each class, by class id."""
+    frames: int
+    """T, the number of frames of a clip."""
+    size: tuple[int, int]
+    """(height, width) of the model's input, in pixels."""
+    resize: int | tuple[int, int] | None
+    """The size of frames before the crop, in pixels: their shortest edge, or (height, width); None: not resized."""
+    interpolation: str
+    """How frames are scaled: "bilinear" or "bicubic", antialiased."""
+    steps: tuple[int, int, int]
+    """(t, h, w), the shape of its maps."""
+    methods: Mapping[str, MethodCard]
+    """Name -> method of attribution."""
+    verify: int
+    """The largest allowed value of the option verify; 0: the server makes no checks."""
+    limits: Mapping[str, float]
+    """The limits for a video: bytes, pixels of a frame, frames, duration and seconds of decoding."""
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in {"bilinear", "bicubic"}:
+            raise ValueError(f"frames are scaled by bilinear or bicubic interpolation, got {self.interpolation!r}")
+
+    @property
+    def input(self) -> tuple[object, ...]:
+        """Return the values that decide which frames are sent, and at which size."""
+        return self.frames, self.resize, self.interpolation
+
+    def scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (rows, columns) to which the server resizes a frame of this size before the crop."""
+        match self.resize:
+            case None:
+                return height, width
+            case int(edge):
+                if width <= height:
+                    return int(edge * height / width), edge
+                return edge, int(edge * width / height)
+            case rows, columns:
+                return rows, columns

@@ -1,0 +1,135 @@
+"""Holds the result for a video: its labels, the clip, the model, and the check of a map."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_client.results.maps import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Holds one label with its score."""
+
+    class_id: int
+    label: str
+    score: float
+    """The probability, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassName:
+    """Names a class of the model; as text it is its label."""
+
+    class_id: int
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True, slots=True)
+class Areas:
+    """Holds the areas under three curves of the target's probability, one for each order of the cells."""
+
+    map: float
+    """The area with the strongest cells of the map first, 0 to 1."""
+    random: float
+    """The area for the better one of two random orders, 0 to 1."""
+    centre: float
+    """The area with the middle of the clip first, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faithfulness:
+    """Says whether the label depends on the cells that the map shows."""
+
+    verdict: str
+    """"faithful", "no_better_than_centre", "no_better_than_random" or "untestable"."""
+    message: str
+    """The verdict in words."""
+    target: ClassName
+    """The class whose probability was measured."""
+    contrast: ClassName | None
+    """The contrast of the map, if it has one: the softmax is then over target and contrast only."""
+    probability: float
+    """The probability of the target for the whole clip, 0 to 1."""
+    blurred: float
+    """The probability of the target with all cells deleted, that is for the blurred clip, 0 to 1."""
+    deletion: Areas
+    """The areas while cells are deleted: low is good."""
+    insertion: Areas
+    """The areas while cells are inserted: high is good."""
+    clips: int
+    """How many clips went through the model for the check."""
+    seconds: float
+    """How many seconds the check took."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as plain JSON data, in the form of the HTTP contract."""
+        flat = asdict(self)
+        return flat | {"cost": {name: flat.pop(name) for name in ("clips", "seconds")}}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Names the model that answered."""
+
+    name: str
+    version: str
+    family: str
+    """The architecture, such as "timesformer"."""
+    classes: int
+    """The number of classes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipInfo:
+    """Describes the source video, and the T frames of it that the model saw."""
+
+    width: int
+    """The width of the source in pixels, in display orientation."""
+    height: int
+    """The height of the source in pixels, in display orientation."""
+    fps: float
+    """Mean frame rate of the source, frames per second."""
+    duration: float
+    """Length of the source, seconds."""
+    frames: NDArray[np.int64]
+    """(T,) number of each frame in the source; the first frame is 0."""
+    times: NDArray[np.float64]
+    """(T,) source time of each frame, seconds."""
+    box: Box
+    """x0, y0, x1, y1 in pixels: the part of the frame that the model saw, which a map covers exactly."""
+    notes: tuple[str, ...] = ()
+    """What was done to the source beyond plain decoding, such as "HDR (PQ) tone-mapped to SDR"; mostly nothing."""
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 1 or self.frames.shape != self.times.shape or len(self.frames) == 0:
+            raise ValueError(f"one number and one time a frame, got {self.frames.shape = } and {self.times.shape = }")
+        x0, y0, x1, y1 = self.box
+        if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
+            raise ValueError(f"the box lies in the frame, got {self.box = } for {self.width}x{self.height}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the clip as plain JSON data, in the form of the HTTP contract."""
+        document = asdict(self) | {"frames": self.frames.tolist(), "times": self.times.tolist(), "box": list(self.box)}
+        notes = document.pop("notes")
+        return document | ({"notes": list(notes)} if notes else {})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """Holds the labels of one video."""
+
+    model: Model
+    predictions: tuple[Prediction, ...]
+    """Strongest first."""
+    clip: ClipInfo
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON data, in the form of the HTTP contract."""
+        predictions = [asdict(prediction) for prediction in self.predictions]
+        return {"model": asdict(self.model), "predictions": predictions, "clip": self.clip.to_dict()}

@@ -1,0 +1,100 @@
+"""Keeps of a checkpoint's config.json what is read, and refuses values that no real model has.
+
+transformers acts on keys of this file: `_attn_implementation` fetches code, `auto_map` names code,
+`quantization_config` chooses other loaders, `num_labels` makes so many names. What is not in KEYS is dropped.
+"""
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+MOST_BYTES = 4 * 2**20
+"""The most bytes of a config.json: 20,000 labels of 50 characters, twice, take half of it."""
+MOST_LABELS = 50_000
+MOST_LABEL_CHARACTERS = 200
+_MOST_INTEGER = 1_000_000
+_MOST_LAYERS = 1000
+_MOST_TEXT = 100
+_COUNTS = {
+    "attention_heads", "num_attention_heads", "num_channels", "in_chans", "num_frames", "frames_per_clip",
+    "num_hidden_layers", "num_pooler_layers", "pred_num_attention_heads", "pred_num_hidden_layers",
+    "pred_num_mask_tokens", "decoder_num_attention_heads", "decoder_num_hidden_layers",
+}  # fmt: skip
+"""Keys whose numbers are small in every model."""
+KEYS = _COUNTS | {
+    "attention_dropout", "attention_probs_dropout_prob", "attention_type", "crop_size", "decoder_hidden_size",
+    "decoder_intermediate_size", "drop_path_rate", "hidden_act", "hidden_dropout_prob", "hidden_size", "image_size",
+    "initializer_range", "intermediate_size", "layer_norm_eps", "mlp_ratio", "model_type", "norm_pix_loss",
+    "patch_size", "pooler_act", "pooler_output_size", "pred_hidden_size", "pred_mlp_ratio",
+    "pred_zero_init_mask_tokens", "qkv_bias", "qv_bias", "tubelet_size", "use_mean_pooling",
+}  # fmt: skip
+"""The keys of all families that are read, beside the names of the classes."""
+_JOINERS = {"\u200c", "\u200d"}
+"""The two invisible characters that words of some scripts need."""
+
+
+def clean(document: Any, name: str) -> dict[str, Any]:  # whatever JSON holds
+    """Return the keys that are read, with plain values; the names of the classes are `id2label` and `label2id`.
+
+    Raises:
+        ValueError: a value is not plain, or is out of all proportion; the message begins with `name`.
+    """
+    if not isinstance(document, dict):
+        raise ValueError(f"{name} is no JSON object")  # noqa: TRY004  # a fault of the file, as every other
+    kept = {key: value for key, value in document.items() if key in KEYS}
+    for key, value in kept.items():
+        for part in value if isinstance(value, list) and len(value) <= 3 else [value]:
+            if not _is_plain(key, part):
+                raise ValueError(f"{name} has {key} = {str(part)[:40]!r}: expected a plain value of a usual size")
+    labels = _labels(document, name)
+    if labels is None:
+        return kept
+    id2label = {str(number): label for number, label in enumerate(labels)}
+    return kept | {"id2label": id2label, "label2id": {label: number for number, label in enumerate(labels)}}
+
+
+def check_classes(facts: Mapping[str, Any], rows: int) -> None:
+    """Raise ValueError if a cleaned configuration does not have one label for each of the `rows` of the head."""
+    named = len(facts["id2label"]) if "id2label" in facts else None
+    if named is not None and named != rows:
+        raise ValueError(f"config.json names {named} classes, the head of the weights has {rows} rows: they must agree")
+
+
+def is_harmless(text: str) -> bool:
+    """Return whether a text has no control, line break, bidirectional mark or other invisible character in it."""
+    return all(sign in _JOINERS or unicodedata.category(sign) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for sign in text)
+
+
+def _is_plain(key: str, value: object) -> bool:
+    match value:
+        case bool() | None:
+            return True
+        case int():
+            return -_MOST_INTEGER <= value <= (_MOST_LAYERS if key in _COUNTS else _MOST_INTEGER)
+        case float():
+            return math.isfinite(value) and abs(value) <= _MOST_INTEGER
+        case str():
+            return len(value) <= _MOST_TEXT and value.isascii() and value.isprintable()
+    return False
+
+
+def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:
+    """Return the label of each class in their order; None if the file names none."""
+    given, count = document.get("id2label"), document.get("num_labels")
+    if count is not None and (type(count) is not int or not 1 <= count <= MOST_LABELS):
+        raise ValueError(f"{name} has num_labels = {str(count)[:40]}: expected 1 to {MOST_LABELS}")
+    if given is None:
+        return None if count is None else [f"LABEL_{number}" for number in range(count)]
+    if not isinstance(given, dict) or not 1 <= len(given) <= MOST_LABELS:
+        raise ValueError(f"{name} has an id2label that is no object of 1 to {MOST_LABELS} labels")
+    if count is not None and count != len(given):
+        raise ValueError(f"{name} has num_labels = {count} and {len(given)} labels: they must agree")
+    labels = [given.get(str(number)) for number in range(len(given))]
+    for number, label in enumerate(labels):
+        if not isinstance(label, str):
+            raise ValueError(f"{name} has no label in words for class {number} of {len(given)}")  # noqa: TRY004
+        if len(label) > MOST_LABEL_CHARACTERS or not is_harmless(label):
+            msg = f"label {number} in {name} is {label[:60]!r}: expected at most {MOST_LABEL_CHARACTERS} characters,"
+            raise ValueError(f"{msg} none of them a control character or a line break")
+    return labels  # type: ignore[return-value]  # all of them are texts

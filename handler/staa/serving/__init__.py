@@ -1,0 +1,23 @@
+"""Serves requests: takes a batch of them and returns their replies, inside TorchServe or any other server."""
+
+from staa.serving.decoding import Decoding
+from staa.serving.job import Job
+from staa.serving.scheduler import Scheduler
+from staa.serving.service import Incoming, Outgoing, Service, accept, load_explainer, word
+from staa.serving.settings import Settings
+from staa.serving.telemetry import Telemetry, spans_to
+
+__all__ = [
+    "Decoding",
+    "Incoming",
+    "Job",
+    "Outgoing",
+    "Scheduler",
+    "Service",
+    "Settings",
+    "Telemetry",
+    "accept",
+    "load_explainer",
+    "spans_to",
+    "word",
+]

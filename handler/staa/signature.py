@@ -1,0 +1,92 @@
+"""Describes a model without its weights: enough to check the options of a request and to prepare its video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from staa import attribution, families
+from staa.checkpoint.files import RECIPE_FILES
+from staa.errors import LoadError, OptionError
+from staa.prepare import prepare
+from staa.recipe import Recipe
+from staa.types import Box, Grid, Options
+from staa_video import Clip
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Describe a model as its callers see it; a signature can be sent to another process."""
+
+    family: str
+    """The model's family, a key of FAMILIES."""
+    labels: tuple[str, ...]
+    """The label of each class, in the order of the class numbers."""
+    grid: Grid
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, config: Any, recipe: Recipe) -> Self:
+        """Return the signature of a model's configuration and its preprocessing.
+
+        Raises:
+            LoadError: the family is not known, the configuration is not supported, or the two do not fit together.
+        """
+        family = families.family(config.model_type)
+        grid = family.grid(config)
+        if recipe.shape != family.size(config):
+            shape, size = recipe.shape or "no fixed size", family.size(config)
+            raise LoadError(
+                f"the preprocessing ends in {shape}, the model takes {size} (height, width): correct {RECIPE_FILES[0]}"
+            )
+        labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+        return cls(config.model_type, labels, grid, recipe)
+
+    def check(self, options: Options) -> None:
+        """Raise OptionError if this model cannot fulfil the options; call it before a video is decoded."""
+        attribution.check(options.method, options.target, options.contrast)
+        target, contrast = self.class_id("target", options.target), self.class_id("contrast", options.contrast)
+        if target is not None and target == contrast:
+            msg = f"target and contrast are both {self.labels[target]!r}: name two classes, or leave contrast out"
+            raise OptionError(msg)
+        if contrast is not None and len(self.labels) == 1:
+            raise OptionError("contrast needs a second class, and this model has one: leave it out")
+        if options.top_k is not None and options.top_k > len(self.labels):
+            raise OptionError(f"top_k is {options.top_k}: expected 1 to {len(self.labels)}, the classes of this model")
+
+    def class_id(self, option: str, named: int | str | None) -> int | None:
+        """Return the number of a class that an option names by its label or by its number.
+
+        Raises:
+            OptionError: the model has no such class.
+        """
+        if named is None:
+            return None
+        text, class_id = str(named), -1
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            class_id = int(text)
+        elif named in self.labels:
+            return self.labels.index(text)
+        if not 0 <= class_id < len(self.labels):
+            some = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
+            msg = f"{option} is {named!r}: expected a number from 0 to {len(self.labels) - 1} or a label ({some})"
+            raise OptionError(msg)
+        return class_id
+
+    def prepare(
+        self, clips: Sequence[Clip], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, list[Box]]:
+        """Return normalised pixels (B, T, 3, h, w) on a device, and the box of the source that each clip shows.
+
+        Raises:
+            ValueError: a clip has not as many frames as the model takes.
+        """
+        prepared = []
+        for clip in clips:
+            if len(clip.frames) != self.grid.frames:
+                count = self.grid.frames
+                raise ValueError(f"the model wants {count} frames, got {len(clip.frames)}: decode(source, {count})")
+            prepared.append(prepare(clip.frames, self.recipe, device, dtype, clip.size))
+        return torch.stack([pixels for pixels, _ in prepared]), [box for _, box in prepared]

@@ -1,0 +1,61 @@
+"""Answers in words: what is said of labels, maps and windows, and what a server cannot say."""
+
+import dataclasses
+
+import httpx2
+import numpy as np
+
+from staa_client import ClassName, Client, Explanation, contract
+from staa_client.cli.terminal import describe, describe_on_a_line, describe_sight
+from staa_client.pictures.report import render_report
+from tests.client.conftest import checked, document, encoded, server
+
+
+def test_the_terminal_says_what_was_not_seen(explanation: Explanation) -> None:
+    """A clip seen in part, or made of fewer frames than the model takes, says so, and a clip seen whole does not."""
+
+    def told(box: tuple[int, int, int, int], *frames: int) -> str:
+        numbers = np.resize(np.array(frames), 16) if frames else np.arange(16)
+        clip = dataclasses.replace(explanation.clip, width=960, height=120, box=box, frames=np.sort(numbers))
+        return describe(dataclasses.replace(explanation, clip=clip))
+
+    assert "\nseen   x 420 - 540, y 0 - 120 of 960 x 120" in told((420, 0, 540, 120))
+    assert "seen   1 frame, repeated 16 times: 'when' says nothing" in told((0, 0, 960, 120), 7)
+    assert "\n       1 frame, repeated 16 times" in told((420, 0, 540, 120), 7)
+    assert "5 frames, repeated to make 16: " in told((0, 0, 960, 120), 0, 1, 2, 3, 4)
+    assert "seen" not in told((0, 0, 960, 120))
+
+
+def test_a_class_map_says_its_class(explanation: Explanation) -> None:
+    """What a map for one class shows is named, and what it was told from."""
+    named = dataclasses.replace(explanation, target=ClassName(3, "moves up"), contrast=ClassName(4, "spins"))
+    assert "what speaks for moves up (0.7%), against spins (0.4%):" in describe(named)
+    assert "speaks for" not in describe(explanation)
+
+
+def test_a_check_is_told_with_its_cost() -> None:
+    """What the server found when it checked the map, in a line."""
+    explanation = contract.explanation(200, {}, encoded(checked(document()), "json"))
+    assert "check  the label rests on it (faithful; 34 clips, 0.75 s)" in describe(explanation)
+    assert "the label rests on it" in render_report(explanation, None)
+
+
+def test_a_window_without_a_label_is_a_line_too() -> None:
+    """A reply that names no class is a line, of a window as of a video."""
+    reply = document() | {"predictions": []}
+    frames = ((number / 4, np.zeros((24, 32, 3), np.uint8)) for number in range(10))
+    with (
+        Client(transport=httpx2.MockTransport(server(reply))) as client,
+        client.watch(frames, latency="keep") as sights,
+    ):
+        assert "no label" in describe_sight(next(sights))
+
+
+def test_a_label_adds_no_line(explanation: Explanation) -> None:
+    """A line break in a label, or in a class of the map, is a space: no server writes lines of its own choice."""
+    forged = ClassName(0, "moves\nwrote secret.png\u2028staa: 0 failed")
+    guess = dataclasses.replace(explanation.predictions[0], label=forged.label)
+    answer = dataclasses.replace(explanation, predictions=(guess,), target=forged)
+    plain = dataclasses.replace(explanation, predictions=explanation.predictions[:1], target=ClassName(0, "moves"))
+    assert len(describe(answer).splitlines()) == len(describe(plain).splitlines())
+    assert len(describe_on_a_line("a.mp4", answer).splitlines()) == 1

@@ -1,0 +1,125 @@
+"""A user's program that says every public name with its type: `mypy --strict` reads it with the rest of the tests."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_client import (
+    Areas,
+    AsyncClient,
+    AsyncWatch,
+    AuthError,
+    BatchItem,
+    Card,
+    ClassName,
+    Client,
+    ClipInfo,
+    DecodeError,
+    Explanation,
+    Faithfulness,
+    Frames,
+    InsecureWarning,
+    MethodCard,
+    Model,
+    Moment,
+    NotFoundError,
+    NotVideoError,
+    Options,
+    Prediction,
+    ReplyError,
+    RequestError,
+    Result,
+    Served,
+    ServerError,
+    Sight,
+    SourceError,
+    StaaError,
+    StatusError,
+    StreamError,
+    TimedOutError,
+    Timeout,
+    TooLargeError,
+    UnavailableError,
+    UnreachableError,
+    Watch,
+    __version__,
+    load,
+    save,
+)
+from staa_client.cli import entry, main
+from staa_client.video import Frame, frames_at, sampled
+from staa_client.watch import Latency, LiveSource, OnError, watch, watch_async
+
+OF_STATUS: list[type[StatusError]] = [AuthError, DecodeError, NotFoundError, NotVideoError, RequestError]
+OF_STATUS += [ServerError, TooLargeError, UnavailableError]
+WARNING: type[UserWarning] = InsecureWarning
+OTHERS: list[type[StaaError]] = [ReplyError, SourceError, StreamError, TimedOutError, UnreachableError]
+
+
+def ask(path: Path) -> Iterator[str]:
+    """Yield words about one video, by every way to ask for it."""
+    wanted: Options = {"top_k": 3, "method": "staa_class", "target": "moves up", "contrast": 3, "sample": "auto"}
+    with Client("http://127.0.0.1:8080", token=lambda: "secret", timeout=Timeout(total=30), verify=True) as client:
+        result: Result = client.predict(path, top_k=3, start=0.5, end=2.0, timeout=None)
+        explanation: Explanation = client.explain(path, **wanted)
+        items: Iterator[BatchItem] = client.batch([path, b"bytes"], on_error="collect", output="out.jsonl", **wanted)
+        served: tuple[Served, ...] = client.models()
+        client.wait_until_ready("motions", timeout=10.0)
+        yield from about(client.card(), result, explanation)
+        yield from (item.explanation.save("x.png").name for item in items if item.error is None)
+        yield from (f"{one.name} {one.ready}" for one in served if client.ready(one.name))
+
+
+def about(card: Card, result: Result, explanation: Explanation) -> Iterator[str]:
+    """Yield words about what came back."""
+    method: MethodCard = card.methods["staa"]
+    model: Model = result.model
+    best: Prediction = result.predictions[0]
+    clip: ClipInfo = result.clip
+    target: ClassName | None = explanation.target
+    moments: tuple[Moment, ...] = explanation.top(2)
+    check: Faithfulness | None = explanation.faithfulness
+    areas: Areas | None = check.deletion if check else None
+    heat: NDArray[np.float32] = explanation.heatmap(second=1.5)
+    yield f"{__version__} {method.version} {model.family} {best.label} {clip.fps}"
+    yield f"{target} {moments} {areas} {heat.shape}"
+    yield str(save("both.html", [explanation, load("one.json")], alpha=0.5, focus=True))
+
+
+def pictures(path: Path) -> Iterator[Frame]:
+    """Yield pictures of a video by number, and of frames that were picked here."""
+    picked: Frames = sampled(path, 16, lambda height, width: (height // 2, width // 2), interpolation="bicubic")
+    yield from frames_at(path, [0, 3])
+    yield from frames_at(Frames.of(picked.images, fps=10), [1])
+
+
+def see(source: LiveSource, latency: Latency = "keep", on_error: OnError = "raise") -> Iterator[str]:
+    """Yield words about windows of a live source."""
+    with Client() as client, client.watch(source, latency=latency, on_error=on_error, method="staa") as seen:
+        watched: Watch = seen
+        sight: Sight
+        for sight in watched:
+            yield f"{sight.start} {sight.predictions} {sight.dropped}"
+        yield from (str(sight.changed) for sight in watch(client, source, frames=16, explain=False))
+
+
+async def see_in_a_loop(source: LiveSource) -> AsyncIterator[str]:
+    """Yield the same in an event loop."""
+    async with AsyncClient(token=Path("key_file.json")) as client:
+        try:
+            watched: AsyncWatch = client.watch(source, window=1.0)
+            async for sight in watched:
+                yield str(sight.explanation)
+            async for sight in watch_async(client, source, frames=16):
+                yield str(sight.error)
+            async for item in client.batch(["a.mp4"], explain=False):
+                yield item.source
+        except StaaError as error:
+            yield f"{error.status} {error.code} {error.message} {error.request_id}"
+
+
+def command(arguments: list[str]) -> int:
+    """Run the command with these arguments, or, without any, as it is installed."""
+    return main(arguments) if arguments else int(bool(entry()))  # type: ignore[func-returns-value]  # it exits

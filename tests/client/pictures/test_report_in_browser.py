@@ -1,0 +1,295 @@
+"""The report in a real browser: it plays, seeks, fades and focuses, by mouse and by keyboard, and loads nothing."""
+
+import dataclasses
+import itertools
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from staa_client import Client, Explanation
+from staa_client.files import save
+from tests.client.conftest import class_map, document, server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ("quic", "background-networking", "component-update", "sync", "gpu")
+ARGUMENTS = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{part}" for part in QUIET)]
+HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
+PIXELS = """view => {
+  const copy = new OffscreenCanvas(view.width, view.height).getContext("2d", {willReadFrequently: true});
+  copy.drawImage(view, 0, 0);
+  return Array.from(copy.getImageData(0, 0, view.width, view.height).data.filter((_, i) => i % 97 < 3));
+}"""
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const light = text => {
+    canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+    const part = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
+    return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+  };
+  const under = element => {
+    const ground = getComputedStyle(element).backgroundColor;
+    return ground === "rgba(0, 0, 0, 0)" ? under(element.parentElement) : ground;
+  };
+  const texts = [...document.querySelectorAll("body *")].filter(
+    element => element.checkVisibility() && [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+  return texts.map(element => {
+    const [a, b] = [light(getComputedStyle(element).color), light(under(element))].sort((x, y) => y - x);
+    return [element.tagName + " " + element.textContent.trim().slice(0, 30), (a + 0.05) / (b + 0.05)];
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of the file."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@dataclasses.dataclass
+class Tab:
+    """An open report, and what it said and asked for."""
+
+    page: Page
+    said: list[str]
+    asked: list[str]
+
+    def pixels(self, index: int = 0) -> Any:  # a list of bytes
+        """Every 97th pixel of a map's picture."""
+        return self.page.locator(".view").nth(index).evaluate(PIXELS)
+
+    @property
+    def now(self) -> str:
+        """The moment that is shown."""
+        return self.page.locator("#now").inner_text()
+
+    def set(self, name: str, value: float) -> None:
+        """Move a slider."""
+        self.page.locator(f"#{name}").fill(str(value))
+
+
+@pytest.fixture
+def tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Tab]:
+    """An empty tab; options of the browser's context are the parameters of the test, if it has any."""
+    context = browser.new_context(**getattr(request, "param", {}))
+    page = context.new_page()
+    opened = Tab(page, [], [])
+    page.on("console", lambda message: opened.said.append(message.text))
+    page.on("pageerror", lambda error: opened.said.append(str(error)))
+    page.on("dialog", lambda dialog: opened.said.append(dialog.message))
+    page.on("request", lambda asked: opened.asked.append(asked.url))
+    yield opened
+    context.close()
+    assert opened.said == []
+    assert len(opened.asked) >= 1
+    assert all(url.startswith(("file:", "data:")) for url in opened.asked)
+
+
+def shown(tab: Tab, path: Path) -> Tab:
+    """The report in the tab, with its frames drawn."""
+    tab.page.goto(path.absolute().as_uri())
+    while not tab.page.evaluate("images.every(image => image.complete)"):
+        tab.page.wait_for_timeout(20)
+    return tab
+
+
+@pytest.fixture
+def report(tab: Tab, explanation: Explanation, tmp_path: Path) -> Tab:
+    """The report of one map in a tab."""
+    return shown(tab, explanation.save(tmp_path / "x.html"))
+
+
+@pytest.fixture
+def both(tab: Tab, explanation: Explanation, tmp_path: Path) -> Tab:
+    """The report of two maps in a tab."""
+    return shown(tab, save(tmp_path / "x.html", [explanation, class_map(explanation)]))
+
+
+def test_it_opens_at_the_peak_and_asks_for_nothing(report: Tab) -> None:
+    """From file:// it draws the frame and the map of the peak, says nothing on the console, and loads nothing."""
+    assert report.now == "4.75 s, frame 38"
+    assert len(set(report.pixels())) > 100
+    assert report.asked[0].startswith("file:")
+    assert len(report.asked) == 1  # the page
+
+
+def test_it_plays_until_it_is_paused(report: Tab) -> None:
+    """Play moves through the frames by itself, Pause stays where it is."""
+    before = report.pixels()
+    report.page.click("#play")
+    assert report.page.inner_text("#play") == "Pause"
+    expect(report.page.locator("#now")).to_have_text("5.75 s, frame 46", timeout=5000)
+    assert report.pixels() != before
+    report.page.click("#play")
+    stopped = report.now
+    report.page.wait_for_timeout(1200)
+    assert report.now == stopped
+    assert report.page.inner_text("#play") == "Play"
+
+
+@pytest.mark.parametrize("tab", [{"reduced_motion": "reduce"}, {}], indirect=True)
+def test_it_does_not_loop_where_less_motion_is_wished(report: Tab, request: pytest.FixtureRequest) -> None:
+    """At its end it begins again, but not for who asked for reduced motion."""
+    report.page.focus(".curve")
+    report.page.keyboard.press("End")
+    report.page.keyboard.press("ArrowLeft")
+    report.page.click("#play")
+    report.page.wait_for_timeout(1700)
+    once = "reduced_motion" in request.node.callspec.params["tab"]
+    assert report.page.inner_text("#play") == ("Play" if once else "Pause")
+    assert (report.now == "7.75 s, frame 62") is once
+
+
+def test_a_click_and_a_drag_on_the_curve_seek(report: Tab) -> None:
+    """The frame, its map and the words are those of the seconds under the pointer."""
+    box = report.page.locator(".curve").bounding_box()
+    assert box is not None
+    before = report.pixels()
+    report.page.mouse.move(box["x"] + 8 + (box["width"] - 16) * 2.25 / 8, box["y"] + 40)
+    report.page.mouse.down()
+    assert report.now == "2.25 s, frame 18"
+    assert all(part in report.page.inner_text(".status") for part in ("Step 5 of 16 (2.00 to 2.50 s)", "share 6.3%;"))
+    clicked = report.pixels()
+    assert clicked != before
+    report.page.mouse.move(box["x"] + 8 + (box["width"] - 16) * 6.3 / 8, box["y"] + 60)
+    report.page.mouse.up()
+    assert report.now == "6.25 s, frame 50"
+    assert report.pixels() not in (before, clicked)
+
+
+def test_the_keyboard_seeks(report: Tab) -> None:
+    """Arrows go a frame, Home and End to the ends, the slider says where it is; arrows work on the page itself too."""
+    report.page.keyboard.press("ArrowRight")
+    assert report.now == "5.25 s, frame 42"
+    curve = report.page.locator(".curve")
+    curve.focus()
+    seen = [report.pixels()]
+    for key, frame in (
+        ("ArrowLeft", 38),
+        ("ArrowDown", 34),
+        ("Home", 2),
+        ("PageUp", 10),
+        ("End", 62),
+        ("ArrowRight", 62),
+    ):
+        report.page.keyboard.press(key)
+        assert report.now.endswith(f"frame {frame}"), key
+        assert curve.get_attribute("aria-valuenow") == str((frame - 2) // 4)
+        assert (curve.get_attribute("aria-valuetext") or "").startswith(report.now)
+        seen.append(report.pixels())
+    assert all(a != b for a, b in itertools.pairwise(seen[:-1]))
+
+
+def test_the_map_fades_hides_and_focuses(report: Tab) -> None:
+    """Opacity, the switch, the focus slider and the dynamic threshold each change the picture, and back."""
+    first = report.pixels()
+    report.set("opacity", 30)
+    faded = report.pixels()
+    report.page.uncheck("#shown")
+    hidden = report.pixels()
+    assert len({str(each) for each in (first, faded, hidden)}) == 3
+    far = [sum(abs(a - b) for a, b in zip(each, hidden, strict=True)) for each in (faded, first)]
+    assert 0 < far[0] < far[1]
+    report.page.check("#shown")
+    report.set("opacity", 0)
+    assert report.pixels() == hidden
+    report.set("opacity", 80)
+    assert report.pixels() == first
+    report.page.click("#dynamic")
+    dynamic = report.pixels()
+    assert report.page.get_attribute("#dynamic", "aria-pressed") == "true"
+    report.set("focus", 60)
+    assert report.page.get_attribute("#dynamic", "aria-pressed") == "false"
+    assert len({str(each) for each in (first, dynamic, report.pixels())}) == 3
+    report.set("focus", 0)
+    assert report.pixels() == first
+
+
+def test_maps_side_by_side_move_together(both: Tab) -> None:
+    """Two maps stand beside each other, differ, and follow one seek, one player and one switch."""
+    boxes = [both.page.locator(".view").nth(i).bounding_box() for i in range(2)]
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert boxes[0]["y"] == pytest.approx(boxes[1]["y"], abs=1)
+    assert boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"]
+    before = [both.pixels(0), both.pixels(1)]
+    assert before[0] != before[1]
+    both.page.locator(".curve").nth(1).focus()
+    both.page.keyboard.press("Home")
+    assert all(both.pixels(i) != before[i] for i in range(2))
+    assert [both.page.locator(".curve").nth(i).get_attribute("aria-valuenow") for i in range(2)] == ["0", "0"]
+    both.page.uncheck("#shown")
+    assert both.pixels(0) == both.pixels(1)
+
+
+@pytest.mark.parametrize("tab", [{"color_scheme": "dark"}, {"color_scheme": "light"}], indirect=True)
+def test_all_texts_have_contrast(both: Tab, request: pytest.FixtureRequest) -> None:
+    """Every text differs from its ground by 4.5 to 1 at least, in the dark and in the light, pressed buttons too."""
+    dark = request.node.callspec.params["tab"]["color_scheme"] == "dark"
+    ground = both.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(20, 20, 26)" if dark else "rgb(255, 255, 255)")
+    both.page.click("#dynamic")
+    both.page.locator("summary").first.click()
+    ratios = both.page.evaluate(CONTRAST)
+    assert len(ratios) > 60
+    assert [each for each in ratios if each[1] < 4.5] == []
+
+
+def test_tab_reaches_everything_and_leaves(both: Tab) -> None:
+    """Tab goes through controls and curves in the order of the page, shows where it is, and is held nowhere."""
+    page = both.page
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        name = page.evaluate(
+            "document.activeElement.id || document.activeElement.className || document.activeElement.tagName"
+        )
+        if name == "BODY":
+            break
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", name
+        reached.append(name)
+    controls = ["play", "shown", "opacity", "focus", "dynamic"]
+    assert reached == [*controls, "curve", "SUMMARY", "curve", "SUMMARY"]
+
+
+@pytest.mark.parametrize("tab", [{"viewport": {"width": 320, "height": 640}}], indirect=True)
+def test_a_narrow_screen_scrolls_one_way(both: Tab) -> None:
+    """On 320 pixels nothing sticks out to the side, and the maps stand one below the other."""
+    both.page.locator("summary").first.click()
+    assert both.page.evaluate("document.documentElement.scrollWidth") <= 320
+    tops = [both.page.locator(".view").nth(i).bounding_box() for i in range(2)]
+    assert tops[0] is not None
+    assert tops[1] is not None
+    assert tops[1]["y"] > tops[0]["y"] + tops[0]["height"]
+
+
+def test_hostile_labels_stay_text(tab: Tab, clip: bytes, tmp_path: Path) -> None:
+    """Markup in a label is shown as it is, and nothing in it runs."""
+    with Client(transport=httpx2.MockTransport(server(document(label=HOSTILE)))) as client:
+        explained = client.explain(clip)
+    hostile = dataclasses.replace(class_map(explained), target=dataclasses.replace(explained.predictions[0]))  # type: ignore[arg-type]
+    shown(tab, hostile.save(tmp_path / "x.html"))
+    assert tab.page.locator("img").count() == 0
+    assert HOSTILE in tab.page.inner_text("h1")
+    assert json.loads(tab.page.locator("#data").inner_text())["width"] == 320
+
+
+def test_without_frames_the_map_stands_alone(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Without a video the reason is said, the map is drawn in full, and the opacity has nothing to do."""
+    shown(tab, dataclasses.replace(explanation, source=None).save(tmp_path / "x.html"))
+    assert "no video was given" in tab.page.inner_text(".note")
+    assert tab.page.locator("#opacity").is_disabled()
+    before = tab.pixels()
+    tab.page.uncheck("#shown")
+    assert tab.pixels() != before

@@ -1,0 +1,89 @@
+"""What holds for all tests: which run only when asked for, that CI skips no other, and what two folders share."""
+
+import os
+import re
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy are imported: the processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+from tests.made.videos import CLIPS, moving_disc
+
+LEFT_OUT = {
+    "slow": "minutes and gigabytes: run it with -m slow",
+    "deploy": "images, containers or servers under load, minutes: run it with -m deploy",
+    "gpu": "needs a GPU: run it with -m gpu",
+}
+"""Markers of tests that run only where -m names them -> the reason that is shown."""
+ELSEWHERE = {"clips": CLIPS}
+"""Markers of tests that need a folder beside the checkout, which no clone has -> the folder."""
+
+SHARE_A_SERVER = {
+    path.relative_to(Path(__file__).parents[1]).as_posix()
+    for path in Path(__file__).parent.glob("e2e/test_*.py")
+    if re.search(r"\bserver: Server\b", path.read_text())
+}
+"""Files whose tests use the session's server, which is to be started once."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what was not asked for, before any of its fixtures starts."""
+    asked = config.getoption("markexpr")
+    reasons = {marker: reason for marker, reason in LEFT_OUT.items() if marker not in asked}
+    reasons |= {marker: f"there is no {folder}" for marker, folder in ELSEWHERE.items() if not folder.is_dir()}
+    for item in items:
+        for marker in reasons.keys() & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(pytest.mark.skip(reason=reasons[marker]))
+
+
+def _not_skipped_on_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where CI is set: there, everything that tests need is installed."""
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"nothing may be skipped where CI is set. {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped for want of something, unless its marker lets it be left out."""
+    report = yield
+    if not {mark.name for mark in item.iter_markers()} & (LEFT_OUT.keys() | ELSEWHERE.keys()):
+        _not_skipped_on_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a file that is skipped as a whole for want of a package."""
+    report = yield
+    _not_skipped_on_ci(report)
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out tests by file, and the files that share a server as if they were one."""
+    from xdist.scheduler import LoadFileScheduling  # this hook is called only where pytest-xdist is there
+
+    scheduler = LoadFileScheduling(config, log)
+    file_of = scheduler._split_scope
+    scheduler._split_scope = lambda nodeid: "a server" if file_of(nodeid) in SHARE_A_SERVER else file_of(nodeid)
+    return scheduler
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests of each marker were left out."""
+    skipped = [each for each in terminalreporter.stats.get("skipped", []) if isinstance(each, pytest.TestReport)]
+    counts = {marker: sum(marker in report.keywords for report in skipped) for marker in (*LEFT_OUT, *ELSEWHERE)}
+    terminalreporter.write_line("left out: " + ", ".join(f"{count} {marker}" for marker, count in counts.items()))
+
+
+@pytest.fixture(scope="session")
+def clip() -> bytes:
+    """Return a landscape video: 320x240, 64 frames, 8 s."""
+    return moving_disc()

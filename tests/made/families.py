@@ -1,0 +1,296 @@
+"""Every family and variant with random weights: the model as transformers makes it, eager, and the slow way to its map.
+
+The slow way is written as loops over the full attention matrices (B or B*T or B*P, heads, queries, keys), in float64.
+"""
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import (
+    TimesformerConfig,
+    TimesformerForVideoClassification,
+    VideoMAEConfig,
+    VideoMAEForVideoClassification,
+    VivitConfig,
+    VivitForVideoClassification,
+    VJEPA2Config,
+    VJEPA2ForVideoClassification,
+)
+
+from staa import Explainer
+from staa.recipe import Recipe
+from tests.made import models
+
+Doubles = NDArray[np.float64]
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Hold one way in which a family is read."""
+
+    family: str
+    make: Callable[..., Any]
+    """Changes of the configuration -> a model as transformers makes it, with eager attention."""
+    attentions: tuple[str, ...]
+    """Ends of the names of the modules whose matrices are read, as regular expressions."""
+    joint: Callable[[list[list[Doubles]], Shape], Doubles]
+    """Matrices (heads mean) of one clip, for each of the names above, block by block -> (t, h*w), not normalised."""
+    blocks: int
+    """Attentions that a forward pass computes."""
+    shape: Shape
+    """t, h, w."""
+
+
+TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "initializer_range": 0.5,
+    "num_labels": 5,
+}
+
+
+def _eager(model: Any) -> Any:
+    """Return the model, for inference, with attention that makes matrices."""
+    model.train(mode=False)
+    model.set_attn_implementation("eager")
+    return model
+
+
+def _vivit(**changes: Any) -> Any:
+    torch.manual_seed(0)
+    facts = {**TINY, "image_size": [16, 32], "num_frames": 6, "tubelet_size": [2, 8, 8], **changes}
+    model = VivitForVideoClassification(VivitConfig(**facts))
+    for parameter in (model.vivit.embeddings.cls_token, model.vivit.embeddings.position_embeddings):
+        nn.init.normal_(parameter)
+    return _eager(model)
+
+
+def _videomae(**changes: Any) -> Any:
+    torch.manual_seed(0)
+    facts = {**TINY, "image_size": [16, 32], "patch_size": [8, 8], "num_frames": 6, "tubelet_size": 2, **changes}
+    return _eager(VideoMAEForVideoClassification(VideoMAEConfig(**facts)))
+
+
+def _first(**changes: Any) -> Any:
+    return _videomae(**{"use_mean_pooling": False, "patch_size": [8, 16], "tubelet_size": 3, **changes})
+
+
+def _vjepa2(**changes: Any) -> Any:
+    torch.manual_seed(0)
+    facts = {**TINY, "initializer_range": 0.3, "crop_size": 24, "patch_size": 8, "frames_per_clip": 8, "mlp_ratio": 2.0}
+    small = {"pred_hidden_size": 16, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1, "num_pooler_layers": 2}
+    return _eager(VJEPA2ForVideoClassification(VJEPA2Config(**{**facts, **small, **changes})))
+
+
+def _timesformer(kind: str) -> Callable[..., Any]:
+    def make(**changes: Any) -> Any:
+        torch.manual_seed(0)
+        if kind != "space_only":
+            return models.timesformer(**{"attention_type": kind, **changes})
+        config = {**TINY, "image_size": 32, "patch_size": 8, "num_frames": 4, "attention_type": kind, **changes}
+        model = TimesformerForVideoClassification(TimesformerConfig(**config))
+        nn.init.normal_(model.timesformer.embeddings.position_embeddings)
+        model.train(mode=False)
+        return model
+
+    return make
+
+
+def _divided(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
+    space, time = (np.mean(blocks, axis=0) for blocks in matrices)
+    joint = np.zeros((shape[0], shape[1] * shape[2]))
+    for t, p in np.ndindex(joint.shape):
+        for q in range(shape[0]):
+            joint[t, p] += space[q, 0, 1 + p] * (0.5 * (q == t) + 0.5 * time[p, q, t]) / shape[0]
+    return joint
+
+
+def _frames(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
+    return np.stack([np.mean([block[t, 0, 1:] for block in matrices[0]], axis=0) / shape[0] for t in range(shape[0])])
+
+
+def _patch_major(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
+    joint = np.zeros((shape[0], shape[1] * shape[2]))
+    for t, p in np.ndindex(joint.shape):
+        joint[t, p] = np.mean([block[0, 0, 1 + p * shape[0] + t] for block in matrices[0]])
+    return joint
+
+
+def _cls(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
+    return np.reshape(np.mean([block[0, 0, 1:] for block in matrices[0]], axis=0), (shape[0], -1))
+
+
+def _columns(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
+    return np.reshape(np.mean([block[0].mean(0) for block in matrices[0]], axis=0), (shape[0], -1))
+
+
+def _token(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
+    return np.reshape(np.mean([block[0, 0] for block in matrices[0]], axis=0), (shape[0], -1))
+
+
+def _pooled(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
+    carriers, (query,) = matrices
+    row: Doubles = query[0, 0]
+    for carrier in reversed(carriers):
+        row = 0.5 * row + 0.5 * row @ carrier[0]
+    return row.reshape(shape[0], -1)
+
+
+SPACE, TIME = r"\.attention\.attention(\.attn_drop)?$", r"\.temporal_attention\.attention\.attn_drop$"
+DROP = r"\.attention\.attention\.attn_drop$"
+POOLER = (r"^pooler.*\.self_attn$", r"^pooler.*\.cross_attn$")
+VARIANTS = {
+    "divided": Variant(
+        "timesformer", _timesformer("divided_space_time"), (DROP, TIME), _divided, blocks=6, shape=(4, 4, 4)
+    ),
+    "joint": Variant("timesformer", _timesformer("joint_space_time"), (DROP,), _patch_major, blocks=3, shape=(4, 4, 4)),
+    "space": Variant("timesformer", _timesformer("space_only"), (DROP,), _frames, blocks=3, shape=(4, 4, 4)),
+    "vivit": Variant("vivit", _vivit, (r"layers\.\d+\.attention$",), _cls, blocks=3, shape=(3, 2, 4)),
+    "videomae-mean": Variant("videomae", _videomae, (SPACE,), _columns, blocks=3, shape=(3, 2, 4)),
+    "videomae-cls": Variant("videomae", _first, (SPACE,), _token, blocks=3, shape=(2, 2, 2)),
+    "vjepa2": Variant("vjepa2", _vjepa2, POOLER, _pooled, blocks=3 + 2 + 1, shape=(4, 3, 3)),
+}
+
+BASE: dict[str, Any] = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "initializer_range": 0.05,
+    "num_labels": 400,
+    "patch_size": 16,
+}
+_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "num_labels": 174}
+_VITL = {**BASE, **_LARGE, "mlp_ratio": 4.0, "num_pooler_layers": 3, "crop_size": 256, "frames_per_clip": 16}
+PUBLISHED: dict[str, tuple[str, dict[str, Any], Shape]] = {
+    "timesformer-base-finetuned-k400": ("divided", {**BASE, "image_size": 224, "num_frames": 8}, (8, 14, 14)),
+    "timesformer-hr-finetuned-k400": ("divided", {**BASE, "image_size": 448, "num_frames": 16}, (16, 28, 28)),
+    "vivit-b-16x2-kinetics400": (
+        "vivit",
+        {**BASE, "image_size": 224, "num_frames": 32, "tubelet_size": [2, 16, 16]},
+        (16, 14, 14),
+    ),
+    "videomae-base-finetuned-kinetics": (
+        "videomae-mean",
+        {**BASE, "image_size": 224, "num_frames": 16},
+        (8, 14, 14),
+    ),
+    "vjepa2-vitl-fpc16-256-ssv2": ("vjepa2", _VITL, (8, 16, 16)),
+}
+"""Best-known public checkpoint -> variant, its configuration (initializer_range apart), and its grid."""
+
+
+def logits(model: Any, pixels: Tensor) -> Tensor:
+    """Return (B, K) of the untouched model; space only as its authors have it: the norm of the mean over frames."""
+    with torch.no_grad():
+        if getattr(model.config, "attention_type", None) != "space_only":
+            found: Tensor = model(**{model.main_input_name: pixels}).logits
+            return found
+        last = model(pixel_values=pixels, output_hidden_states=True).hidden_states[-1][:, 0]
+        mean = last.reshape(len(pixels), pixels.shape[1], -1).mean(1)
+        headed: Tensor = model.classifier(model.timesformer.layernorm(mean))
+        return headed
+
+
+def slow(variant: Variant, model: Any, pixels: Tensor) -> tuple[Doubles, Tensor]:
+    """Return (B, t, h, w) joint from full matrices, clip by clip, and the logits (B, K)."""
+    taken: dict[str, list[Doubles]] = {name: [] for name in variant.attentions}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            matrix = output[1] if isinstance(output, tuple) else output
+            taken[name].append(matrix.double().mean(1).numpy())
+
+        return hook
+
+    hooks = [
+        module.register_forward_hook(keep(name))
+        for name in variant.attentions
+        for path, module in model.named_modules()
+        if re.search(name, path)
+    ]
+    rows, answers = [], []
+    for clip in pixels:
+        for blocks in taken.values():
+            blocks.clear()
+        answers.append(logits(model, clip[None]))
+        grid = shape(model.config)
+        joint = variant.joint(list(taken.values()), grid)
+        rows.append((joint / joint.sum()).reshape(grid))
+    for hook in hooks:
+        hook.remove()
+    return np.stack(rows), torch.cat(answers)
+
+
+def shape(config: Any) -> Shape:
+    """Return (t, h, w) of any configuration, worked out apart from the families."""
+    facts = config.to_dict()
+    edge = facts.get("image_size", facts.get("crop_size"))
+    height, width = edge if isinstance(edge, (list, tuple)) else (edge, edge)
+    tubelet = facts.get("tubelet_size", 1)
+    step, *patch = (tubelet, facts["patch_size"]) if isinstance(tubelet, int) else tubelet
+    patch = patch[0] if len(patch) == 1 else patch
+    rows, columns = patch if isinstance(patch, (list, tuple)) else (patch, patch)
+    return facts.get("num_frames", facts.get("frames_per_clip")) // step, height // rows, width // columns
+
+
+def processor(model: Any) -> dict[str, Any]:
+    """Return a preparation to the model's size."""
+    edge = getattr(model.config, "image_size", getattr(model.config, "crop_size", None))
+    height, width = edge if isinstance(edge, (list, tuple)) else (edge, edge)
+    return {**models.PROCESSOR, "crop_size": {"height": height, "width": width}}
+
+
+def explainer(model: Any) -> Explainer:
+    """Return an explainer around a copy, so that the model itself stays as transformers made it; every query counts."""
+    return Explainer(copy.deepcopy(model), Recipe.read(processor(model)), stride=1)
+
+
+def save(model: Any, folder: Path) -> Path:
+    """Write the model as a checkpoint folder."""
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor(model)))
+    return folder
+
+
+def pixels(explainer: Explainer, batch: int) -> Tensor:
+    """Return normalised pixels (B, T, 3, h, w) of noise."""
+    return explainer.pixels([models.clip(seed, explainer.grid.frames) for seed in range(batch)])
+
+
+def plant(model: Any) -> None:
+    """Set the weights so that every query matches the key of a bright token, and of no dark one (all zeros).
+
+    A bright cell becomes channel 0 of its token; a key copies channel 0 into each head's last channel; every query is 1
+    there, by its bias. Nothing is written back into the tokens.
+    """
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        for name, module in model.named_modules():
+            if torch.is_tensor(table := getattr(module, "position_embeddings", None)):
+                table.zero_()
+            if isinstance(module, nn.LayerNorm):
+                module.weight.fill_(1)
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                module.weight[0] = 1
+            if isinstance(module, nn.Linear):
+                heads = slice(7, 32, 8)  # the last channel of each of 4 heads, 8 wide
+                if name.endswith((".q_proj", ".query", ".qkv")):
+                    module.bias[:32][heads] = 1
+                if name.endswith((".k_proj", ".key")):
+                    module.weight[heads, 0] = 5
+                if name.endswith(".qkv"):
+                    module.weight[32:64][heads, 0] = 5

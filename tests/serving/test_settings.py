@@ -1,0 +1,62 @@
+"""The configuration block: what is known is taken, what is not is an error at load."""
+
+from typing import Any
+
+import pytest
+
+from staa import Limits, Options
+from staa.errors import LoadError, OptionError
+from staa.serving import Settings
+
+
+def test_a_block_becomes_settings() -> None:
+    """Known keys arrive, limits among them; the rest keeps its default."""
+    settings = Settings.read({"weights": "weights", "device": "cpu", "limits": {"duration": 20}})
+    assert settings.weights == "weights"
+    assert settings.device == "cpu"
+    assert settings.limits == Limits(duration=20)
+
+
+def test_what_the_operator_does_not_allow_is_refused() -> None:
+    """Methods and checks that cost much can be switched off; a method that nobody knows is the model's to refuse."""
+    settings = Settings.read({"weights": "w", "methods": ["staa", "paper"], "verify": 4})
+    settings.check(Options(method="paper", verify=4))
+    settings.check(Options(method="magic"))
+    with pytest.raises(OptionError, match="allows staa, paper"):
+        settings.check(Options(method="rollout"))
+    with pytest.raises(OptionError, match="at most 4"):
+        settings.check(Options(verify=5))
+    with pytest.raises(OptionError, match="leave it out"):
+        Settings.read({"weights": "w", "verify": 0}).check(Options(verify=2))
+
+
+@pytest.mark.parametrize(
+    ("block", "named"),
+    [
+        ({"weights": "w", "colour": 1}, "colour"),
+        ({"weights": "w", "limits": {"cows": 1}}, "cows"),
+        ({"weights": "w", "limits": {"bytes": "many"}}, "limits.bytes"),
+        ({"weights": "w", "limits": 3}, "limits"),
+        ({"weights": "w", "limits": {"bytes": 1.0e8}}, "limits.bytes is .*whole number"),
+        ({"weights": "w", "limits": {"pixels": 2.5}}, "limits.pixels is .*whole number"),
+        ({"weights": "w", "limits": {"frames": 1e3}}, "limits.frames is .*whole number"),
+        ({"weights": "w", "limits": {"threads": 2.0}}, "limits.threads is .*whole number"),
+        ({"weights": "w", "threads": -1}, "threads"),
+        ({"weights": "w", "decoders": True}, "decoders"),
+        ({"weights": "w", "stride": 0}, "stride"),
+        ({"weights": "w", "verify": -1}, "verify"),
+        ({"weights": "w", "verify": float("nan")}, "verify"),
+        ({"weights": "w", "threads": 2.5}, "threads"),
+        ({"weights": "w", "verify_seconds": float("inf")}, "verify_seconds"),
+        ({"weights": "w", "limits": {"seconds": float("nan")}}, "limits.seconds"),
+        ({"weights": "w", "methods": ["staa", ["rollout"]]}, "rollout"),
+        ({"weights": "w", "methods": ["staa", "magic"]}, "magic"),
+        ({"weights": "w", "methods": ["paper"]}, "staa among them"),
+        ({"weights": "w", "methods": "staa"}, "a list"),
+        ({}, "weights"),
+    ],
+)
+def test_a_mistake_is_named(block: dict[str, Any], named: str) -> None:
+    """An unknown key or a wrong value is an error that names it."""
+    with pytest.raises(LoadError, match=named):
+        Settings.read(block)

@@ -1,0 +1,130 @@
+"""Reads what a container says of itself and FFmpeg does not tell: that it is encrypted, or that its end is missing."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from staa_video.errors import DecodeError
+
+ENCRYPTED = "the video is encrypted (DRM): send it without encryption"
+_LOOKED_AT = 2**22
+"""Bytes at the begin of a file in which its encryption is looked for."""
+_MOST_BOXES = 100_000
+_MATROSKA, _SEGMENT, _CONTENT_ENCODINGS = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x6d\x80"
+_ENCRYPTION = re.compile(rb"\x62\x40.{1,64}?\x50\x35", re.DOTALL)  # ContentEncoding, ContentEncryption
+_SYNC, _TS_BYTES, _FILLER = 0x47, (188, 192, 204), 0x1FFF
+
+
+def check_packet(packet: "Packet[VideoStream]") -> None:
+    """Raise DecodeError if the data of a packet are encrypted."""
+    if packet.has_sidedata("encryption_info"):
+        raise DecodeError(ENCRYPTED)
+
+
+def check_file(file: BinaryIO) -> None:
+    """Raise DecodeError if a file says that its frames are encrypted; it is left at its start.
+
+    MP4 says it of each packet instead (`check_packet`), but where the codec is named by "encv" alone.
+    """
+    file.seek(0)
+    head = file.read(_LOOKED_AT)
+    file.seek(0)
+    if head.startswith(_MATROSKA):
+        encrypted = _matroska_encrypts(head)
+    elif head[4:8] in {b"ftyp", b"moov", b"styp", b"moof"}:
+        encrypted = b"encv" in head and b"sinf" in head and b"schm" in head
+    else:
+        encrypted = _is_scrambled(head)
+    if encrypted:
+        raise DecodeError(ENCRYPTED)
+
+
+def is_cut(file: BinaryIO) -> bool:
+    """Tell whether a file says that it has more bytes than there are; its position is kept."""
+    position = file.tell()
+    try:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        head = file.read(64)
+        if head.startswith(_MATROSKA):
+            at = head.find(_SEGMENT)
+            length, stated = _vint(head[at + 4 : at + 12])
+            return at > 0 and stated is not None and at + 4 + length + stated > size
+        if head.startswith(b"RIFF"):
+            stated = int.from_bytes(head[4:8], "little")
+            return 0 < stated < 2**32 - 1 and stated + 8 > size + 1
+        return head[4:8] == b"ftyp" and _last_box_ends(file) > size
+    finally:
+        file.seek(position)
+
+
+def is_still(file: BinaryIO) -> bool:
+    """Tell whether a file is a still picture of HEIF (AVIF, HEIC), which has no track; it is left at its start."""
+    file.seek(0)
+    kinds = [kind for kind, _ in _boxes(file)] if file.read(12)[4:8] == b"ftyp" else []
+    file.seek(0)
+    return b"meta" in kinds and not {b"moov", b"moof"}.intersection(kinds)
+
+
+def _last_box_ends(file: BinaryIO) -> int:
+    """Return where the last box of an MP4 ends, as it states; 0 where that is not known."""
+    end = 0
+    for _, end in _boxes(file):
+        if not end:
+            return 0
+    return end
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the name of each box at the top level of an MP4, and where it ends; 0 where that is not known."""
+    at = 0
+    for _ in range(_MOST_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:], "big")
+        if size < 8 or not head[4:8].isalnum():  # to the end of the file, or what is no box
+            yield head[4:8], 0
+            return
+        at += size
+        yield head[4:8], at
+
+
+def _vint(data: bytes) -> tuple[int, int | None]:
+    """Return the bytes and the value of a number of Matroska; None for one that is not known."""
+    length = 9 - data[0].bit_length() if data and data[0] else 8
+    value = int.from_bytes(data[:length], "big") & ((1 << 7 * length) - 1)
+    return length, None if value == (1 << 7 * length) - 1 else value
+
+
+def _matroska_encrypts(head: bytes) -> bool:
+    """Tell whether a track of a Matroska file has a ContentEncryption."""
+    at = head.find(_CONTENT_ENCODINGS)
+    while at >= 0:
+        length, size = _vint(head[at + 2 : at + 10])
+        if size is not None and _ENCRYPTION.match(head, at + 2 + length, at + 2 + length + size):
+            return True
+        at = head.find(_CONTENT_ENCODINGS, at + 1)
+    return False
+
+
+def _is_scrambled(head: bytes) -> bool:
+    """Tell whether the stream with the most packets of an MPEG transport stream is scrambled."""
+    data = np.frombuffer(head, np.uint8)
+    for length in _TS_BYTES:
+        for begin in (0, 4):
+            heads = data[begin:][: (len(data) - begin) // length * length].reshape(-1, length)
+            if len(heads) >= 3 and np.all(heads[:3, 0] == _SYNC):
+                packets = heads[heads[:, 0] == _SYNC]
+                streams = (packets[:, 1].astype(int) & 0x1F) << 8 | packets[:, 2]
+                most = np.argmax(np.bincount(streams, minlength=_FILLER)[:_FILLER])
+                return bool(np.mean((packets[streams == most, 3] & 0xC0) > 0x40) > 0.1)
+    return False
