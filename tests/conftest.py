@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = [each for each in terminalreporter.stats.get("skipped", []) if isinstance(each, pytest.TestReport)]
     counts = {marker: sum(marker in report.keywords for report in skipped) for marker in (*LEFT_OUT, *ELSEWHERE)}
     terminalreporter.write_line("left out: " + ", ".join(f"{count} {marker}" for marker, count in counts.items()))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def usual_priority() -> Iterator[None]:
+    """Fail where a file's tests leave real-time priority behind, with which all others would wait for this process."""
+    yield
+    if hasattr(os, "sched_getscheduler"):
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.fixture(scope="session")

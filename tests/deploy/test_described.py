@@ -33,7 +33,7 @@ class Handler:
         settings = Settings("tiny", decoders=1, verify_seconds=30)
         self._service = Service(explainer, settings, name="motions", version="0.1.0", decode=self._decode)
 
-    def _decode(self, source: bytes, *how: object) -> Clip:
+    def _decode(self, source: bytes | bytearray, *how: object) -> Clip:
         if bytes(source) != clip():
             return decode(bytes(source), *how)  # type: ignore[arg-type]
         if how[:3] not in self._clips:

@@ -33,6 +33,11 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def environ(parent: Path) -> dict[str, str]:
+    """Return the environment of another process, which has this folder for temporary files, and finds the package."""
+    return os.environ | {"TMPDIR": str(parent), "PYTHONPATH": str(ROOT / "deploy")}
+
+
 @pytest.fixture
 def server(parent: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
     """Return another process with a folder, and the folder."""
@@ -40,7 +45,7 @@ def server(parent: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
         [sys.executable, "-c", SERVER],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TMPDIR": str(parent), "PYTHONPATH": str(ROOT / "deploy")},
+        env=environ(parent),
     ) as process:
         assert process.stdout
         try:
@@ -81,7 +86,7 @@ def test_what_is_no_servers_stays(parent: Path) -> None:
 def test_two_servers_at_once(parent: Path) -> None:
     """Servers of one folder for temporary files start together, and none takes another's folder."""
     command = [sys.executable, "-c", SERVER.replace("60", "1")]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) for _ in range(6)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environ(parent)) for _ in range(6)]
     until(lambda: len(list(parent.glob("staa-serve-*/models/weights"))) == 6 or any(p.poll() for p in processes))
     assert [process.wait(20) for process in processes] == [0] * 6
     for process in processes:

@@ -134,12 +134,12 @@ class Decoder:
         self._host = psutil.Process()
         self._good = awkward.film()
         self._count = 0
+        self._grown = 0  # bytes, while inputs were decoded: making them takes memory, too
         self._answer_rightly()
-        self._before = self._host.memory_info().rss
 
     def __call__(self, data: bytes) -> str:
         """Decode an input; raise Finding for whatever is neither an answer nor an error of the tree, in time."""
-        began = time.monotonic()
+        before, began = self._host.memory_info().rss, time.monotonic()
         try:
             clip = self._pool.decode(data, 8, limits=LIMITS)
         except StaaError as error:
@@ -157,12 +157,12 @@ class Decoder:
             raise Finding(f"{outcome}, and the pool says: {self._told.records.pop()}")
         if spent > LIMITS.seconds + LATE + BUSY:
             raise Finding(f"{outcome} after {spent:.1f} s, {LIMITS.seconds:g} s and {LATE:g} s are allowed")
+        self._grown += self._host.memory_info().rss - before
+        if self._grown > GROWTH:
+            raise Finding(f"this process grew by {self._grown / 1e6:.0f} MB while it waited for what decodes")
         self._count += 1
         if self._count % EVERY == 0 or outcome in {"too_much_memory", "too_slow"}:
             self._answer_rightly()
-            grown = self._host.memory_info().rss - self._before
-            if grown > GROWTH:
-                raise Finding(f"this process grew by {grown / 1e6:.0f} MB")
         return outcome
 
     def _answer_rightly(self) -> None:

@@ -171,6 +171,11 @@ def is_complete(data: bytes) -> bool:
     return bool(end) and not odd and lengths == [str(len(body)).encode()] and head.startswith((b"POST ", b"PUT "))
 
 
+def has_no_version(data: bytes) -> bool:
+    """Return whether the first line names no version: that is HTTP/0.9, whose replies have no status and no header."""
+    return re.match(rb"\S+ +[^ \r\n]+ *\r?\n", data) is not None
+
+
 class Asker:
     """Sends requests, and holds the answers against the contract."""
 
@@ -192,7 +197,10 @@ class Asker:
             if whole:
                 raise Finding(f"no answer to a whole request in {time.monotonic() - began:.1f} s")
             return "waits for more"
-        status, body = parsed(received, data[:4].decode("latin-1"))
+        if has_no_version(data) and not received.startswith(b"HTTP/"):
+            status, body = 400, received
+        else:
+            status, body = parsed(received, data[:4].decode("latin-1"))
         if status in OWN_FAILURES:
             log = self._target.log
             said = "" if log is None else "\n".join(log.read_text(errors="replace").splitlines()[-40:])
@@ -294,6 +302,7 @@ def regressions() -> Iterator[tuple[str, bytes]]:
     ):
         yield name, worded("POST", PATHS[1], [f"Content-Type: {header}"], b"a=%zz&b=%1b")
     yield "http_2", worded("GET", "/ping", [], b"", "HTTP/2.0")
+    yield "no_version", b"POST /predictions/motions\xa0HTTP/1.1\r\nHost: fuzz\r\nContent-Length: 0\r\n\r\n"
     yield "trace", worded("TRACE", PATHS[4], [], b"")
     yield "deep", worded("POST", PATHS[0], ["Content-Type: application/json"], b"[" * 300_000)
     lists = b'{"video": [' + b",".join([b"[[]]"] * 100_000) + b"]}"

@@ -110,6 +110,15 @@ def test_a_whole_request_is_known() -> None:
     assert not requests.is_complete(whole[:40])
 
 
+def test_a_request_without_version_is_known() -> None:
+    """A first line of two words alone is HTTP/0.9; a space that is none, or a version, makes it another."""
+    whole = requests.worded("POST", "/predictions/motions", [], b"abc")
+    assert not requests.has_no_version(whole)
+    assert not requests.has_no_version(b"noise")
+    assert requests.has_no_version(b"GET /ping\r\n")
+    assert requests.has_no_version(whole.replace(b" HTTP/1.1", b"\xa0HTTP/1.1", 1))
+
+
 def test_other_forms_of_replies_are_findings() -> None:
     """A page of HTML in place of the contract's error is a finding, and so is what is no HTTP."""
     with pytest.raises(Finding, match="another form"):

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.made.videos import Image
+from tests.made.videos import Image, writing
 
 Signal = NDArray[np.float64]
 """(H, W, 3) values of 0 to 1."""
@@ -125,7 +125,7 @@ def frame_of(image: Image, colours: Colours, brighter: float = 1.0) -> av.VideoF
 def film(images: Iterable[Image], colours: Colours, rate: int = 25) -> bytes:
     """Encode pictures in other colours, which the file names, with a key frame every ten."""
     target = io.BytesIO()
-    with av.open(target, "w", format=colours.container) as output:
+    with writing(target, colours.container) as output:
         stream: Any = output.add_stream(colours.codec, rate=rate, options={"g": "10", **colours.options})
         stream.pix_fmt, context = colours.pixels, stream.codec_context
         context.time_base = Fraction(1, rate)

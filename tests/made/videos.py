@@ -1,8 +1,10 @@
 """Small videos for tests, made by PyAV: any container, codec, group size, times and display matrix."""
 
 import io
+import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,23 @@ def images(count: int, height: int = 48, width: int = 64) -> Iterable[Image]:
         yield image
 
 
+@contextmanager
+def writing(
+    target: str | io.BytesIO, container: str, muxing: dict[str, str] | None = None
+) -> Iterator[OutputContainer]:
+    """Open a container to be written; afterwards no thread of this process has real-time priority.
+
+    Run by root, SVT-AV1 gives that to itself and to its caller, for good: everything else on the machine then waits.
+    """
+    try:
+        with av.open(target, "w", format=container, options=muxing or {}) as output:
+            yield output
+    finally:
+        if hasattr(os, "sched_setscheduler"):
+            for thread in Path("/proc/self/task").iterdir():
+                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
+
+
 def encode(
     frames: Iterable[Image],
     container: str = "mp4",
@@ -51,7 +70,7 @@ def encode(
 ) -> bytes:
     """Encode frames: `ticks` are times in units of 1/rate, `degrees` the display rotation, `sound` an audio codec."""
     target = io.BytesIO() if file is None else file
-    with av.open(target, "w", format=container, options=muxing or {}) as output:
+    with writing(target, container, muxing) as output:
         stream: Any = output.add_stream(codec, rate=rate, options=options or {})
         stream.pix_fmt = pixels
         stream.codec_context.time_base = Fraction(1, rate)

@@ -71,6 +71,12 @@ def test_every_form_gives_the_same_bytes(row: dict[str, Any]) -> None:
     assert parse(row).video == VIDEO
 
 
+def test_a_raw_body_is_not_copied() -> None:
+    """A video of a hundred megabytes is there once while its request is read."""
+    body = bytearray(VIDEO)
+    assert parse({"body": body}).video is body
+
+
 @pytest.mark.parametrize("where", ["header", "field", "json"])
 def test_options_are_read_everywhere(where: str) -> None:
     """Every option can be a header, a multipart field or a JSON key."""

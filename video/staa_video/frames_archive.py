@@ -50,7 +50,7 @@ def packed(source: bytes) -> bool:
 
 
 def clip_of(
-    source: bytes | BinaryIO,
+    source: bytes | bytearray | BinaryIO,
     frames: int,
     start: float | None = None,
     end: float | None = None,
@@ -58,7 +58,9 @@ def clip_of(
     scale: Scale | None = None,
 ) -> Clip:
     """Read a video, or an archive of frames, whichever came, as `decoder.decode` and `unpack` do."""
-    if not isinstance(source, bytes):
+    if isinstance(source, bytearray):
+        source = bytes(source)
+    elif not isinstance(source, bytes):
         source.seek(0)
         head = source.read(4)
         source.seek(0)

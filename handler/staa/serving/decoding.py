@@ -25,7 +25,14 @@ class Decode(Protocol):
     """Turns the bytes of a video into a clip, within limits."""
 
     def __call__(
-        self, source: bytes, frames: int, start: float | None, end: float | None, limits: Limits, scale: Scale | None, /
+        self,
+        source: bytes | bytearray,
+        frames: int,
+        start: float | None,
+        end: float | None,
+        limits: Limits,
+        scale: Scale | None,
+        /,
     ) -> Clip:
         """Return `frames` frames of the segment [start, end), each scaled as soon as it is decoded."""
         ...

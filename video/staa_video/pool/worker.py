@@ -132,7 +132,13 @@ class Worker:
         self._rest = self._sizes()
 
     def decode(
-        self, source: bytes, frames: int, start: float | None, end: float | None, limits: Limits, scale: Scale | None
+        self,
+        source: bytes | bytearray,
+        frames: int,
+        start: float | None,
+        end: float | None,
+        limits: Limits,
+        scale: Scale | None,
     ) -> Clip:
         """Decode in the child; the arguments and errors are those of `decoder.decode`.
 
@@ -330,7 +336,7 @@ def _memory(name: str) -> int:
         return os.dup(file.fileno())
 
 
-def _write(file: int, source: bytes) -> None:
+def _write(file: int, source: bytes | bytearray) -> None:
     """Make these bytes the content of a file."""
     os.ftruncate(file, 0)
     view, place = memoryview(source), 0

@@ -84,7 +84,7 @@ class Pool:
 
     def decode(
         self,
-        source: bytes,
+        source: bytes | bytearray,
         frames: int,
         start: float | None = None,
         end: float | None = None,

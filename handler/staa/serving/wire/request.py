@@ -25,8 +25,8 @@ _NAMES: dict[Form, str] = {"own": "", "v1": "instances[{}]: ", "v2": "data[{}]: 
 class VideoRequest:
     """Hold what a request asks of one video."""
 
-    video: bytes
-    """The bytes of the video; empty if the card is asked for."""
+    video: bytes | bytearray
+    """The bytes of the video, not copied where they are the whole body; empty if the card is asked for."""
     options: Options
     maps: str
     """The encoding of the maps in the reply, a key of ENCODINGS."""
@@ -76,7 +76,7 @@ def parse(fields: Mapping[str, Any], headers: Mapping[str, str], *, explain: boo
     video = video.encode() if isinstance(video, str) else video
     if not isinstance(video, bytes | bytearray | memoryview) or not video:
         raise RequestError(f"the request holds no video: {HOW_TO_SEND}")
-    return VideoRequest(bytes(video), options, maps)
+    return VideoRequest(bytes(video) if isinstance(video, memoryview) else video, options, maps)
 
 
 def _base64(text: object) -> bytes:
