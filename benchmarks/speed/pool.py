@@ -6,6 +6,7 @@ videos of many reference frames are still decoded.
 """
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
@@ -69,7 +70,7 @@ def least_memory(source: bytes, threads: int) -> str:
         with Pool(1, limits) as pool:
             try:
                 pool.decode(source, FRAMES, None, None, limits, partial(scaled, RECIPE))
-            except errors.TooMuchMemoryError:
+            except (errors.TooMuchMemoryError, errors.DecodeError):  # FFmpeg does not always say what it lacked
                 continue
             return str(memory)
     return f"over {MEMORIES[-1]}"
@@ -81,9 +82,11 @@ def rest_and_replacement(turns: int) -> None:
     sizes, seconds = [], []
     for _ in range(turns):
         with Pool(1) as pool:
-            (pid,) = pool.pids
-            sizes.append(psutil.Process(pid).memory_info().rss / 1e6)
-            psutil.Process(pid).kill()
+            (child,) = map(psutil.Process, pool.pids)
+            sizes.append(child.memory_info().rss / 1e6)
+            child.kill()
+            while child.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.001)
             seconds.append(timed(partial(pool.decode, source, FRAMES))[1])
     print(row(f"{max(sizes):.0f}", f"{np.median(seconds):.2f}", f"{max(seconds):.2f}"), flush=True)
 

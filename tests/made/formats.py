@@ -132,6 +132,9 @@ FORMATS: dict[str, Awkward] = {
     "several_edits": Awkward(lambda: edited(SEVERAL)),
     "edit_that_leaves_out": Awkward(lambda: edited([(400, 0), (400, 20 * 512)]), [*range(10), *range(20, 30)], 0.8),
     "edit_that_waits": Awkward(lambda: edited([(1000, -1), (1200, 0)])),
+    "negative_offsets": Awkward(
+        partial(film, options={"g": "10", "bf": "2"}, muxing={"movflags": "negative_cts_offsets"})
+    ),
     "cover_attached": Awkward(attached),
     "shrinks_and_turns": Awkward(shrinks),
     "times_twice": Awkward(repeated_times),

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 
 from tests.made.awkward import TABLE, number
@@ -38,8 +39,6 @@ def shown(name: str) -> dict[str, Any]:
             return {"refused": done.stderr.decode().strip().splitlines()[-1].replace(folder, "")}
     images = [PIL.Image.open(io.BytesIO(PNG + part)).convert("RGB") for part in done.stdout.split(PNG)[1:]]
     seconds = re.findall(rb"pts_time:\s*(\S+)", done.stderr)
-    import numpy as np
-
     return {
         "numbers": [number(np.asarray(image), case.matrix) for image in images],
         "seconds": [round(float(each), 4) for each in seconds],

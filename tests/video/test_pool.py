@@ -181,6 +181,19 @@ def test_a_child_that_was_killed_while_it_waited_costs_no_video() -> None:
         assert not {child.pid for child in ended} & set(pool.pids)
 
 
+def test_the_memory_of_pictures_cannot_be_cut_off() -> None:
+    """Its parent reads pixels where they lie: what a child could cut off would end its parent, not itself."""
+    worker = Worker(LIMITS, READ)
+    try:
+        size = os.fstat(worker._pictures).st_size
+        for other in (0, size - 1, size + 1):
+            with pytest.raises(PermissionError):
+                os.ftruncate(worker._pictures, other)
+        assert os.fstat(worker._pictures).st_size == size
+    finally:
+        worker.close()
+
+
 def test_a_child_that_is_first_used_long_after_its_start() -> None:
     """A child that took the place of another, and was wanted by nobody for minutes, is used as any other."""
     worker = Worker(LIMITS, "staa_video.frames_archive:clip_of")

@@ -1,14 +1,17 @@
 """One child of a pool, as its parent sees it: started, given a source, listened to, judged when it dies.
 
-Nothing that a child says is believed. Sizes are held against the limits before memory is read, and memory is copied
-once, by sizes that are the parent's own; an error is one of those that a video can have; a text is cut and made
-printable. A child that breaks the rules is ended, and the video is refused.
+Nothing that a child says is believed. Sizes are held against the limits before memory is read; pixels are read where
+they lie, by sizes that are the parent's own, and whatever the child writes meanwhile, they are pixels; an error is one
+of those that a video can have; a text is cut and made printable. A child that breaks the rules is ended, and the video
+is refused.
 """
 
 import contextlib
+import fcntl
 import json
 import logging
 import math
+import mmap
 import os
 import resource
 import signal
@@ -75,6 +78,8 @@ class Worker:
         self._source, self._pictures = _memory("staa-source"), _memory("staa-pictures")
         self._files = [self._source, self._pictures]
         os.ftruncate(self._pictures, messages.SLOTS * self._slot)
+        _seal(self._pictures)
+        self._seen = np.frombuffer(mmap.mmap(self._pictures, 0), np.uint8)
         files = (its.fileno(), self._source, self._pictures)
         arguments = [json.dumps(_paths(read)), json.dumps(asdict(limits)), read, *map(str, (*files, os.getpid()))]
         command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START + "main(sys.argv[1:])", *arguments]
@@ -154,7 +159,6 @@ class Worker:
                 self._channel, messages.Job(len(source), frames, start, end, scale is None, asdict(limits))._asdict()
             )
         kept: list[NDArray[np.uint8] | None] = []
-        buffer = np.empty(0, np.uint8)
         while True:
             with self._judged(limits):
                 message = messages.receive(self._channel, 10_000 + 100 * frames, until)
@@ -162,16 +166,15 @@ class Worker:
                     clip = _clip(_accepted(message, limits), kept, frames)
                     break
                 height, width, size = self._picture(message, len(kept), frames)
-                if buffer.size != height * width * messages.CHANNELS:
-                    buffer = np.empty(height * width * messages.CHANNELS, np.uint8)
-                _read(self._pictures, buffer, len(kept) % messages.SLOTS * self._slot)
-                self._channel.sendall(messages.TAKEN)
-            image = buffer.reshape(height, width, messages.CHANNELS)
+            begin, shape = len(kept) % messages.SLOTS * self._slot, (height, width, messages.CHANNELS)
+            image = self._seen[begin : begin + math.prod(shape)].reshape(shape)  # the child may still write to it
             try:
-                kept.append(image.copy() if scale is None else np.array(scale(image, size)))
+                kept.append(np.array(image if scale is None else scale(image, size)))
             except BaseException:
                 self._stop()
                 raise
+            with self._judged(limits):
+                self._channel.sendall(messages.TAKEN)
         self._look_after()
         return clip
 
@@ -210,6 +213,7 @@ class Worker:
         """Let the child leave the rest of its job; a child that does not at once is no longer fit."""
         until = time.monotonic() + STOP_SECONDS
         try:
+            self._channel.sendall(messages.STOP)
             while "picture" in messages.receive(self._channel, 2**20, until):
                 self._channel.sendall(messages.STOP)
         except (EOFError, OSError, ValueError):
@@ -267,6 +271,7 @@ class Worker:
 
     def _close_files(self) -> None:
         self._channel.close()
+        self._seen = np.empty(0, np.uint8)
         while self._files:
             os.close(self._files.pop())
 
@@ -331,9 +336,18 @@ def _paths(read: str) -> list[str]:
 def _memory(name: str) -> int:
     """Open a file in memory; a temporary one where the system has none such."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create(name)
+        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def _seal(file: int) -> None:
+    """Fix the size of a file in memory for good: who reads what was cut off by another process would be ended.
+
+    Where the system has no seals this is not so; it has no bounds for a child that is taken over either.
+    """
+    if hasattr(fcntl, "F_ADD_SEALS"):
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
 
 
 def _write(file: int, source: bytes | bytearray) -> None:
@@ -342,13 +356,3 @@ def _write(file: int, source: bytes | bytearray) -> None:
     view, place = memoryview(source), 0
     while place < len(view):
         place += os.pwrite(file, view[place:], place)
-
-
-def _read(file: int, buffer: NDArray[np.uint8], begin: int) -> None:
-    """Fill a buffer from a place of a file on."""
-    view, place = buffer.data, 0
-    while place < len(view):
-        count = os.preadv(file, [view[place:]], begin + place)
-        if count == 0:
-            raise ValueError(f"the memory of pictures ends after {begin + place} bytes")
-        place += count
