@@ -33,7 +33,7 @@ def shown(name: str) -> dict[str, Any]:
         path = Path(folder) / "video"
         path.write_bytes(case.make())
         # numbers and times come from one run, so that each time is that of its picture
-        draw = ["ffmpeg", "-loglevel", "info", "-i", path, "-fps_mode", "passthrough", "-vf", "showinfo"]
+        draw = ["ffmpeg", "-loglevel", "info", "-i", str(path), "-fps_mode", "passthrough", "-vf", "showinfo"]
         done = subprocess.run([*draw, "-c:v", "png", "-f", "image2pipe", "-"], capture_output=True, check=False)
         if done.returncode or not done.stdout:
             return {"refused": done.stderr.decode().strip().splitlines()[-1].replace(folder, "")}
@@ -49,10 +49,9 @@ def shown(name: str) -> dict[str, Any]:
 def main() -> None:
     """Record what the player shows."""
     version = subprocess.run(["ffmpeg", "-version"], capture_output=True, check=True, text=True).stdout.split()[2]
-    found = {"player": f"ffmpeg {version}", "videos": {name: shown(name) for name in VIDEOS}}
-    lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(told)}" for name, told in found["videos"].items())
-    FILE.write_text(f'{{\n  "player": {json.dumps(found["player"])},\n  "videos": {{\n{lines}\n  }}\n}}\n')
-    sys.stdout.write(f"{len(found['videos'])} videos: {FILE.name}\n")
+    lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(shown(name))}" for name in VIDEOS)
+    FILE.write_text(f'{{\n  "player": "ffmpeg {version}",\n  "videos": {{\n{lines}\n  }}\n}}\n')
+    sys.stdout.write(f"{len(VIDEOS)} videos: {FILE.name}\n")
 
 
 if __name__ == "__main__":
