@@ -12,7 +12,7 @@ missing() { # Debian's packages of what is not there
   command -v chromium >/dev/null || echo chromium # the report in a browser
   command -v nginx >/dev/null || echo nginx       # the front proxy
   [[ -e /usr/lib/nginx/modules/ngx_http_js_module.so ]] || echo libnginx-mod-http-js
-  [[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || echo libnginx-mod-stream
+  [[ -e /usr/lib/nginx/modules/ngx_stream_js_module.so ]] || echo libnginx-mod-stream libnginx-mod-stream-js
   command -v openssl >/dev/null || echo openssl     # certificates for its tests
   command -v promtool >/dev/null || echo prometheus # rules, alerts, dashboard
   command -v prometheus-blackbox-exporter >/dev/null || echo prometheus-blackbox-exporter

@@ -26,11 +26,12 @@ from tests.made.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "deploy" / "proxy"
-MODULES = [Path(f"/usr/lib/nginx/modules/ngx_{name}_module.so") for name in ("http_js", "stream")]
+MODULES = [Path(f"/usr/lib/nginx/modules/ngx_{name}_module.so") for name in ("http_js", "stream", "stream_js")]
 KEY, NAME = "staa_a-key-for-tests", "tester"
 AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 NOBODY = 65534
-FILE = {"limit_conn addresses": "connections.conf", "limit_conn callers": "connections.conf"}
+ARRIVAL = 'map "" $arrival_seconds { default'
+FILE = dict.fromkeys(("limit_conn addresses", "limit_conn callers", ARRIVAL), "connections.conf")
 """Where a limit stands; else in limits.conf."""
 UNHURRIED = {"limit_req zone=requests": "burst=10000 nodelay"}
 """Of limits.conf: none on the rate."""
@@ -173,7 +174,7 @@ def entry(name: str, key: str, *options: str) -> str:
 
 def nginx() -> str:
     """Return the path of nginx; where it or its module is missing the test is skipped."""
-    install = "apt-get install --no-install-recommends nginx libnginx-mod-http-js libnginx-mod-stream"
+    install = "apt-get install --no-install-recommends nginx libnginx-mod-http-js libnginx-mod-stream-js"
     for module in MODULES:
         if not module.exists():
             pytest.skip(f"there is no {module.name}: {install}")

@@ -75,6 +75,8 @@ def test_callers_leave_connections_for_probes() -> None:
     assert 3 * callers + places("places_of_large") + places("places") + 500 < int(connections) <= int(files) / 2
     assert of_one <= callers / 4
     assert seconds("proxy_timeout", CONNECTIONS) > seconds("proxy_read_timeout")
+    (arrival,) = re.findall(r"arrival_seconds \{ default (\d+); \}", CONNECTIONS)
+    assert int(arrival) > 10 * seconds("client_body_timeout")
 
 
 def test_a_stored_reply_fits() -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.deploy import proxies
-from tests.deploy.proxies import AUTHORIZED, CONFIGURATION, KEY, NAME, UNHURRIED, Proxy, bearer, entry
+from tests.deploy.proxies import ARRIVAL, AUTHORIZED, CONFIGURATION, KEY, NAME, UNHURRIED, Proxy, bearer, entry
 from tests.deploy.upstreams import Heard, Upstream, good, reply, torchserve
 from tests.made.waiting import until
 
@@ -90,6 +90,47 @@ def test_who_trickles_takes_no_place_of_the_server(upstream: Upstream, ready: Up
         for _ in range(5):
             assert proxy.call(body=bytes(LARGE), headers=bearer("other")).status == 200
             assert proxy.call(headers=bearer("other")).status == 200
+
+
+def trickle(connection: socket.socket) -> None:
+    """Send a byte now and then, for a minute."""
+    for _ in range(300):
+        connection.sendall(b"x")
+        time.sleep(0.2)
+
+
+def test_a_body_without_end_is_cut(upstream: Upstream) -> None:
+    """Whoever sends a byte now and then is cut off after the time of a whole request, with a key or without one."""
+    with proxies.running(upstream.port, limits=UNHURRIED | {ARRIVAL: "2"}) as proxy:
+        for key in (KEY, "wrong"):
+            with proxy.connect() as connection:
+                head = f"POST /predictions/motions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+                connection.sendall(f"{head}Content-Length: 1000\r\n\r\n".encode())
+                began = time.monotonic()
+                with pytest.raises(OSError, match=r"(?i)reset|eof|pipe|closed"):
+                    trickle(connection)
+                assert time.monotonic() - began > 1.9
+        assert proxy.call().status == 200
+
+
+def test_time_counts_until_a_request_is_here_and_for_each_anew(upstream: Upstream) -> None:
+    """A connection is kept for many requests over a longer time, and an answer may take longer to come."""
+
+    def slow(heard: Heard) -> bytes:
+        time.sleep(4)
+        return good(heard)
+
+    one = f"POST /predictions/motions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 40\r\n\r\n"
+    upstream.forget()
+    with proxies.running(upstream.port, limits=UNHURRIED | {ARRIVAL: "2"}) as proxy, proxy.connect() as connection:
+        for answer in (good, slow, good):
+            upstream.answer = answer
+            connection.sendall(one.encode())
+            for _ in range(4):
+                time.sleep(0.3)
+                connection.sendall(b"0123456789")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        assert len(upstream.heard) == 3
 
 
 def test_places_are_counted_by_both_processes(upstream: Upstream) -> None:
