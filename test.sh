@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./setup.sh --dev
 bin=.venv/bin
+unset PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what one has compiled the others read
 PATH=$PATH:/usr/sbin # Debian's nginx, for whom is not root
 
 missing() { # Debian's packages of what is not there
