@@ -39,6 +39,8 @@ def show() -> None:
     clip = explanation.clip
     print(f"where the strongest region of {best.start:.2f} - {best.end:.2f} s, pixels of {clip.width} x {clip.height}")
     print("    x {} - {}, y {} - {}".format(*(best.region[i] for i in (0, 2, 1, 3))))
+    for note in clip.notes:
+        print(f"note  {note}")
     if options.truth:
         compare(explanation, json.loads(options.truth.read_text()))
     options.output.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,6 @@ from staa_client.transport.server import DEFAULT_URL
 
 app = typer.Typer(
     help="Labels of a video, and where and when the model looked.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,7 +32,7 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or with those of the process, and return the exit code."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
+    arguments = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     verbose = any(argument in {"-v", "--verbose"} for argument in arguments)
     try:
         code: object = app(arguments, prog_name="staa", standalone_mode=False)
