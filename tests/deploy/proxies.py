@@ -30,8 +30,8 @@ MODULES = [Path(f"/usr/lib/nginx/modules/ngx_{name}_module.so") for name in ("ht
 KEY, NAME = "staa_a-key-for-tests", "tester"
 AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 NOBODY = 65534
-ARRIVAL = 'map "" $arrival_seconds { default'
-FILE = dict.fromkeys(("limit_conn addresses", "limit_conn callers", ARRIVAL), "connections.conf")
+ARRIVAL, AGE = (f'map "" ${name}_seconds {{ default' for name in ("arrival", "connection"))
+FILE = dict.fromkeys(("limit_conn addresses", "limit_conn callers", ARRIVAL, AGE), "connections.conf")
 """Where a limit stands; else in limits.conf."""
 UNHURRIED = {"limit_req zone=requests": "burst=10000 nodelay"}
 """Of limits.conf: none on the rate."""

@@ -77,6 +77,8 @@ def test_callers_leave_connections_for_probes() -> None:
     assert seconds("proxy_timeout", CONNECTIONS) > seconds("proxy_read_timeout")
     (arrival,) = re.findall(r"arrival_seconds \{ default (\d+); \}", CONNECTIONS)
     assert int(arrival) > 10 * seconds("client_body_timeout")
+    (age,) = re.findall(r"connection_seconds \{ default (\d+); \}", CONNECTIONS)
+    assert int(age) > seconds("keepalive_time") + int(arrival) + seconds("proxy_read_timeout")
 
 
 def test_a_stored_reply_fits() -> None:

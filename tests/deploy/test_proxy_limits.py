@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.deploy import proxies
-from tests.deploy.proxies import ARRIVAL, AUTHORIZED, CONFIGURATION, KEY, NAME, UNHURRIED, Proxy, bearer, entry
+from tests.deploy.proxies import AGE, ARRIVAL, AUTHORIZED, CONFIGURATION, KEY, NAME, UNHURRIED, Proxy, bearer, entry
 from tests.deploy.upstreams import Heard, Upstream, good, reply, torchserve
 from tests.made.waiting import until
 
@@ -49,6 +49,17 @@ def test_what_takes_no_video_takes_no_body(proxy: Proxy, upstream: Upstream, pat
     assert (answer.status, answer.code) == (413, "too_many_bytes")
     assert "1024 bytes" in json.loads(answer.body)["error"]["message"]
     assert not upstream.heard
+
+
+def test_refusals_of_probes_have_the_contracts_form(upstream: Upstream, ready: Upstream) -> None:
+    """Too many of them, and chunks that are none, on both ports: no page of nginx's own is seen."""
+    with proxies.running(upstream.port, health=ready.port) as proxy:
+        answers = [proxy.call("/ready", None, {}, "GET") for _ in range(80)]
+        answers += [proxy.inside("/ready") for _ in range(80)]
+        assert {answer.status for answer in answers} == {200, 429}
+        assert {answer.code for answer in answers if answer.status == 429} == {"too_many_requests"}
+        head = b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+        assert b'"request_invalid"' in proxy.send(head)
 
 
 def test_who_has_no_key_takes_nobodys_place(proxy: Proxy) -> None:
@@ -111,6 +122,23 @@ def test_a_body_without_end_is_cut(upstream: Upstream) -> None:
                     trickle(connection)
                 assert time.monotonic() - began > 1.9
         assert proxy.call().status == 200
+
+
+def test_a_connection_has_an_age(upstream: Upstream) -> None:
+    """However many answers it got, as TLS itself can give them: bytes that come after its time end it."""
+    with proxies.running(upstream.port, limits=UNHURRIED | {ARRIVAL: "2", AGE: "4"}) as proxy:
+        with proxy.connect() as connection, pytest.raises(OSError, match=r"(?i)reset|eof|pipe|closed"):
+            ask_again_and_again(connection)
+        assert proxy.call().status == 200
+
+
+def ask_again_and_again(connection: socket.socket) -> None:
+    """Send a small request now and then, for half a minute."""
+    for _ in range(100):
+        connection.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        if not connection.recv(1 << 16):
+            raise ConnectionResetError("closed")
+        time.sleep(0.3)
 
 
 def test_time_counts_until_a_request_is_here_and_for_each_anew(upstream: Upstream) -> None:

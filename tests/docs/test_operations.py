@@ -40,7 +40,7 @@ def actual(file: str, setting: str) -> float:
         return float(known[setting] or math.inf)
     forms = {
         ".py": rf'"{setting}", .*default=(\d+)',
-        ".conf": rf"^{setting} (\d+)s;" if setting != "arrival_seconds" else r"arrival_seconds \{ default (\d+); \}",
+        ".conf": rf"^{setting} (\d+)s;" if not setting.endswith("_seconds") else rf"{setting} \{{ default (\d+); \}}",
         ".properties": rf"^{setting}=(\d+)$",
         ".yaml": rf"^{setting}: (\d+)$",
         ".yml": rf"^ *{setting}: (\d+)s$",

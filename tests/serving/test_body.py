@@ -95,6 +95,23 @@ def test_sixteen_videos_with_all_options() -> None:
     assert [video.video for video in read(raw).videos] == videos
 
 
+@pytest.mark.parametrize("form", ["\0video 0", "video 0", "\0video 1"])
+def test_no_caller_names_a_long_text(form: str) -> None:
+    """A video is sent once for each time that it is asked about: what stands for it inside is no word of a caller's."""
+    raw = json.dumps({"instances": [TEXT, *[form] * 15]}).encode()
+    with pytest.raises(RequestError, match="base64"):
+        read(raw)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset*=a; charset*0=b", "multipart/form-data; boundary*=b; boundary*0=b"]
+)
+def test_parameters_in_pieces_of_two_kinds(kind: str) -> None:
+    """They are the caller's mistake, and no failure of the server."""
+    with pytest.raises(RequestError, match="write it once"):
+        wire.read({"body": bytearray(b"--b--")}, {"Content-Type": kind}, explain=False)
+
+
 def value(chance: random.Random, depth: int = 0) -> Any:
     """Return any value of JSON, with texts that are long or escaped."""
     texts = ["", "a" * 3000, 'quote " and \\', "é" * 1500, '\\"' * 1500, "line\nfeed", '"' * 80, "\\" * 21]

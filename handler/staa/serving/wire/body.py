@@ -1,6 +1,7 @@
 """Turns the raw body of a request into its fields, by its Content-Type, and bounds it before it is parsed."""
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from typing import Any
@@ -37,12 +38,12 @@ def fields_of(fields: Mapping[str, Any], headers: Mapping[str, str]) -> Mapping[
     body = fields.get("body")
     kind = content_type(headers)
     if isinstance(body, bytes | bytearray) and kind.get_content_type() in FORMS:
-        return form.parse(body, str(kind.get_param("boundary", "")))
+        return form.parse(body, form.parameter(kind, "boundary", ""))
     if kind.get_content_type() == URLENCODED:
         msg = f"it came as {URLENCODED}, as curl -d sends: say 'Content-Type: application/json' where it is JSON"
         raise ContentTypeError(f"{msg}; a file is sent by curl -T FILE")
     if isinstance(body, bytes | bytearray) and body and kind.get_content_type() == "application/json":
-        charset = str(kind.get_param("charset", "utf-8"))
+        charset = form.parameter(kind, "charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8", "us-ascii"}:
             raise ContentTypeError(f"the charset of the JSON body is {charset[:60]!r}: send JSON as UTF-8")
         return {**fields, "body": parse_json(body)}
@@ -71,8 +72,9 @@ def parse_json(body: bytes | bytearray) -> Any:
     pieces: list[bytes | memoryview] = []
     texts: dict[str, memoryview] = {}
     end = size = 0
+    mark = secrets.token_hex(8)  # no caller can name the place of a text, and so ask for one text many times
     for first, last in _long_texts(body):
-        place = f"\0video {len(texts)}"
+        place = f"video {len(texts)} {mark}"
         texts[place] = view[first:last]
         pieces += [view[end:first], json.dumps(place)[1:-1].encode()]
         size += first - end

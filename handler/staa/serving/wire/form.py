@@ -65,17 +65,34 @@ def _head(body: bytes | bytearray, start: int) -> tuple[str, int]:
         raise _refused("a part has a transfer encoding: send bytes as they are")
     if head.get_content_maintype() == "multipart":
         raise _refused("a part has parts of its own: send each by itself")
-    if str(head.get_param("charset", "utf-8")).lower() not in _CHARSETS:
+    if parameter(head, "charset", "utf-8").lower() not in _CHARSETS:
         raise _refused("a part has an unknown charset: send text as UTF-8")
     return name, start + end.end()
 
 
 def _name(head: Message) -> str:
-    name = head.get_param("name", "", "Content-Disposition")
-    name = name if isinstance(name, str) else name[2]
+    name = parameter(head, "name", "", "Content-Disposition")
     if head.get_content_disposition() != "form-data" or name.strip('" ') == "":
         raise _refused('a part has no name: begin it with Content-Disposition: form-data; name="video"')
     return name
+
+
+def parameter(message: Message, name: str, default: str, header: str = "Content-Type") -> str:
+    """Return a parameter of a header.
+
+    Raises:
+        RequestError: it is in an unknown charset, or in pieces, of which some have numbers and others have none.
+    """
+    try:
+        value = message.get_param(name, default, header)
+    except (TypeError, ValueError, LookupError):
+        raise RequestError(f"the parameter {name} of the header {header} cannot be read: write it once") from None
+    if isinstance(value, str):
+        return value
+    charset, _, text = value
+    if (charset or "utf-8").lower() not in _CHARSETS:
+        raise RequestError(f"the parameter {name} of the header {header} is in an unknown charset: write it in ASCII")
+    return text
 
 
 def _refused(reason: str) -> RequestError:

@@ -54,7 +54,8 @@ def read_v2(body: Mapping[str, Any], headers: Mapping[str, str], *, explain: boo
     data = _list("data", tensor.get("data"))
     shape = tensor.get("shape", [len(data)])
     if shape not in ([len(data)], [len(data), 1], [1, len(data)]):
-        msg = f"the shape of the input is {str(shape)[:60]}, its data are {len(data)}: expected [{len(data)}]"
+        told = str(shape)[:60] if isinstance(shape, list) else "no list"
+        msg = f"the shape of the input is {told}, its data are {len(data)}: expected [{len(data)}]"
         raise RequestError(msg)
     options: dict[str, Any] = {}
     for parameters in (body.get("parameters"), tensor.get("parameters")):
