@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from staa import Explainer
+from staa.checkpoint import loader
 from staa.errors import LoadError
 from tests.made import models
 
@@ -68,6 +69,13 @@ def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
     models.save(ViTForImageClassification(config), tmp_path)
     with pytest.raises(LoadError, match="known families are timesformer"):
         Explainer.load(tmp_path)
+
+
+def test_more_tokens_than_any_model_has_are_refused() -> None:
+    """Numbers that are each small enough may together ask for more memory than a machine has."""
+    facts = TimesformerConfig(image_size=2048, patch_size=1, num_frames=1000).to_dict()
+    with pytest.raises(LoadError, match="4194304000 tokens"):
+        loader.configuration(facts)
 
 
 def test_pickled_weights_are_refused(model: TimesformerForVideoClassification, tmp_path: Path) -> None:

@@ -112,6 +112,26 @@ def palette() -> bytes:
     return target.getvalue()
 
 
+def many_tracks(count: int) -> bytes:
+    """Write a Matroska file of a film, whose packets come among those of so many more tracks."""
+    target = io.BytesIO()
+    with av.open(target, "w", format="matroska") as output:
+        tracks: list[Any] = [output.add_stream("libx264", rate=25, options={"g": "10"})]
+        tracks += [output.add_stream("mpeg4", rate=25) for _ in range(count)]
+        for track in tracks:
+            track.width, track.height, track.pix_fmt = (
+                (160, 120, "yuv420p") if track is tracks[0] else (16, 16, "yuv420p")
+            )
+        for place, image in enumerate(pictures()):
+            for track in tracks[: None if place < 3 else 1]:
+                frame = av.VideoFrame.from_ndarray(image[: track.height, : track.width].copy(), "rgb24")
+                frame.pts = place
+                output.mux(track.encode(frame))
+        for track in tracks:
+            output.mux(track.encode(None))
+    return target.getvalue()
+
+
 def two_tracks(container: str = "mp4") -> bytes:
     """Write two video tracks, of which the second one, larger, is the default."""
     target = io.BytesIO()
@@ -238,6 +258,8 @@ TABLE: dict[str, Awkward] = {
     "cover_first": Awkward(cover_first),
     "second_track_default": Awkward(two_tracks, range(500, 530), size=(240, 180)),
     "second_track_of_matroska": Awkward(partial(two_tracks, "matroska"), range(500, 530), size=(240, 180)),
+    "forty_tracks": Awkward(partial(many_tracks, 40)),
+    "seventy_tracks": Awkward(partial(many_tracks, 70), (), refused="video_undecodable"),
     "palette": Awkward(palette),
     "rotated": Awkward(partial(film, degrees=-90), size=(120, 160), matrix=(0, 1, -1, 0)),
     "hdr_pq": Awkward(partial(other_colours, PQ), notes=["HDR (PQ) tone-mapped"]),

@@ -194,7 +194,7 @@ def test_a_picture_that_is_too_large_from_the_start(form: str, codec: str, pixel
 
 def test_threads_are_those_of_the_limits() -> None:
     """The cores of a machine do not decide how many frames FFmpeg holds; small frames take one thread."""
-    file = videos.encode(videos.images(4, 576, 704))
+    file = videos.encode(videos.images(4, 720, 1280))
     with opened(videos.encode(videos.images(4)), LIMITS) as video:
         assert video._context.thread_count == 1
     for threads in (1, 3):

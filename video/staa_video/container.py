@@ -30,15 +30,20 @@ Source = bytes | bytearray | memoryview | str | Path | BinaryIO
 _FORMATS = (
     "mov,matroska,mpegts,avi,mpeg,flv,asf,ogg,mxf,gif,apng,ivf,h264,hevc,mpegvideo,m4v,mjpeg,obu,av1,yuv4mpegpipe"
 )
+MOST_STREAMS = 64
+"""The most streams of a file."""
 FILE_OPTIONS = {
     "format_whitelist": _FORMATS,
     "protocol_whitelist": "none",
     "codec_whitelist": codecs.PROBED,
-    "max_streams": "32",
+    "max_streams": str(MOST_STREAMS + 1),
     "ignore_chapters": "1",
 }
 """Options of FFmpeg for opening a file: what is not needed is not read, where FFmpeg can be told so."""
-NO_MEMORY = "the video takes more memory than there is, or than a sound file asks for: scale it down, or encode it anew"
+NO_MEMORY = (
+    "the video takes more memory than there is, or than a sound file asks for, or has more than "
+    f"{MOST_STREAMS} tracks: scale it down, or encode it anew"
+)
 STILL = "a still image came: send a video"
 _OF_STILLS = {"gif", "apng", "mjpeg"}
 """Formats that with a single frame are a still image."""
@@ -150,6 +155,8 @@ def _container(file: BinaryIO, options: dict[str, str]) -> Iterator[InputContain
             raise errors.NotVideoError(STILL) from error
         raise errors.NotVideoError("no video in a known container: send MP4, MOV, MKV, WebM, AVI or MPEG-TS") from error
     with container:
+        if len(container.streams) > MOST_STREAMS:  # of a file with more FFmpeg would lose packets, without an error
+            raise errors.DecodeError(f"the file has more than {MOST_STREAMS} tracks: send its video track alone")
         yield container
 
 

@@ -63,6 +63,27 @@ def is_cut(file: BinaryIO) -> bool:
         file.seek(position)
 
 
+def ends_within_a_packet(file: BinaryIO, name: str) -> bool:
+    """Tell whether a file of MPEG-TS or FLV ends within one of its packets; its position is kept."""
+    position = file.tell()
+    try:
+        size = file.seek(0, io.SEEK_END)
+        if name == "flv":
+            file.seek(max(0, size - 4))
+            before = int.from_bytes(file.read(4), "big")  # bytes of the last tag
+            file.seek(max(0, size - 4 - before))
+            return int.from_bytes(file.read(4)[1:], "big") + 11 != before
+        file.seek(0)
+        head = file.read(8 * max(_TS_BYTES))
+        for length in _TS_BYTES:
+            for begin in range(length):
+                if len(head) > begin + 4 * length and set(head[begin::length][:5]) == {_SYNC}:
+                    return (size - begin) % length != 0
+        return True
+    finally:
+        file.seek(position)
+
+
 def is_still(file: BinaryIO) -> bool:
     """Tell whether a file is a still picture of HEIF (AVIF, HEIC), which has no track; it is left at its start."""
     file.seek(0)

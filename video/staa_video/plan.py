@@ -35,6 +35,7 @@ NEAR_BYTES = 2**20
 """A packet that is fewer bytes ahead is reached by reading on, which is faster than a seek."""
 
 _CHANGED = "its packets are others than before: did the file change meanwhile?"
+_MOST_PAUSES = 10_000
 _NO_TIME = -(2**63)
 _CUT_SPACINGS = 4.5  # with a longer gap before its last frames, a transport stream is slow and not cut off
 # Here one packet is one displayed frame, with its time: AVI has no display times, VP8 has frames that are never shown.
@@ -104,7 +105,7 @@ class Packets:
         rate = self.stream.average_rate or self.stream.guessed_rate
         usual = float(1 / rate / self.stream.time_base) if rate and self.stream.time_base else math.inf
         kept, gap = sampling.before_gap(self.display, self.ticks[-1] - self._stated[-1] + self._coded[-1], usual)
-        if (self._ends_early or (clock_resets(container) and gap < _CUT_SPACINGS)) and kept < len(self):
+        if (self._ends_early or (self._may_be_cut() and gap < _CUT_SPACINGS)) and kept < len(self):
             self._ends_early = True
             self.display = self.display[:kept]
             self.end = self.display[-1]
@@ -176,6 +177,13 @@ class Packets:
         listed = len(self.stream.index_entries) if is_mov else self.stream.frames
         self._listed = max(listed, len(self)) if ends_early or is_mov else len(self)
         return ends_early or self._listed > len(self)
+
+    def _may_be_cut(self) -> bool:
+        """Tell whether frames may be missing at the end of a file whose container does not count them."""
+        name, file = self._container.format.name, self._container.file.file
+        if name in {"mpegts", "flv"}:  # varying times have gaps, too
+            return header.ends_within_a_packet(file, name)
+        return clock_resets(self._container)
 
     def _without_jumps(self) -> "array[int]":
         """Close the jumps of the clock; return the display times without them, and give them to kept packets."""
@@ -291,12 +299,14 @@ class Packets:
 
 def _read(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """Yield the packets of a stream from the current position of its container, without the empty one at the end."""
-    while True:
+    for _ in range(_MOST_PAUSES):
         try:
             for packet in container.demux(stream):
                 if packet.size:
                     yield packet
         except IndexError:  # a stream that begins in mid-file, which PyAV does not know: go on after its packet
+            continue
+        except BlockingIOError:  # 64 KiB of MPEG-TS without a packet: recorders fill up what they have reserved
             continue
         return
 

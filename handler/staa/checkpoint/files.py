@@ -97,7 +97,7 @@ def _resolved(folder: Path, name: str) -> Path:
     if inside.parent.name == "snapshots" and inside.parents[1].name.startswith("models--"):
         roots.append(inside.parents[1] / "blobs")
     if not any(target.is_relative_to(root) for root in roots):
-        raise ValueError(f"{path} is a link to {target}, outside of the checkpoint: put the file itself there")
+        raise ValueError(f"{path} is a link to {str(target)!r}, outside of the checkpoint: put the file itself there")
     if not target.is_file():
         raise ValueError(f"{path} is no regular file: put the file itself there")
     return target

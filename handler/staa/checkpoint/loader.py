@@ -20,6 +20,8 @@ from staa.checkpoint.source import locate
 from staa.errors import LoadError
 from staa.recipe import Recipe
 
+MOST_TOKENS = 100_000
+"""The most tokens of a clip; the largest published model has 18,432."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BROKEN = (
     LoadError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, ImportError,
@@ -83,7 +85,9 @@ def configuration(facts: dict[str, Any]) -> PreTrainedConfig:
     kind = facts.get("model_type")
     family = families.family(kind)  # type: ignore[arg-type]  # whatever the file says, the error shows it
     config: PreTrainedConfig = CONFIG_MAPPING[str(kind)].from_dict(facts)
-    family.grid(config)
+    grid = family.grid(config)
+    if (tokens := grid.t * grid.h * grid.w) > MOST_TOKENS:
+        raise LoadError(f"its clips have {tokens} tokens, more than {MOST_TOKENS}: is config.json that of the weights?")
     return config
 
 

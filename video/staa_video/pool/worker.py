@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staa_video import errors
-from staa_video.clip import Clip, Limits, Scale
+from staa_video.clip import MOST_NOTE_CHARACTERS, MOST_NOTES, Clip, Limits, Scale
 from staa_video.pool import messages
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ NEAR = 0.8
 """The part of the allowed memory from which on a child that died is taken to have died of it."""
 TOO_SLOW = "decoding took more than {:g} s: send a shorter or smaller video"
 TOO_MUCH = "decoding took more than {} MiB of memory: scale the video down, or encode it anew as H.264"
+_MOST_BYTES = 10_000 + 12 * MOST_NOTES * MOST_NOTE_CHARACTERS  # of a message, of which a frame takes 100 more
 _PACKAGES = "staa_video", "av", "numpy", "PIL"
 _START = "import sys, json; sys.path[:0] = json.loads(sys.argv.pop(1))\nfrom staa_video.pool.child import main\n"
 _BROKEN = "the video cannot be read: encode it anew, as H.264 in MP4"
@@ -161,7 +162,7 @@ class Worker:
         kept: list[NDArray[np.uint8] | None] = []
         while True:
             with self._judged(limits):
-                message = messages.receive(self._channel, 10_000 + 100 * frames, until)
+                message = messages.receive(self._channel, _MOST_BYTES + 100 * frames, until)
                 if "picture" not in message:
                     clip = _clip(_accepted(message, limits), kept, frames)
                     break
