@@ -60,6 +60,9 @@ def test_an_archive_of_frames_is_read_too(pool: Pool) -> None:
     """A child reads what the in-process way reads."""
     source = archives.pack(archives.steady(8), map(archives.encode, archives.greys(8)))
     assert_same(pool.decode(source, 4), clip_of(source, 4))
+    notes = [f"{chr(0x1F600) * 199}{number}" for number in range(8)]  # 12 bytes of JSON each
+    source = archives.pack(archives.steady(8, notes=notes), map(archives.encode, archives.greys(8)))
+    assert_same(pool.decode(source, 4), clip_of(source, 4))
 
 
 def test_errors_are_those_of_the_same_process(pool: Pool) -> None:

@@ -227,7 +227,9 @@ class Worker:
             return
         used = sum(map(int, Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
         most = used / os.sysconf("SC_CLK_TCK") + limits.seconds * (1 + max(1, int(limits.threads))) + 1
-        resource.prlimit(self.pid, resource.RLIMIT_CPU, (math.ceil(most), resource.RLIM_INFINITY))
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_CPU)
+        soft = math.ceil(most) if hard == resource.RLIM_INFINITY else min(math.ceil(most), hard)
+        resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, hard))
 
     def _sizes(self) -> tuple[int, int]:
         """Return the bytes of the child's address space and of its memory; 0 where the system does not tell."""
