@@ -115,10 +115,10 @@ def _find_weights(asked: str | None, name: str, settings: dict[str, Any]) -> Pat
     try:
         return source.locate(weights)
     except ValueError as error:
-        where = "" if asked else f"there is no folder model_store/{name}, and of the yaml's handler.weights: "
+        none = f"there is no model {name}: there is no folder model_store/{name}, and its yaml names no other ({error})"
         raise BuildError(
-            f"{where}{error}. Put config.json, model.safetensors and preprocessor_config.json into model_store/{name}, "
-            f"or say where they are: ./archive.sh {name} --weights FOLDER_OR_HUB_ID"
+            f"{error if asked else none}. Put config.json, model.safetensors and preprocessor_config.json into "
+            f"model_store/{name}, or say where they are: ./archive.sh {name} --weights FOLDER_OR_HUB_ID"
         ) from None
 
 
