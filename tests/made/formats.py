@@ -7,10 +7,12 @@ from functools import partial
 from typing import Any
 
 import av
+import numpy as np
 import PIL.Image
 from av.container import InputContainer
 
 from tests.made.awkward import Awkward, film, picture, pictures
+from tests.made.shapes import boxed
 from tests.made.videos import encode
 
 SLOWED = ["pictures of less than 20 ms are displayed for 100 ms, as in browsers"]
@@ -29,6 +31,49 @@ def still(kind: str) -> bytes:
     target = io.BytesIO()
     PIL.Image.fromarray(picture(5)).save(target, kind)
     return target.getvalue()
+
+
+def transparent() -> bytes:
+    """Write an animated AVIF whose alpha is noise, which takes more bytes than its pictures."""
+    rng = np.random.default_rng(0)
+    first, *rest = (
+        PIL.Image.fromarray(np.dstack([image, rng.integers(100, 255, image.shape[:2], np.uint8)]))
+        for image in pictures()
+    )
+    target = io.BytesIO()
+    first.save(target, "AVIF", save_all=True, append_images=rest, duration=40)
+    return target.getvalue()
+
+
+def with_chapters() -> bytes:
+    """Write a film behind a track of noise that it names as the pictures of its chapters, and that alone is enabled."""
+    target, rng = io.BytesIO(), np.random.default_rng(0)
+    with av.open(target, "w", format="mov") as output:
+        chapters: Any = output.add_stream("mjpeg", rate=25)
+        stream: Any = output.add_stream("libx264", rate=25, options={"g": "10"})
+        chapters.width, chapters.height, chapters.pix_fmt = 320, 240, "yuvj420p"
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number, image in enumerate(pictures()):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            if number % 10 == 0:
+                noise = rng.integers(0, 255, (240, 320, 3), np.uint8)
+                frame = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format="yuvj420p")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                output.mux(chapters.encode(frame))
+        output.mux(stream.encode(None))
+        output.mux(chapters.encode(None))
+    source = bytearray(target.getvalue())
+    first = source.index(b"tkhd")
+    second = source.index(b"tkhd", first + 4)
+    source[first + 7], source[second + 7] = source[first + 7] | 1, source[second + 7] & ~1
+    named = boxed(b"tref", boxed(b"chap", bytes(source[first + 16 : first + 20])))
+    track, movie = second - 12, source.index(b"moov") - 4
+    size = int.from_bytes(source[track : track + 4], "big")
+    for place in (track, movie):
+        grown = int.from_bytes(source[place : place + 4], "big") + len(named)
+        source[place : place + 4] = grown.to_bytes(4, "big")
+    source[track + size : track + size] = named
+    return bytes(source)
 
 
 def as_heic(avif: bytes) -> bytes:
@@ -122,6 +167,8 @@ FORMATS: dict[str, Awkward] = {
     ),
     "webp_of_10_ms": Awkward(partial(animation, "WEBP", 10), duration=3.0),
     "avif": Awkward(partial(animation, "AVIF")),
+    "avif_with_alpha": Awkward(transparent),
+    "pictures_of_chapters": Awkward(with_chapters),
     "still_png": Awkward(partial(still, "PNG"), (), refused="not_a_video"),
     "still_apng": Awkward(lambda: encode(pictures(1), "apng", "apng", "rgb24"), (), refused="not_a_video"),
     "still_jpeg": Awkward(partial(still, "JPEG"), (), refused="not_a_video"),

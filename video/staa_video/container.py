@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, TypeVar
 
 import av
@@ -91,7 +92,7 @@ def opening(source: Source, limits: Limits, options: Mapping[str, str] | None = 
             file = webp.as_video(file, limits)
         check_samples(file, limits.samples)
         header.check_file(file)
-        crops = crop.crops_of(file)
+        tracks = crop.tracks_of(file)
 
         # a frame may outgrow what the container says; the opening decodes a frame of each stream
         most = {"max_pixels": str(min(2 * limits.pixels, _MOST_PIXELS))}
@@ -100,7 +101,7 @@ def opening(source: Source, limits: Limits, options: Mapping[str, str] | None = 
             file.seek(0)
             container = stack.enter_context(_container(file, FILE_OPTIONS | most | dict(options or {})))
             try:
-                best = best_stream(container)
+                best = best_stream(container, tracks)
             except errors.NotVideoError as error:
                 if header.is_cut(file):
                     raise errors.DecodeError("the file is cut off within its header: send the whole file") from error
@@ -109,9 +110,9 @@ def opening(source: Source, limits: Limits, options: Mapping[str, str] | None = 
                 if stream is not best:
                     stream.discard = Discard.all
             if not best.codec_context.width:
-                _check_size(file, limits)
+                _check_size(file, limits, tracks)
             best.codec_context.options = most | _STRICT.get(best.codec_context.codec.canonical_name, {})
-            return container, best, Shape.of(best, crop.crop_of(crops, container, best))
+            return container, best, Shape.of(best, crop.track_of(tracks, container, best).crop)
 
         yield open_anew
 
@@ -160,28 +161,40 @@ def _container(file: BinaryIO, options: dict[str, str]) -> Iterator[InputContain
         yield container
 
 
-def best_stream(container: InputContainer) -> VideoStream:
-    """Pick the best video stream; cover pictures, still images and thumbnails do not count.
+def best_stream(container: InputContainer, tracks: crop.Tracks = MappingProxyType({})) -> VideoStream:
+    """Pick the best video stream; cover pictures, still images, thumbnails and alpha do not count.
+
+    Args:
+        container: an open container.
+        tracks: what is known of its tracks.
 
     Raises:
         NotVideoError: there is no video stream.
         DecodeError: its codec is not known.
     """
-    streams = [stream for stream in container.streams.video if not stream.disposition & _STILL]
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & _STILL and not crop.track_of(tracks, container, stream).aside
+    ]
     if not streams:
         raise errors.NotVideoError("the container holds no video stream: send a video")
     best = container.streams.best("video")
-    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
+    stream = best if isinstance(best, VideoStream) and best in streams else max(streams, key=_rank)
     codecs.check_codec(stream)
     return stream
 
 
-def _check_size(file: BinaryIO, limits: Limits) -> None:
+def _rank(stream: VideoStream) -> tuple[bool, int]:
+    return bool(stream.disposition & Disposition.default), stream.bit_rate or 0
+
+
+def _check_size(file: BinaryIO, limits: Limits, tracks: crop.Tracks) -> None:
     """Refuse a video whose pictures are too large for a look at them; the container may state their size."""
     place = file.tell()
     file.seek(0)
     with _container(file, FILE_OPTIONS | {"codec_whitelist": "none"}) as container:
-        context = best_stream(container).codec_context
+        context = best_stream(container, tracks).codec_context
         Budget(limits).check_pixels(context.width, context.height)
     file.seek(place)
 

@@ -3,18 +3,24 @@
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
 from staa_video import decode
-from staa_video.picture.crop import crops_of
+from staa_video.picture.crop import tracks_of
 from staa_video.picture.shape import Crop
 from tests.made import awkward, shapes
 from tests.made.awkward import CORNERS, SHARED
 from tests.made.videos import Image, encode
 
 MIDDLE = shapes.clean_aperture(Fraction(80), Fraction(60))
+
+
+def crops_of(file: BinaryIO) -> dict[int, Crop]:
+    """Read the crops that a file names, by track."""
+    return {number: track.crop for number, track in tracks_of(file).items() if track.crop}
 
 
 def pictures() -> list[Image]:

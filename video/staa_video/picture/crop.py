@@ -1,11 +1,13 @@
-"""Reads what part of its pictures a container shows: the clean aperture of MP4 and MOV, the pixel crop of Matroska.
+"""Reads what a container says of its tracks of video: what part of the pictures it shows, and which track is no film.
 
-FFmpeg knows both, but PyAV does not hand them on, so the few boxes and elements that matter are read here: by their
-headers, in a bounded number of steps, and never more than some bytes of a step.
+The part is the clean aperture of MP4 and MOV, or the pixel crop of Matroska. FFmpeg knows most of it, but PyAV does not
+hand it on, so the few boxes and elements that matter are read here: by their headers, in a bounded number of steps, and
+never more than some bytes of a step.
 """
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from itertools import islice
 from math import floor
 from typing import BinaryIO, NamedTuple
 
@@ -14,12 +16,24 @@ from av.video.stream import VideoStream
 
 from staa_video.picture.shape import Crop
 
-Crops = Mapping[int, Crop]
-"""Track -> what its pictures leave out; MP4 has numbers of tracks, Matroska the place among the tracks of video."""
+
+class Track(NamedTuple):
+    """Holds what a container says of a track."""
+
+    crop: Crop = Crop()
+    """What its pictures leave out."""
+    aside: bool = False
+    """Whether it belongs to another track, as the alpha of an AVIF or the pictures of chapters do."""
+
+
+Tracks = Mapping[int, Track]
+"""Number -> track; MP4 has numbers of tracks, Matroska the place among the tracks of video."""
 
 _STEPS = 4000
 """The most boxes or elements of a file that are looked at; what lies beyond them is not cropped."""
 _MATROSKA = b"\x1a\x45\xdf\xa3"
+_MOST_CHAPTERS = 8
+"""The most tracks of chapters of a track that are looked at."""
 _PATH = (b"mdia", b"minf", b"stbl", b"stsd")
 _ENTRY_HEAD = 86  # bytes of a sample entry of video before the boxes in it (ISO/IEC 14496-12, 12.1.3)
 _SEGMENT, _TRACKS, _TRACK, _KIND, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0xE0
@@ -34,45 +48,60 @@ class _Part(NamedTuple):
     end: int
 
 
-def crops_of(file: BinaryIO) -> Crops:
-    """Return the crops that a file names, by track; none for other containers. The file is left at its start."""
+def tracks_of(file: BinaryIO) -> Tracks:
+    """Return what a file says of its tracks; nothing for other containers. The file is left at its start."""
     end = file.seek(0, 2)
     file.seek(0)
     head = file.read(12)
     steps = iter(range(_STEPS))
     if head.startswith(_MATROSKA):
-        found = dict(_pixel_crops(file, end, steps))
+        found = {place: Track(each) for place, each in _pixel_crops(file, end, steps)}
     elif head[4:8].isalpha():
-        found = dict(_clean_apertures(file, end, steps))
+        found = _tracks_of_mp4(file, end, steps)
     else:
         found = {}
     file.seek(0)
-    return {track: crop for track, crop in found.items() if crop}
+    return found
 
 
-def crop_of(crops: Crops, container: InputContainer, stream: VideoStream) -> Crop:
-    """Return the crop of a stream."""
+def track_of(tracks: Tracks, container: InputContainer, stream: VideoStream) -> Track:
+    """Return what is said of a stream."""
     by_place = container.format.name.startswith("matroska")
-    return crops.get(container.streams.video.index(stream) if by_place else stream.id, Crop())
+    return tracks.get(container.streams.video.index(stream) if by_place else stream.id, Track())
 
 
-def _clean_apertures(file: BinaryIO, end: int, steps: Iterator[int]) -> Iterator[tuple[int, Crop]]:
-    """Yield number and crop of each track of an MP4 or MOV that has a clean aperture (`clap`)."""
-    for movie in _boxes(file, 0, end, steps, b"moov"):
-        for track in _boxes(file, movie.start, movie.end, steps, b"trak"):
-            number, inner = 0, [track]
-            for header in _boxes(file, track.start, track.end, steps, b"tkhd"):
-                body = _read(file, header, 32)
-                at = 20 if body[:1] == b"\1" else 12  # version 1 has times of 64 bits
-                number = int.from_bytes(body[at : at + 4], "big")
-            for name in _PATH:
-                inner = [part for outer in inner for part in _boxes(file, outer.start, outer.end, steps, name)]
-            for described in inner:
-                for entry in _boxes(file, described.start + 8, described.end, steps):
-                    width, height = _numbers(_read(file, entry, _ENTRY_HEAD - 8)[24:28], 2)
-                    for box in _boxes(file, entry.start + _ENTRY_HEAD - 8, entry.end, steps, b"clap"):
-                        yield number, _aperture(_read(file, box, 32), width, height)
-                    break  # the first description is that of the first frame
+def _tracks_of_mp4(file: BinaryIO, end: int, steps: Iterator[int]) -> dict[int, Track]:
+    """Return the tracks of an MP4 or MOV; its crop is the clean aperture (`clap`)."""
+    crops: dict[int, Crop] = {}
+    aside: set[int] = set()
+    for track in _within(file, [_Part(b"", 0, end)], steps, b"moov", b"trak"):
+        number = 0
+        for header in _boxes(file, track.start, track.end, steps, b"tkhd"):
+            body = _read(file, header, 32)
+            at = 20 if body[:1] == b"\1" else 12  # version 1 has times of 64 bits
+            number = int.from_bytes(body[at : at + 4], "big")
+        for chapters in _within(file, [track], steps, b"tref", b"chap"):
+            aside.update({*_numbers(_read(file, chapters, 4 * _MOST_CHAPTERS), 4, _MOST_CHAPTERS)} - {number})
+        if any(_read(file, kind, 12)[8:] == b"auxv" for kind in _within(file, [track], steps, b"mdia", b"hdlr")):
+            aside.add(number)
+        for entry in _first_entries(file, track, steps):
+            width, height = _numbers(_read(file, entry, _ENTRY_HEAD - 8)[24:28], 2, 2)
+            for box in _boxes(file, entry.start + _ENTRY_HEAD - 8, entry.end, steps, b"clap"):
+                crops[number] = _aperture(_read(file, box, 32), width, height)
+    return {number: Track(crops.get(number, Crop()), number in aside) for number in crops.keys() | aside}
+
+
+def _first_entries(file: BinaryIO, track: _Part, steps: Iterator[int]) -> Iterator[_Part]:
+    """Yield the first description in each list of a track (one, but in a broken file): that of its first frame."""
+    for described in _within(file, [track], steps, *_PATH):
+        yield from islice(_boxes(file, described.start + 8, described.end, steps), 1)
+
+
+def _within(file: BinaryIO, parts: list[_Part], steps: Iterator[int], *path: bytes) -> list[_Part]:
+    """Return the boxes that a path of names leads to from some boxes."""
+    for name in path:
+        parts = [inner for outer in parts for inner in _boxes(file, outer.start, outer.end, steps, name)]
+    return parts
 
 
 def _aperture(body: bytes, width: int, height: int) -> Crop:
@@ -163,5 +192,5 @@ def _whole(file: BinaryIO, part: _Part) -> int:
     return int.from_bytes(_read(file, part, 8), "big")
 
 
-def _numbers(data: bytes, wide: int) -> Iterator[int]:
-    return (int.from_bytes(data[at : at + wide], "big") for at in (0, wide))
+def _numbers(data: bytes, wide: int, count: int) -> list[int]:
+    return [int.from_bytes(data[at : at + wide], "big") for at in range(0, wide * count, wide)]
