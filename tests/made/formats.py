@@ -175,6 +175,7 @@ FORMATS: dict[str, Awkward] = {
     "still_webp": Awkward(partial(still, "WEBP"), (), refused="not_a_video"),
     "still_avif": Awkward(partial(still, "AVIF"), (), refused="not_a_video"),
     "still_heic": Awkward(lambda: as_heic(still("AVIF")), (), refused="not_a_video"),
+    "webp_of_16_bytes": Awkward(lambda: b"RIFF\x08\0\0\0WEBPVP8X", (), refused="video_undecodable"),
     "webp_cut": Awkward(lambda: animation("WEBP", lossless=True)[:200], (), refused="video_undecodable"),
     "several_edits": Awkward(lambda: edited(SEVERAL)),
     "edit_that_leaves_out": Awkward(lambda: edited([(400, 0), (400, 20 * 512)]), [*range(10), *range(20, 30)], 0.8),

@@ -10,9 +10,10 @@ import pytest
 
 from staa.errors import DecodeError, TooManyBytesError, TooManyFramesError, TooManyPixelsError
 from staa_video import LIMITS, decode
+from staa_video.clip import UNLIMITED
 from staa_video.decoder import opened
 from staa_video.pool.confinement import _libavutil, limit_bytes, limit_ffmpeg
-from tests.made import bombs, videos
+from tests.made import bombs, formats, videos
 
 PICTURE = bombs.picture()
 
@@ -200,3 +201,18 @@ def test_threads_are_those_of_the_limits() -> None:
     for threads in (1, 3):
         with opened(file, replace(LIMITS, threads=threads)) as video:
             assert video._context.thread_count == threads
+
+
+def test_a_webp_of_more_pixels_than_its_library_makes() -> None:
+    """Without limits it is refused as any other, whatever the library raises."""
+    source = bytearray(formats.animation("WEBP", count=2))
+    source[24:30] = 2 * (16_000 - 1).to_bytes(3, "little")
+    with pytest.raises(TooManyPixelsError, match="16000x16000"):
+        decode(bytes(source), 2, limits=UNLIMITED)
+
+
+def test_what_is_raised_before_a_container_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error of the tree, too."""
+    monkeypatch.setattr("staa_video.container.header.check_file", lambda _: b""[0])
+    with pytest.raises(DecodeError, match="cannot be read"):
+        decode(bombs.mp4([PICTURE], [0] * 5), 2)

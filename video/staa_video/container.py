@@ -79,7 +79,8 @@ def opening(source: Source, limits: Limits, options: Mapping[str, str] | None = 
     Raises:
         TooManyBytesError: the source has more than `limits` allow.
         TooManyFramesError: it claims more samples than any video has.
-        DecodeError: it is encrypted.
+        TooManyPixelsError: it is a WebP of larger pictures than are made here.
+        DecodeError: it is encrypted, or its header cannot be read.
         OSError: the file cannot be read.
 
     The function that is given raises:
@@ -88,11 +89,12 @@ def opening(source: Source, limits: Limits, options: Mapping[str, str] | None = 
     """
     with ExitStack() as stack:
         file = stack.enter_context(_file(source, limits.bytes))
-        if webp.is_webp(file.read(12)):
-            file = webp.as_video(file, limits)
-        check_samples(file, limits.samples)
-        header.check_file(file)
-        tracks = crop.tracks_of(file)
+        with undecodable():
+            if webp.is_webp(file.read(12)):
+                file = webp.as_video(file, limits)
+            check_samples(file, limits.samples)
+            header.check_file(file)
+            tracks = crop.tracks_of(file)
 
         # a frame may outgrow what the container says; the opening decodes a frame of each stream
         most = {"max_pixels": str(min(2 * limits.pixels, _MOST_PIXELS))}

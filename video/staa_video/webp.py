@@ -33,6 +33,8 @@ def as_video(file: BinaryIO, limits: Limits) -> BinaryIO:
     file.seek(0)
     data = file.read()
     head = data[:_HEAD_BYTES]
+    if head[12:16] == b"VP8X" and len(head) < _HEAD_BYTES:
+        raise errors.DecodeError("the WebP is cut off within its header: send the whole file")
     if head[12:16] != b"VP8X" or not head[20] & _ANIMATED:
         raise errors.NotVideoError("a still image came: send a video")
     budget = Budget(limits)
@@ -42,6 +44,9 @@ def as_video(file: BinaryIO, limits: Limits) -> BinaryIO:
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as animation:
             return _written(animation, budget)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        msg = f"a picture of {width}x{height} has more pixels than are made of a WebP: send it as MP4"
+        raise errors.TooManyPixelsError(msg) from error
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, EOFError) as error:
         raise errors.DecodeError(f"the WebP cannot be read, is it cut off? {error}") from error
 
