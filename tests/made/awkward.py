@@ -315,6 +315,7 @@ TABLE: dict[str, Awkward] = {
     "starts_between_keys": Awkward(starts_between_keys, range(16, 30), 0.56),
     "damaged": Awkward(damaged, (), refused="video_undecodable"),
     "cut": Awkward(lambda: header_first()[:-20], range(29), 1.16, notes=["the file is cut off after frame 29 of 30"]),
+    "words_behind": Awkward(lambda: film() + b"TAGTitle of the song and so on" * 4),
     "header_cut": Awkward(lambda: header_first()[:600], (), refused="video_undecodable"),
     "unknown_codec": Awkward(lambda: film().replace(b"avc1", b"zzz1"), (), refused="video_undecodable"),
     "scans_without_end": Awkward(scans_without_end, (), refused="video_undecodable"),

@@ -15,6 +15,10 @@ ENCRYPTED = "the video is encrypted (DRM): send it without encryption"
 _LOOKED_AT = 2**22
 """Bytes at the begin of a file in which its encryption is looked for."""
 _MOST_BOXES = 100_000
+_TOP_LEVEL = frozenset(
+    b"ftyp styp moov moof mfra mdat free skip wide uuid meta pdin sidx ssix prft emsg pnot udta PICT junk".split()
+)
+"""Boxes at the top level of an MP4 or MOV; what has another name may be anything that a program put behind them."""
 _MATROSKA, _SEGMENT, _CONTENT_ENCODINGS = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x6d\x80"
 _ENCRYPTION = re.compile(rb"\x62\x40.{1,64}?\x50\x35", re.DOTALL)  # ContentEncoding, ContentEncryption
 _SYNC, _TS_BYTES, _FILLER = 0x47, (188, 192, 204), 0x1FFF
@@ -95,9 +99,10 @@ def is_still(file: BinaryIO) -> bool:
 def _last_box_ends(file: BinaryIO) -> int:
     """Return where the last box of an MP4 ends, as it states; 0 where that is not known."""
     end = 0
-    for _, end in _boxes(file):
-        if not end:
+    for name, stated in _boxes(file):
+        if not stated:
             return 0
+        end = stated if name in _TOP_LEVEL else end
     return end
 
 
