@@ -161,6 +161,7 @@ FORMATS: dict[str, Awkward] = {
     "apng_of_10_ms": Awkward(partial(animation, "PNG", 10), duration=3.0, notes=SLOWED),
     "gif_of_10_ms": Awkward(partial(animation, "GIF", 10), duration=3.0, notes=SLOWED),
     "gif_of_20_ms": Awkward(partial(animation, "GIF", 20), duration=0.6),
+    "gif_with_bytes_behind": Awkward(lambda: animation("GIF") + b"\r\n"),
     "webp": Awkward(partial(animation, "WEBP", lossless=True)),
     "webp_whose_last_frame_stays": Awkward(
         partial(animation, "WEBP", [40] * 29 + [1000], lossless=True), duration=2.16

@@ -160,7 +160,8 @@ class Packets:
             msg = f"the file cannot be read beyond frame {len(self)}: {error.strerror}"
             raise errors.DecodeError(msg) from error
         if self._stated and self._container.format.name == "gif":  # a picture of it ends with an empty block
-            harmed = bytes(packet)[-1:] not in {b"\0", b";"}
+            last = bytes(packet)[-64:]  # other programs put bytes behind the end of the file
+            harmed = last[-1:] not in {b"\0", b";"} and b"\0;" not in last
         self._ends_early = self._is_cut(harmed=harmed, ends_early=ends_early)
         self._next = len(self)  # the place of the packet that is read next
         return clear
