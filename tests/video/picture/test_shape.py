@@ -51,6 +51,14 @@ def test_stretching_makes_no_picture_too_large(ratio: Fraction) -> None:
     assert width / height == pytest.approx(4096 / 2304 * ratio, rel=0.01)
 
 
+def test_stretching_makes_no_edge_too_long() -> None:
+    """What is shown is a picture that a process for decoding hands on, and an archive takes."""
+    assert Shape(Fraction(8)).stretched((8191, 16))[0] == (65528, 16)
+    assert Shape(Fraction(8)).stretched((9000, 16))[0] == (9000, 2)
+    assert Shape(Fraction(1, 8)).stretched((16, 9000))[0] == (2, 9000)
+    assert Shape(Fraction(65536, 65535) * 2).stretched((32768, 16))[0] == (32768, 8)
+
+
 def test_a_crop_grows_with_its_picture() -> None:
     """Of a frame that has another size than the first, the same part is shown; of a tiny one a pixel at least."""
     crop = Crop(40, 30, 40, 30)

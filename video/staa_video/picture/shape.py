@@ -16,7 +16,8 @@ Size = tuple[int, int]
 LARGEST_RATIO = 8
 """A pixel that is more times as wide as high, or as high as wide, is taken for a mistake, and for a square."""
 MOST_PIXELS = 4096 * 2304
-"""A picture that would have more pixels than this by being stretched is shrunk in its other direction instead."""
+LONGEST_EDGE = 2**16 - 1
+"""A picture that would have more pixels by being stretched, or a longer edge, is shrunk in its other direction."""
 _NEARLY_SQUARE = 0.005
 """A ratio that differs less from 1 comes from rounding, and is not worth blurring a picture."""
 
@@ -82,7 +83,8 @@ class Shape:
         if not 1 / LARGEST_RATIO <= ratio <= LARGEST_RATIO:
             return size, f"a pixel is said to be {ratio.numerator}:{ratio.denominator}, which is no real shape: ignored"
         width, height = size
-        if (width * height * max(ratio, 1 / ratio) > MOST_PIXELS) == (ratio > 1):
+        many = width * height * max(ratio, 1 / ratio) > MOST_PIXELS
+        if (many or max(width * ratio, height / ratio) > LONGEST_EDGE) == (ratio > 1):
             shown = width, max(1, round(height / ratio))
         else:
             shown = max(1, round(width * ratio)), height
