@@ -3,6 +3,7 @@
 import numpy as np
 
 from tests.made.awkward import film
+from tests.made.shapes import _children, element
 
 KEYS = {"encryption_key": "76a6c65c5ea762046bd749a2e632ccbb", "encryption_kid": "a7e61c373e219033c21091fa607bf3b8"}
 
@@ -36,33 +37,21 @@ def _vint(data: bytes) -> tuple[int, int]:
     return length, int.from_bytes(data[:length], "big") & ((1 << 7 * length) - 1)
 
 
-def _element(name: bytes, content: bytes) -> bytes:
-    return name + (1 << 56 | len(content)).to_bytes(8, "big") + content
-
-
-def matroska() -> bytes:
-    """Say of the track of a Matroska file that its frames are encrypted, as WebM does."""
-    source = film("matroska")
-    tracks, segment = source.index(b"\x16\x54\xae\x6b"), source.index(b"\x18\x53\x80\x67")
+def matroska(kind: int = 1) -> bytes:
+    """Say of the pictures (1) or of the sound (2) of a Matroska file that they are encrypted, as WebM does."""
+    source = film("matroska", sound="aac", muxing={"live": "1"})
+    tracks = source.rindex(b"\x16\x54\xae\x6b")  # the index before it names it too
     length, size = _vint(source[tracks + 4 :])
     content = source[tracks + 4 + length : tracks + 4 + length + size]
-    entry = content.index(b"\xae")
-    inner, stated = _vint(content[entry + 1 :])
-    track = content[entry + 1 + inner : entry + 1 + inner + stated]
-    cipher = _element(b"\x47\xe1", b"\x05") + _element(b"\x47\xe2", b"0123456789abcdef")
-    encoding = _element(b"\x50\x33", b"\x01") + _element(b"\x50\x35", cipher)
-    told = _element(b"\x6d\x80", _element(b"\x62\x40", encoding))
-    changed = content[:entry] + _element(b"\xae", track + told) + content[entry + 1 + inner + stated :]
-    unknown = b"\x01" + b"\xff" * 7
-    return b"".join(
-        (
-            source[: segment + 4],
-            unknown,
-            source[segment + 12 : tracks],
-            _element(b"\x16\x54\xae\x6b", changed),
-            source[tracks + 4 + length + size :],
-        )
+    cipher = element(b"\x47\xe1", b"\x05") + element(b"\x47\xe2", b"0123456789abcdef")
+    encoding = element(b"\x50\x33", b"\x01") + element(b"\x50\x35", cipher)
+    told = element(b"\x6d\x80", element(b"\x62\x40", encoding))
+    changed = b"".join(
+        element(name, body + told * (b"\x83\x81" + bytes([kind]) in body))
+        for name, body in _children(content)
+        if name == b"\xae"
     )
+    return source[:tracks] + element(b"\x16\x54\xae\x6b", changed) + source[tracks + 4 + length + size :]
 
 
 ENCRYPTED = {
@@ -70,7 +59,10 @@ ENCRYPTED = {
     "cenc_of_hevc": lambda: common("libx265"),
     "cenc_in_fragments": lambda: common(movflags="frag_keyframe+empty_moov"),
     "encv_alone": only_named,
+    "encv_without_a_word_more": lambda: film().replace(b"avc1", b"encv"),
+    "drmi": lambda: film().replace(b"avc1", b"drmi"),
     "scrambled": scrambled,
+    "scrambled_from_within_a_packet": lambda: scrambled()[100:],
     "scrambled_after_a_while": lambda: scrambled(0.5),
     "matroska": matroska,
 }

@@ -12,6 +12,7 @@ import PIL.Image
 from av.container import InputContainer
 
 from tests.made.awkward import Awkward, film, picture, pictures
+from tests.made.encrypted import matroska
 from tests.made.shapes import boxed
 from tests.made.videos import encode
 
@@ -186,6 +187,7 @@ FORMATS: dict[str, Awkward] = {
     "negative_offsets": Awkward(
         partial(film, options={"g": "10", "bf": "2"}, muxing={"movflags": "negative_cts_offsets"})
     ),
+    "sound_encrypted": Awkward(partial(matroska, 2)),
     "cover_attached": Awkward(attached),
     "shrinks_and_turns": Awkward(shrinks),
     "times_twice": Awkward(repeated_times),

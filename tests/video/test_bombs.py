@@ -213,6 +213,6 @@ def test_a_webp_of_more_pixels_than_its_library_makes() -> None:
 
 def test_what_is_raised_before_a_container_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an error of the tree, too."""
-    monkeypatch.setattr("staa_video.container.header.check_file", lambda _: b""[0])
+    monkeypatch.setattr("staa_video.container.header.is_scrambled", lambda _: b""[0])
     with pytest.raises(DecodeError, match="cannot be read"):
         decode(bombs.mp4([PICTURE], [0] * 5), 2)

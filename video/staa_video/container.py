@@ -80,12 +80,12 @@ def opening(source: Source, limits: Limits, options: Mapping[str, str] | None = 
         TooManyBytesError: the source has more than `limits` allow.
         TooManyFramesError: it claims more samples than any video has.
         TooManyPixelsError: it is a WebP of larger pictures than are made here.
-        DecodeError: it is encrypted, or its header cannot be read.
+        DecodeError: its header cannot be read.
         OSError: the file cannot be read.
 
     The function that is given raises:
         NotVideoError: the source is no container with a video stream.
-        DecodeError: it starts like a video but cannot be read, or its codec is not known.
+        DecodeError: it starts like a video but cannot be read, its codec is not known, or it is encrypted.
     """
     with ExitStack() as stack:
         file = stack.enter_context(_file(source, limits.bytes))
@@ -93,7 +93,7 @@ def opening(source: Source, limits: Limits, options: Mapping[str, str] | None = 
             if webp.is_webp(file.read(12)):
                 file = webp.as_video(file, limits)
             check_samples(file, limits.samples)
-            header.check_file(file)
+            scrambled = header.is_scrambled(file)
             tracks = crop.tracks_of(file)
 
         # a frame may outgrow what the container says; the opening decodes a frame of each stream
@@ -102,6 +102,8 @@ def opening(source: Source, limits: Limits, options: Mapping[str, str] | None = 
         def open_anew() -> Opened:
             file.seek(0)
             container = stack.enter_context(_container(file, FILE_OPTIONS | most | dict(options or {})))
+            if scrambled and container.format.name == "mpegts":
+                raise errors.DecodeError(header.ENCRYPTED)
             try:
                 best = best_stream(container, tracks)
             except errors.NotVideoError as error:
@@ -172,7 +174,7 @@ def best_stream(container: InputContainer, tracks: crop.Tracks = MappingProxyTyp
 
     Raises:
         NotVideoError: there is no video stream.
-        DecodeError: its codec is not known.
+        DecodeError: its codec is not known, or it is encrypted.
     """
     streams = [
         stream
@@ -183,6 +185,8 @@ def best_stream(container: InputContainer, tracks: crop.Tracks = MappingProxyTyp
         raise errors.NotVideoError("the container holds no video stream: send a video")
     best = container.streams.best("video")
     stream = best if isinstance(best, VideoStream) and best in streams else max(streams, key=_rank)
+    if crop.track_of(tracks, container, stream).encrypted:
+        raise errors.DecodeError(header.ENCRYPTED)
     codecs.check_codec(stream)
     return stream
 

@@ -1,7 +1,6 @@
 """Reads what a container says of itself and FFmpeg does not tell: that it is encrypted, or that its end is missing."""
 
 import io
-import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -13,14 +12,13 @@ from staa_video.errors import DecodeError
 
 ENCRYPTED = "the video is encrypted (DRM): send it without encryption"
 _LOOKED_AT = 2**22
-"""Bytes at the begin of a file in which its encryption is looked for."""
+"""Bytes at the begin of a transport stream in which its encryption is looked for."""
 _MOST_BOXES = 100_000
 _TOP_LEVEL = frozenset(
     b"ftyp styp moov moof mfra mdat free skip wide uuid meta pdin sidx ssix prft emsg pnot udta PICT junk".split()
 )
 """Boxes at the top level of an MP4 or MOV; what has another name may be anything that a program put behind them."""
-_MATROSKA, _SEGMENT, _CONTENT_ENCODINGS = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x6d\x80"
-_ENCRYPTION = re.compile(rb"\x62\x40.{1,64}?\x50\x35", re.DOTALL)  # ContentEncoding, ContentEncryption
+_MATROSKA, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _SYNC, _TS_BYTES, _FILLER = 0x47, (188, 192, 204), 0x1FFF
 
 
@@ -30,22 +28,23 @@ def check_packet(packet: "Packet[VideoStream]") -> None:
         raise DecodeError(ENCRYPTED)
 
 
-def check_file(file: BinaryIO) -> None:
-    """Raise DecodeError if a file says that its frames are encrypted; it is left at its start.
+def is_scrambled(file: BinaryIO) -> bool:
+    """Tell whether the stream with the most packets of an MPEG transport stream is scrambled.
 
-    MP4 says it of each packet instead (`check_packet`), but where the codec is named by "encv" alone.
+    A recording may begin within a packet, so that a file of another kind may look like one. It is left at its start.
     """
     file.seek(0)
-    head = file.read(_LOOKED_AT)
+    data = np.frombuffer(file.read(_LOOKED_AT), np.uint8)
     file.seek(0)
-    if head.startswith(_MATROSKA):
-        encrypted = _matroska_encrypts(head)
-    elif head[4:8] in {b"ftyp", b"moov", b"styp", b"moof"}:
-        encrypted = b"encv" in head and b"sinf" in head and b"schm" in head
-    else:
-        encrypted = _is_scrambled(head)
-    if encrypted:
-        raise DecodeError(ENCRYPTED)
+    for length in _TS_BYTES:
+        for begin in np.flatnonzero(data[:length] == _SYNC).tolist():
+            heads = data[begin:][: (len(data) - begin) // length * length].reshape(-1, length)
+            if len(heads) >= 3 and np.all(heads[:3, 0] == _SYNC):
+                packets = heads[heads[:, 0] == _SYNC]
+                streams = (packets[:, 1].astype(int) & 0x1F) << 8 | packets[:, 2]
+                most = np.argmax(np.bincount(streams, minlength=_FILLER)[:_FILLER])
+                return bool(np.mean((packets[streams == most, 3] & 0xC0) > 0x40) > 0.1)
+    return False
 
 
 def is_cut(file: BinaryIO) -> bool:
@@ -129,28 +128,3 @@ def _vint(data: bytes) -> tuple[int, int | None]:
     length = 9 - data[0].bit_length() if data and data[0] else 8
     value = int.from_bytes(data[:length], "big") & ((1 << 7 * length) - 1)
     return length, None if value == (1 << 7 * length) - 1 else value
-
-
-def _matroska_encrypts(head: bytes) -> bool:
-    """Tell whether a track of a Matroska file has a ContentEncryption."""
-    at = head.find(_CONTENT_ENCODINGS)
-    while at >= 0:
-        length, size = _vint(head[at + 2 : at + 10])
-        if size is not None and _ENCRYPTION.match(head, at + 2 + length, at + 2 + length + size):
-            return True
-        at = head.find(_CONTENT_ENCODINGS, at + 1)
-    return False
-
-
-def _is_scrambled(head: bytes) -> bool:
-    """Tell whether the stream with the most packets of an MPEG transport stream is scrambled."""
-    data = np.frombuffer(head, np.uint8)
-    for length in _TS_BYTES:
-        for begin in (0, 4):
-            heads = data[begin:][: (len(data) - begin) // length * length].reshape(-1, length)
-            if len(heads) >= 3 and np.all(heads[:3, 0] == _SYNC):
-                packets = heads[heads[:, 0] == _SYNC]
-                streams = (packets[:, 1].astype(int) & 0x1F) << 8 | packets[:, 2]
-                most = np.argmax(np.bincount(streams, minlength=_FILLER)[:_FILLER])
-                return bool(np.mean((packets[streams == most, 3] & 0xC0) > 0x40) > 0.1)
-    return False

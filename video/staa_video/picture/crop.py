@@ -1,8 +1,8 @@
-"""Reads what a container says of its tracks of video: what part of the pictures it shows, and which track is no film.
+"""Reads what a container says of its tracks of video: what it shows of their pictures, which is no film or encrypted.
 
-The part is the clean aperture of MP4 and MOV, or the pixel crop of Matroska. FFmpeg knows most of it, but PyAV does not
-hand it on, so the few boxes and elements that matter are read here: by their headers, in a bounded number of steps, and
-never more than some bytes of a step.
+What is shown is the clean aperture of MP4 and MOV, or the pixel crop of Matroska. FFmpeg knows most of it, but PyAV
+does not hand it on, so the few boxes and elements that matter are read here: by their headers, in a bounded number of
+steps, and never more than some bytes of a step.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,6 +24,8 @@ class Track(NamedTuple):
     """What its pictures leave out."""
     aside: bool = False
     """Whether it belongs to another track, as the alpha of an AVIF or the pictures of chapters do."""
+    encrypted: bool = False
+    """Whether its frames are; an MP4 may say it of its packets instead."""
 
 
 Tracks = Mapping[int, Track]
@@ -34,9 +36,11 @@ _STEPS = 4000
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 _MOST_CHAPTERS = 8
 """The most tracks of chapters of a track that are looked at."""
+_ENCRYPTED = {b"encv", b"drmi"}
 _PATH = (b"mdia", b"minf", b"stbl", b"stsd")
 _ENTRY_HEAD = 86  # bytes of a sample entry of video before the boxes in it (ISO/IEC 14496-12, 12.1.3)
 _SEGMENT, _TRACKS, _TRACK, _KIND, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0xE0
+_ENCODINGS, _ENCODING, _ENCRYPTION = 0x6D80, 0x6240, 0x5035
 _WIDTH, _HEIGHT, _BOTTOM, _TOP, _LEFT, _RIGHT = 0xB0, 0xBA, 0x54AA, 0x54BB, 0x54CC, 0x54DD  # RFC 9559, 5.1.4.1.28
 
 
@@ -55,7 +59,7 @@ def tracks_of(file: BinaryIO) -> Tracks:
     head = file.read(12)
     steps = iter(range(_STEPS))
     if head.startswith(_MATROSKA):
-        found = {place: Track(each) for place, each in _pixel_crops(file, end, steps)}
+        found = dict(enumerate(_tracks_of_matroska(file, end, steps)))
     elif head[4:8].isalpha():
         found = _tracks_of_mp4(file, end, steps)
     else:
@@ -74,6 +78,7 @@ def _tracks_of_mp4(file: BinaryIO, end: int, steps: Iterator[int]) -> dict[int, 
     """Return the tracks of an MP4 or MOV; its crop is the clean aperture (`clap`)."""
     crops: dict[int, Crop] = {}
     aside: set[int] = set()
+    encrypted: set[int] = set()
     for track in _within(file, [_Part(b"", 0, end)], steps, b"moov", b"trak"):
         number = 0
         for header in _boxes(file, track.start, track.end, steps, b"tkhd"):
@@ -85,10 +90,15 @@ def _tracks_of_mp4(file: BinaryIO, end: int, steps: Iterator[int]) -> dict[int, 
         if any(_read(file, kind, 12)[8:] == b"auxv" for kind in _within(file, [track], steps, b"mdia", b"hdlr")):
             aside.add(number)
         for entry in _first_entries(file, track, steps):
+            if entry.name in _ENCRYPTED:
+                encrypted.add(number)
             width, height = _numbers(_read(file, entry, _ENTRY_HEAD - 8)[24:28], 2, 2)
             for box in _boxes(file, entry.start + _ENTRY_HEAD - 8, entry.end, steps, b"clap"):
                 crops[number] = _aperture(_read(file, box, 32), width, height)
-    return {number: Track(crops.get(number, Crop()), number in aside) for number in crops.keys() | aside}
+    return {
+        number: Track(crops.get(number, Crop()), number in aside, number in encrypted)
+        for number in crops.keys() | aside | encrypted
+    }
 
 
 def _first_entries(file: BinaryIO, track: _Part, steps: Iterator[int]) -> Iterator[_Part]:
@@ -135,16 +145,22 @@ def _boxes(file: BinaryIO, start: int, end: int, steps: Iterator[int], name: byt
         start = stop
 
 
-def _pixel_crops(file: BinaryIO, end: int, steps: Iterator[int]) -> Iterator[tuple[int, Crop]]:
-    """Yield place and crop of each track of video in a Matroska file."""
-    place = 0
+def _tracks_of_matroska(file: BinaryIO, end: int, steps: Iterator[int]) -> Iterator[Track]:
+    """Yield the tracks of video of a Matroska file."""
     for segment in _elements(file, 0, end, steps, _SEGMENT):
         for tracks in _elements(file, segment.start, segment.end, steps, _TRACKS):
             for track in _elements(file, tracks.start, tracks.end, steps, _TRACK):
                 inside = list(_elements(file, track.start, track.end, steps))
                 if any(part.name == _KIND and _whole(file, part) == 1 for part in inside):
-                    yield place, _edges(file, inside, steps)
-                    place += 1
+                    yield Track(_edges(file, inside, steps), encrypted=_is_encrypted(file, inside, steps))
+
+
+def _is_encrypted(file: BinaryIO, track: list[_Part], steps: Iterator[int]) -> bool:
+    """Tell whether a ContentEncryption is in the elements of a track."""
+    inside = [part for part in track if part.name == _ENCODINGS]
+    for name in (_ENCODING, _ENCRYPTION):
+        inside = [part for outer in inside for part in _elements(file, outer.start, outer.end, steps, name)]
+    return bool(inside)
 
 
 def _edges(file: BinaryIO, track: list[_Part], steps: Iterator[int]) -> Crop:
