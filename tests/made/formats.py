@@ -167,7 +167,8 @@ FORMATS: dict[str, Awkward] = {
     "webp_whose_last_frame_stays": Awkward(
         partial(animation, "WEBP", [40] * 29 + [1000], lossless=True), duration=2.16
     ),
-    "webp_of_10_ms": Awkward(partial(animation, "WEBP", 10), duration=3.0),
+    "webp_of_10_ms": Awkward(partial(animation, "WEBP", 10), duration=3.0, notes=SLOWED),
+    "webp_of_no_time": Awkward(partial(animation, "WEBP", [0, 40] * 15), duration=2.1, notes=SLOWED),
     "avif": Awkward(partial(animation, "AVIF")),
     "avif_with_alpha": Awkward(transparent),
     "pictures_of_chapters": Awkward(with_chapters),

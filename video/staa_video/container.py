@@ -254,4 +254,4 @@ def is_of_stills(container: InputContainer) -> bool:
 
 def is_animation(container: InputContainer) -> bool:
     """Tell whether a container holds an animated picture as browsers show them."""
-    return container.format.name in {"gif", "apng"}
+    return container.format.name in {"gif", "apng"} or isinstance(getattr(container.file, "file", None), webp.Animation)

@@ -11,10 +11,14 @@ import av
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from staa_video import errors, sampling
+from staa_video import errors
 from staa_video.clip import IN_THE_CLIENT, Budget, Limits
 
 _HEAD_BYTES, _ANIMATED = 30, 0x02
+
+
+class Animation(io.BytesIO):
+    """Is a file in memory that was an animated WebP."""
 
 
 def is_webp(head: bytes) -> bool:
@@ -55,7 +59,7 @@ def _written(animation: Any, budget: Budget) -> BinaryIO:
     count, (width, height) = int(getattr(animation, "n_frames", 1)), animation.size
     if count == 1:
         raise errors.NotVideoError("a still image came: send a video")
-    video, begins = io.BytesIO(), 0
+    video, begins = Animation(), 0
     with av.open(video, "w", format="matroska") as container:
         stream: Any = container.add_stream("ffv1", rate=25, options={"threads": "1"})
         stream.width, stream.height, stream.pix_fmt = width, height, "bgr0"
@@ -68,7 +72,7 @@ def _written(animation: Any, budget: Budget) -> BinaryIO:
             ground.alpha_composite(picture)
             frame = av.VideoFrame.from_ndarray(np.asarray(ground.convert("RGB")), format="rgb24")
             frame.pts, frame.time_base = begins, Fraction(1, 1000)
-            lasts = round(1000 * sampling.as_browsers_do(animation.info.get("duration", 0) / 1000))
+            lasts = max(1, round(animation.info.get("duration", 0)))
             for packet in stream.encode(frame):
                 packet.duration = lasts
                 container.mux(packet)
