@@ -241,9 +241,10 @@ def exchanged_pictures(source: bytes, change: Callable[[bytes], bytes]) -> bytes
     return target.getvalue()
 
 
-def other_colours(transfer: int) -> bytes:
+def other_colours(transfer: int, *, boxed: bool = False) -> bytes:
     """Encode the pictures in BT.2020 with this transfer."""
-    return colours.film(pictures(), Colours(transfer, options={"x265-params": "log-level=none:crf=10:keyint=10"}))
+    options = {"x265-params": "log-level=none:crf=10:keyint=10"}
+    return colours.film(pictures(), Colours(transfer, options=options, boxed=boxed))
 
 
 def scans_without_end() -> bytes:
@@ -263,6 +264,7 @@ TABLE: dict[str, Awkward] = {
     "palette": Awkward(palette),
     "rotated": Awkward(partial(film, degrees=-90), size=(120, 160), matrix=(0, 1, -1, 0)),
     "hdr_pq": Awkward(partial(other_colours, PQ), notes=["HDR (PQ) tone-mapped"]),
+    "hdr_of_the_box": Awkward(partial(other_colours, PQ, boxed=True), notes=["HDR (PQ) tone-mapped"]),
     "hdr_hlg": Awkward(partial(other_colours, HLG), notes=["HDR (HLG) tone-mapped"]),
     "wide_gamut": Awkward(partial(other_colours, 14), notes=["colours of BT.2020 converted"]),
     "anamorphic": Awkward(

@@ -5,6 +5,7 @@ as sRGB, and white is 203 cd/m2 in HDR (BT.2408).
 """
 
 import io
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,6 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.made.shapes import TRACK, boxed, inserted
 from tests.made.videos import Image, writing
 
 Signal = NDArray[np.float64]
@@ -40,6 +42,8 @@ class Colours:
     codec: str = "libx265"
     container: str = "mp4"
     options: dict[str, str] = field(default_factory=dict)
+    boxed: bool = False
+    """Whether a box of MP4 names them (`colr`), and the frames do not."""
 
 
 def light(image: Image) -> Signal:
@@ -129,13 +133,21 @@ def film(images: Iterable[Image], colours: Colours, rate: int = 25) -> bytes:
         stream: Any = output.add_stream(colours.codec, rate=rate, options={"g": "10", **colours.options})
         stream.pix_fmt, context = colours.pixels, stream.codec_context
         context.time_base = Fraction(1, rate)
-        context.colorspace, context.color_range = colours.matrix, colours.range
-        context.color_primaries, context.color_trc = colours.primaries, colours.transfer
+        if not colours.boxed:
+            context.colorspace, context.color_range = colours.matrix, colours.range
+            context.color_primaries, context.color_trc = colours.primaries, colours.transfer
         for number, image in enumerate(images):
             if number == 0:
                 stream.height, stream.width = image.shape[:2]
             frame = frame_of(image, colours)
+            if colours.boxed:
+                frame.colorspace = frame.color_primaries = frame.color_trc = 2
+                frame.color_range = 0
             frame.pts, frame.time_base = number, Fraction(1, rate)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    return target.getvalue()
+    if not colours.boxed:
+        return target.getvalue()
+    numbers = struct.pack(">HHHB", colours.primaries, colours.transfer, colours.matrix, (colours.range == FULL) << 7)
+    source = target.getvalue().replace(b"colr", b"skip")
+    return inserted(source, boxed(b"colr", b"nclx" + numbers), (*TRACK[:-1], b"hev1"))

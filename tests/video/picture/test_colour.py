@@ -39,6 +39,8 @@ HDR = {
     "PQ of HEVC in full range": Colours(
         PQ, range=FULL, options=X265 | {"x265-params": "log-level=none:crf=4:range=full"}
     ),
+    "PQ that a box of MP4 names": Colours(PQ, options=X265, boxed=True),
+    "PQ in full range that a box of MP4 names": Colours(PQ, range=FULL, options=X265, boxed=True),
     "PQ with its brightest light": Colours(PQ, options=META),
     "PQ of H.264": Colours(PQ, codec="libx264", options=X264),
     "PQ of H.264 in 8 bits": Colours(PQ, codec="libx264", pixels="yuv420p", options=X264),
@@ -189,6 +191,14 @@ def test_what_is_plain_stays_as_it_is(matrix: int, primaries: int, transfer: int
         np.testing.assert_array_equal(scaler(frame, None), plain.to_ndarray())
         assert scaler.notes == ()
         assert conversion(frame).table is None
+
+
+@pytest.mark.parametrize("range_", [LIMITED, FULL])
+def test_a_box_names_matrix_and_range(range_: int) -> None:
+    """Of SDR, too, the picture is that of frames that name them."""
+    kind = Colours(SRGB, BT709, 1, range_, "yuv420p", options=X265, boxed=True)
+    (image,) = decode(colours.film([awkward.picture(341)], kind), 1).frames
+    check(image, 341, 4, (232, 238))
 
 
 def test_primaries_are_those_of_the_standards() -> None:

@@ -7,9 +7,11 @@ of matrices, primaries and transfers are those of ITU-T H.273; HDR follows ITU-R
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFilter import Color3DLUT
@@ -33,6 +35,10 @@ _PQ, _HLG, _SRGB = 16, 18, 13
 _HDR = {_PQ: "PQ", _HLG: "HLG"}
 _WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 _UNNAMED, _BT709, _BT2020 = 2, 1, 9
+_FULL = 2
+"""FFmpeg's number of the range of all values."""
+_NAMING = ("mov", "matroska")
+"""Containers that may name colours which their frames do not."""
 _BY_FFMPEG = {0, 1, 2, 4, 5, 6, 7, 9}
 _YCGCO, _BT2020_CONSTANT, _DERIVED, _DERIVED_CONSTANT, _ICTCP = 8, 10, 12, 13, 14
 _SAME_NUMBERS = {1, 5, 6, 7, 9}  # matrices that have the number of their primaries
@@ -82,6 +88,41 @@ class Conversion:
         if self.chroma is not None:
             coded[..., 1:] = self.chroma[picture[..., 1:]]
         return np.asarray(Image.fromarray(coded).filter(self.table), np.uint8)
+
+
+class Named(NamedTuple):
+    """Holds the colours that a container names."""
+
+    matrix: int = _UNNAMED
+    primaries: int = _UNNAMED
+    transfer: int = _UNNAMED
+    range: int = 0
+
+    @classmethod
+    def by(cls, stream: VideoStream) -> "Named":
+        """Return what a container names of a stream of which no frame was decoded yet."""
+        context = stream.codec_context
+        if not stream.container.format.name.startswith(_NAMING):  # there it is what the first frames name
+            return cls()
+        return cls(context.colorspace, context.color_primaries, context.color_trc, context.color_range)
+
+    def name(self, frame: VideoFrame) -> None:
+        """Name the colours of a frame that it does not name itself.
+
+        A decoder names the usual range where there is none: the full one is taken where nothing else is named.
+        """
+        if self.range == _FULL and {frame.colorspace, frame.color_primaries, frame.color_trc} == {_UNNAMED}:
+            frame.color_range = _FULL
+        if frame.colorspace == _UNNAMED:
+            frame.colorspace = self.matrix
+        if frame.color_primaries == _UNNAMED:
+            frame.color_primaries = self.primaries
+        if frame.color_trc == _UNNAMED:
+            frame.color_trc = self.transfer
+
+
+NOTHING_NAMED = Named()
+"""What most containers name."""
 
 
 def conversion(frame: VideoFrame) -> Conversion:

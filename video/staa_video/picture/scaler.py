@@ -48,16 +48,18 @@ class Scaler:
         self.source, self.notes = (0, 0), ()
         self._size, self._interpolation, self._shape, self._smaller = size, interpolation, shape, smaller
         self._matrix: Matrix = None
+        self._colours = shape.colours
         self._scale, self._convert, self._resize = VideoReformatter(), VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: VideoFrame, matrix: Matrix) -> Image:
-        """Return a frame as (H, W, 3) RGB; a frame that names no colours is taken as SDR, its matrix as BT.601.
+        """Return a frame as (H, W, 3) RGB; a frame whose colours nothing names is taken as SDR, its matrix as BT.601.
 
         Raises:
             DecodeError: its format cannot be converted.
         """
         if self.source == (0, 0):
             self._begin((frame.width, frame.height), matrix)
+        self._colours.name(frame)
         to_plain = conversion(frame)
         self._note(to_plain.notes)
         frame.colorspace = to_plain.matrix

@@ -10,6 +10,8 @@ from fractions import Fraction
 
 from av.video.stream import VideoStream
 
+from staa_video.picture.colour import NOTHING_NAMED, Named
+
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
@@ -44,7 +46,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Holds what a file says of the shape of its pictures."""
+    """Holds what a file says of the shape of its pictures, and of their colours."""
 
     ratio: Fraction | None = None
     """The width of a pixel divided by its height; None if the file does not say."""
@@ -52,11 +54,13 @@ class Shape:
     """What the container leaves out at the edges, as the picture is stored."""
     stream: VideoStream | None = None
     """The stream whose codec may say more later."""
+    colours: Named = NOTHING_NAMED
+    """The colours that the container names, for frames that do not."""
 
     @classmethod
     def of(cls, stream: VideoStream, crop: Crop | None = None) -> "Shape":
         """Return the shape that a stream states; what the container says goes before what the codec says."""
-        return cls(stream.sample_aspect_ratio or None, crop or Crop(), stream)
+        return cls(stream.sample_aspect_ratio or None, crop or Crop(), stream, Named.by(stream))
 
     def at_first_frame(self) -> "Shape":
         """Return the shape once a frame was decoded: some codecs say it in their frames only."""
