@@ -26,6 +26,7 @@ class Body:
 
     def __init__(self, response: httpx2.Response, most: int) -> None:
         self._most, self._data, self._response = most, bytearray(), response
+        self._came = 0
         self._is_there = response.is_stream_consumed
         headers: Mapping[str, str] = {} if self._is_there else response.headers
         encoding = headers.get("content-encoding", "identity").strip().lower() or "identity"
@@ -50,11 +51,17 @@ class Body:
         Raises:
             BodyError: the body is too large, or damaged.
         """
+        self._came += len(chunk)
+        if self._came > self._most:
+            raise self._too_large()
         if self._unpacker is not None:
+            goes_on = self._unpacker.eof and bool(chunk)  # zlib would keep all that comes then
             try:
                 chunk = self._unpacker.decompress(chunk, self._most + 1 - len(self._data))
             except zlib.error as reason:
                 raise BodyError(f"it cannot be unpacked ({reason})") from reason
+            if goes_on or self._unpacker.unused_data:
+                raise BodyError("it goes on after its end")
         if len(self._data) + len(chunk) > self._most:
             raise self._too_large()
         self._data += chunk

@@ -41,6 +41,7 @@ BAD = {
     "twice": reply(gzip.compress(BOMB), "Content-Encoding: gzip, gzip"),
     "other": reply(b"x", "Content-Encoding: br"),
     "cut": reply(GOOD[:-20], "Content-Encoding: gzip"),
+    "two": reply(GOOD + GOOD, "Content-Encoding: gzip"),
     "no gzip": reply(b"plain", "Content-Encoding: gzip"),
     "said": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
 }
