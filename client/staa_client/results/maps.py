@@ -1,6 +1,7 @@
 """Encodes maps, and maps their cells to the pixels of the source."""
 
 import base64
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -104,11 +105,22 @@ def unpack(value: Any) -> Floats:  # whatever JSON or npz holds
         flat = np.frombuffer(base64.b64decode(value["data"], validate=True), value["dtype"])
         array: NDArray[Any] = flat.reshape(value["shape"])
     else:
+        if isinstance(value, list):
+            _check_numbers(value)
         array = np.asarray(value)
     if array.dtype.kind not in "fiu":  # texts, truths, numbers without bound, lists of different lengths
         raise ValueError(f"a map holds numbers, got {array.dtype}")
     with np.errstate(over="ignore"):  # infinity is refused with all that is no share
         return array.astype(np.float32)
+
+
+def _check_numbers(values: list[Any]) -> None:
+    """Raise ValueError unless nested lists hold only numbers: NumPy gives every text the room of the longest."""
+    while values:
+        kinds = set(map(type, values))
+        if not kinds <= {list, int, float}:
+            raise ValueError(f"a map holds numbers, got {sorted(kind.__name__ for kind in kinds)}")
+        values = list(chain.from_iterable(value for value in values if isinstance(value, list)))
 
 
 def pack(array: Floats) -> dict[str, Any]:

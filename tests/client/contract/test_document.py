@@ -45,6 +45,20 @@ BOMBS = """
     def many_texts(): return b"[" + b'"",' * 5_000_000 + b"1]"
     def many_objects(): return b'{"clip":[' + b'{"a":{}},' * 1_800_000 + b"{}]}"
     def deep(): return b"[" * 16_000_000
+    def more_than_stated():
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        data = b"".join([*(packer.compress(zeros) for _ in range(8)), packer.flush()])
+        body = zipped([("reply.npy", b"")])
+        small, stated = body[body.index(b"reply.npy") + 9 :][:2], (1000).to_bytes(4, "little")
+        length = len(data).to_bytes(4, "little")
+        local, rest = body[:18] + length + stated + body[26:39], bytearray(body[41:])
+        rest[20:28] = length + stated
+        rest[-6:-2] = (len(local) + len(data)).to_bytes(4, "little")
+        return local + data + bytes(rest)
+    def long_and_many_texts():
+        reply = json.loads(DOCUMENT)
+        reply["explanation"]["temporal"] = ["a" * 2000] + [""] * 1_000_000
+        return json.dumps(reply, separators=(",", ":")).encode()
     def long_text(): return b'{"model":"' + b"x" * 30_000_000 + b'"}'
 """
 """Functions that make small bodies that would take gigabytes."""
@@ -52,22 +66,26 @@ BOMBS = """
 
 def in_bounds(make: str, use: str) -> None:
     """Let a process of its own make a body, then read it with 300 MB more at most, in less than a second of CPU."""
-    code = textwrap.dedent(BOMBS) + textwrap.dedent(
-        f"""
+    code = (
+        f"DOCUMENT = {json.dumps(document())!r}\n"
+        + textwrap.dedent(BOMBS)
+        + textwrap.dedent(
+            f"""
         import resource, time, warnings
         warnings.simplefilter("error")
         from staa_client import ReplyError, contract
         body = {make}
         del zeros
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (pages + 300 * 2**20,) * 2)
         began = time.process_time()
         try:
             {use}
         except ReplyError as error:
+            assert not isinstance(error.__cause__, MemoryError), error
             print(len(str(error)), time.process_time() - began)
         """
+        )
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -78,7 +96,10 @@ def in_bounds(make: str, use: str) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    ["large_array", "many_members", "many_values", "many_lists", "many_texts", "many_objects", "deep", "long_text"],
+    [
+        *("large_array", "more_than_stated", "many_members", "many_values", "many_lists", "many_texts"),
+        *("long_and_many_texts", "many_objects", "deep", "long_text"),
+    ],
 )
 def test_a_small_reply_that_would_fill_the_memory_is_refused(make: str) -> None:
     """Arrays of gigabytes, hundreds of thousands of members, millions of values, depth without end."""
