@@ -19,6 +19,9 @@ _NOT_YET = (UnreachableError, TimedOutError, UnavailableError, NotFoundError, Se
 _NO_SUCH = {"model_not_found", "model_version_not_found"}
 """TorchServe's codes for an unknown model. They are final, since it listens only after all models are registered."""
 
+_MOST_PAGES, _PAGE = 100, 100
+"""The most pages of names of models, and the most names that are asked for on a page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -47,14 +50,14 @@ def models(context: Context) -> Steps[tuple[Served, ...]]:
     names: list[str] = []
     token, seen = "", set[str]()
     while True:
-        query = urlencode({"limit": 100} | ({"next_page_token": token} if token else {}))
+        query = urlencode({"limit": _PAGE} | ({"next_page_token": token} if token else {}))
         page = yield from _managed(management, f"models?{query}")
         with _torchserve_alone():
             names += [str(model["modelName"]) for model in page["models"]]
             token = str(page.get("nextPageToken") or "")
             "".join((*names, token)).encode()  # a lone surrogate cannot stand in an address
-            if token in seen:
-                raise ValueError("its pages come round again")
+            if token in seen or len(seen) >= _MOST_PAGES or len(names) > _MOST_PAGES * _PAGE:
+                raise ValueError("its list of pages does not end")
         if not token:
             break
         seen.add(token)

@@ -115,6 +115,18 @@ def test_the_time_between_two_questions_is_checked(every: float) -> None:
     assert not recorder.requests
 
 
+def test_a_list_of_new_pages_without_end_is_said() -> None:
+    """A management API that names another page each time, or more models than any server has, is a ReplyError."""
+    for count, most in ((0, 200), (20_000, 1)):
+        models, asked = [{"modelName": "a"}] * count, iter(range(most))
+
+        def answer(_: httpx2.Request, models: Any = models, asked: Any = asked) -> httpx2.Response:
+            return httpx2.Response(200, json={"models": models, "nextPageToken": str(next(asked))})
+
+        with Client(transport=httpx2.MockTransport(answer)) as staa, pytest.raises(ReplyError, match="does not end"):
+            staa.models()
+
+
 def test_pages_without_end_or_names_that_are_none_are_said() -> None:
     """A management API whose pages come round again, or whose names no address can hold, is a ReplyError."""
     for page in ({"models": [], "nextPageToken": "1"}, {"models": [{"modelName": "\ud800"}]}):
