@@ -5,6 +5,7 @@ import ipaddress
 import re
 import ssl
 import warnings
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -56,6 +57,8 @@ def trust(verify: Verify) -> bool | ssl.SSLContext:
 def connection(url: httpx2.URL, verify: Verify) -> dict[str, Any]:
     """Return the arguments of an HTTP client for a server: its certificates, whether to use a proxy, and its limits.
 
+    It keeps no cookie: a server could set them without end, and each would go with every later request.
+
     Raises:
         OSError: a file with certificates cannot be read.
         ImportError: the environment names a SOCKS proxy, and the package for it is missing.
@@ -68,7 +71,8 @@ def connection(url: httpx2.URL, verify: Verify) -> dict[str, Any]:
         raise ImportError(msg)
     if proxy is None and without_socks and any(other.startswith("socks") for other in getproxies().values()):
         trust_env = False  # httpx2 would want the package for a proxy that it does not use
-    return {"verify": trust(verify), "trust_env": trust_env, "limits": LIMITS}
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return {"verify": trust(verify), "trust_env": trust_env, "limits": LIMITS, "cookies": no_cookies}
 
 
 def proxy_of(url: httpx2.URL) -> str | None:

@@ -1,5 +1,6 @@
 """Addresses as messages show them: no password, whatever is in it, and no key of a query."""
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from staa_client import Client, UnreachableError
+from staa_client import AsyncClient, Client, UnreachableError
 from staa_client.cli import main
 from staa_client.video.source import shown
 from tests.client.servers import Recorder
@@ -39,6 +40,22 @@ def test_a_path_before_the_routes_is_kept() -> None:
     with Client("https://host/staa/", transport=httpx2.MockTransport(recorder)) as staa:
         staa.predict(b"x")
     assert str(recorder.requests[0].url) == "https://host/staa/predictions/motions"
+
+
+def test_no_cookie_is_kept() -> None:
+    """What a server sets goes with no later request, of either client."""
+    recorder = Recorder(*[httpx2.Response(429, headers={"Set-Cookie": "a=b", "Retry-After": "0"}) for _ in range(2)])
+    with Client(transport=httpx2.MockTransport(recorder)) as staa:
+        staa.predict(b"x")
+    recorder.first = [httpx2.Response(429, headers={"Set-Cookie": "a=b", "Retry-After": "0"})]
+
+    async def twin() -> None:
+        async with AsyncClient(transport=httpx2.MockTransport(recorder)) as staa:
+            await staa.predict(b"x")
+
+    asyncio.run(twin())
+    assert len(recorder.requests) == 5
+    assert not any("cookie" in request.headers for request in recorder.requests)
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "127.0.0.1:8080/staa", "[::1]:8080", "a.host-name"])
