@@ -26,7 +26,7 @@ from staa_client.transport.body import Body
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client.transport.network import UNUSABLE
 from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels
-from staa_client.transport.send import body_errors, check_open, headers_of
+from staa_client.transport.send import body_errors, check_open, headers_of, redirect_errors
 from staa_client.transport.server import Verify
 from staa_client.transport.steps import Send
 from staa_client.transport.token import AsyncTokenSource, token_provider
@@ -193,7 +193,7 @@ class AsyncClient:
 
         Raises:
             OSError: the video cannot be read.
-            StaaError: the reply is too large, or the client was closed.
+            StaaError: the reply is too large or redirects to no address, or the client was closed.
         """
         check_open(self._http)
         content = None if step.upload is None else self._chunks(step.upload)
@@ -201,12 +201,13 @@ class AsyncClient:
         left = step.deadline.left
         limit = asyncio.timeout(None if left == float("inf") else left)
         try:
-            async with limit, self._http.stream(step.method, step.url, **request) as response:
-                with body_errors(response):
-                    body = Body(response, MOST_BYTES)
-                    async for chunk in body.chunks_async():
-                        body.add(chunk)
-                    return Reply(response.status_code, response.headers, body.whole())
+            with redirect_errors():
+                async with limit, self._http.stream(step.method, step.url, **request) as response:
+                    with body_errors(response):
+                        body = Body(response, MOST_BYTES)
+                        async for chunk in body.chunks_async():
+                            body.add(chunk)
+                        return Reply(response.status_code, response.headers, body.whole())
         except TimeoutError:
             if limit.expired():
                 return step.deadline.exceeded()

@@ -1,6 +1,5 @@
 """Asks a server, and waits for each answer."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -17,7 +16,7 @@ from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
 from staa_client.transport import server, status
 from staa_client.transport import steps as call_steps
-from staa_client.transport.attempts import Retries
+from staa_client.transport.attempts import LONGEST_PAUSE, Retries
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client.transport.network import keep_to_deadline
 from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels
@@ -269,7 +268,7 @@ class Client:
                 case call_steps.Send():
                     outcome = send(self._http, step)
                 case call_steps.Pause():
-                    time.sleep(min(step.seconds, threading.TIMEOUT_MAX))
+                    time.sleep(min(step.seconds, LONGEST_PAUSE))
                 case call_steps.Work():
                     outcome = step.do()
                 case call_steps.Token():

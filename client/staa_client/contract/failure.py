@@ -44,7 +44,7 @@ def is_final(body: bytes) -> bool:
     """
     document = _object(body)
     fields = document.get("error")
-    if isinstance(fields, dict) and fields.get("code") in _PASSING:
+    if isinstance(fields, dict) and error_code(fields.get("code"), "") in _PASSING:
         return False
     return "error" in document or document.get("type") == "InternalServerException"
 

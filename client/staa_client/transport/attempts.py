@@ -19,6 +19,8 @@ _LOST = 502
 """The status of a proxy whose server refused the connection (then with Retry-After), or cut it during a request."""
 _LONGEST = 30.0
 """The longest wait in seconds, unless the server asks for another one."""
+LONGEST_PAUSE = 86_400.0
+"""The longest wait in seconds that a server may ask for: a day."""
 _UNTRUSTED = "certificate verify failed"
 """OpenSSL's error text for a certificate that is not trusted."""
 _NO_AUTHORITY = "name the file of who signs its certificate (verify=PATH, of the command --cacert)"
@@ -55,10 +57,10 @@ class Retries:
 
         There is another attempt if no connection was made (unless the certificate is not trusted), or if the server is
         busy and gives no final reason: in both cases it has computed nothing. There is none after a 504, or a 502
-        without Retry-After, since the server may still be computing. The wait is what the server asks for. Otherwise
-        it doubles each time, up to 30 s, and a random part of up to a half is taken off: with a backoff of 0.5 the
-        waits are 0.25 to 0.5 s, 0.5 to 1 s, 1 to 2 s. A call with less time left than the wait makes no further
-        attempt.
+        without Retry-After, since the server may still be computing. The wait is what the server asks for, and
+        there is no further attempt if that is more than a day. Otherwise it doubles each time, up to 30 s, and a random
+        part of up to a half is taken off: with a backoff of 0.5 the waits are 0.25 to 0.5 s, 0.5 to 1 s, 1 to 2 s. A
+        call with less time left than the wait makes no further attempt.
         """
         if attempt >= self.most:
             return None
@@ -72,6 +74,8 @@ class Retries:
             if not busy or failure.is_final(outcome.body):
                 return None
             asked_for = _retry_after(outcome.headers.get("retry-after", ""))
+            if asked_for is not None and asked_for > LONGEST_PAUSE:
+                return None
         doubled = min(self.backoff * 2.0 ** min(attempt, 100), _LONGEST)
         return doubled * random.uniform(0.5, 1) if asked_for is None else asked_for
 
@@ -82,9 +86,9 @@ def _retry_after(after: str) -> float | None:
         return float(after)
     try:
         date = parsedate_to_datetime(after)
-    except ValueError:
+        return max((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, OverflowError):  # the second of a year or a zone without measure
         return None
-    return max((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def reply_or_raise(outcome: Outcome, url: httpx2.URL) -> Reply:

@@ -3,7 +3,7 @@
 import httpx2
 
 from staa_client.errors import SourceError
-from staa_client.transport.body import ACCEPTED, Body, BodyError
+from staa_client.transport.body import ACCEPTED, Body
 from staa_client.transport.deadline import Deadline
 from staa_client.transport.network import UNUSABLE, keep_to_deadline, until
 from staa_client.video.source import Link, shown
@@ -36,7 +36,7 @@ def fetch(link: Link, deadline: Deadline, most: int = MOST_VIDEO_BYTES) -> bytes
         raise _failed(
             link, 'it is no address; write "/", "?", "#" and "@" of a password as %2F, %3F, %23, %40'
         ) from None
-    except (httpx2.HTTPError, BodyError, *UNUSABLE) as reason:
+    except (httpx2.HTTPError, ValueError, *UNUSABLE) as reason:  # a BodyError, or a redirect without a host
         raise _failed(link, str(reason) or type(reason).__name__) from reason
     if not data:
         raise _failed(link, "nothing came")

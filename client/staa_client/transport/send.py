@@ -18,13 +18,14 @@ def send(http: httpx2.Client, step: Send) -> Outcome:
 
     Raises:
         OSError: the video cannot be read.
-        StaaError: the reply is too large, or the client was closed.
+        StaaError: the reply is too large or redirects to no address, or the client was closed.
     """
     check_open(http)
     content, timeout = None if step.upload is None else step.upload.chunks(), step.deadline.http()
     try:
         with (
             until(step.deadline),
+            redirect_errors(),
             http.stream(step.method, step.url, headers=headers_of(step), content=content, timeout=timeout) as response,
             body_errors(response),
         ):
@@ -50,6 +51,18 @@ def check_open(http: httpx2.Client | httpx2.AsyncClient) -> None:
 def headers_of(step: Send) -> dict[str, str]:
     """Return the headers of a request, with the compression of its reply that is read."""
     return {**step.headers, **ACCEPTED}
+
+
+@contextmanager
+def redirect_errors() -> Iterator[None]:
+    """Turn the error of httpx2 for a redirect to an address without a host into a ReplyError."""
+    try:
+        yield
+    except ValueError as reason:
+        if "to have an origin" not in str(reason):  # of the video, or of a name that cannot be looked up
+            raise
+        msg = "the server redirects to an address without a host; is it a STAA server?"
+        raise ReplyError(msg, code="reply_invalid") from reason
 
 
 @contextmanager

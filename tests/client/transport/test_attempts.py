@@ -159,6 +159,10 @@ def test_a_server_that_asks_for_more_time_than_there_is_is_not_asked_again() -> 
         ):
             staa.predict(b"x")
         assert len(asked) == 1
+    far = answer_with("503 Busy", b"", "Retry-After: 9999999999")  # also where there is no total
+    with raw_server(far) as (url, asked), Client(url) as staa, pytest.raises(staa_client.UnavailableError):
+        staa.predict(b"x")
+    assert len(asked) == 1
     past = answer_with("503 Busy", b"", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT")
     with (
         raw_server(past) as (url, asked),
@@ -167,6 +171,15 @@ def test_a_server_that_asks_for_more_time_than_there_is_is_not_asked_again() -> 
     ):
         staa.predict(b"x")
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize("after", ["Mon, 01 Jan 99999999999999 00:00:00 GMT", "Mon, 01 Jan 0001 00:00:00 +2300", "?"])
+def test_a_date_that_is_none_is_no_date(after: str) -> None:
+    """A Retry-After without measure is as none: the waits are the client's own."""
+    recorder = Recorder(httpx2.Response(429, headers={"Retry-After": after}))
+    with client(recorder) as staa:
+        staa.predict(b"x")
+    assert len(recorder.requests) == 2
 
 
 BUSY = {"code": 503, "type": "ServiceUnavailableException", "message": "no worker is free"}
@@ -204,6 +217,8 @@ def test_passing_trouble_is_tried_again_with_the_whole_video(
     [
         httpx2.Response(503, json={"error": {"code": "x", "message": "why"}}),
         httpx2.Response(429, json={"error": {"code": "x", "message": "why"}}),
+        httpx2.Response(503, json={"error": {"code": ["x"], "message": "why"}}),
+        httpx2.Response(503, json={"error": {"code": {}, "message": "why"}}),
         httpx2.Response(503, json=FAILED),
         httpx2.Response(415, json={"error": {"code": "not_a_video", "message": "why"}}),
         httpx2.Response(500),

@@ -13,6 +13,9 @@ from staa_client.transport.fetch import fetch
 from staa_client.video.source import Link
 from tests.client.socket_servers import DRIP_HEAD, FakeServer, fake_server, http_server, raw_server
 
+MOVED = {"/moved": "/clip%20one.mp4?key=1", "/nowhere": "//:80"}
+"""Path -> where it redirects to."""
+
 
 class Shelf(BaseHTTPRequestHandler):
     """A web server with a video, a redirect to it, and nothing else."""
@@ -23,9 +26,9 @@ class Shelf(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer one request."""
         self.headers_seen.append({name.lower(): value for name, value in self.headers.items()})
-        if self.path == "/moved":
+        if self.path in MOVED:
             self.send_response(302)
-            self.send_header("Location", "/clip%20one.mp4?key=1")
+            self.send_header("Location", MOVED[self.path])
             self.end_headers()
             return
         body = self.videos.get(self.path.partition("?")[0])
@@ -56,9 +59,9 @@ def test_a_url_is_fetched_here(path: str, shelf: str, clip: bytes) -> None:
     assert not any("authorization" in headers for headers in Shelf.headers_seen)
 
 
-@pytest.mark.parametrize("path", ["/none.mp4", "/empty.mp4"])
+@pytest.mark.parametrize("path", ["/none.mp4", "/empty.mp4", "/nowhere"])
 def test_what_cannot_be_fetched_is_said(path: str, shelf: str) -> None:
-    """A missing or empty video is a SourceError with the address, and the server is not asked."""
+    """A video that is missing or empty, or redirects to no address, is a SourceError that names it; nothing is sent."""
     with Client("http://127.0.0.1:9") as staa, pytest.raises(SourceError, match=path) as caught:
         staa.predict(shelf + path)
     assert caught.value.code == "source_unreachable"

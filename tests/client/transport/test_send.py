@@ -2,9 +2,10 @@
 
 import asyncio
 
+import httpx2
 import pytest
 
-from staa_client import AsyncClient, Client, StaaError
+from staa_client import AsyncClient, Client, ReplyError, StaaError
 
 
 def test_a_client_that_was_closed_says_so() -> None:
@@ -27,4 +28,18 @@ def test_a_client_that_was_closed_says_so() -> None:
         await staa.predict(b"x")
 
     with pytest.raises(StaaError, match="this client was closed"):
+        asyncio.run(twin())
+
+
+def test_a_redirect_to_no_address_is_said() -> None:
+    """An address without a host is a ReplyError of both clients."""
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(302, headers={"Location": "//:80"}))
+    with Client(transport=transport) as staa, pytest.raises(ReplyError, match="without a host"):
+        staa.predict(b"x")
+
+    async def twin() -> None:
+        async with AsyncClient(transport=transport) as staa:
+            await staa.predict(b"x")
+
+    with pytest.raises(ReplyError, match="without a host"):
         asyncio.run(twin())
