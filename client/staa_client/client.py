@@ -52,8 +52,8 @@ class Client:
         transport: Sends the requests, for tests and special networks.
 
     Every method can raise a `StaaError`; OSError if a file cannot be opened; ValueError or TypeError if an argument is
-    not valid; ImportError if an extra is not installed. A token for another machine over plain http is an
-    `InsecureWarning` when the client is made.
+    not valid; ImportError if an extra is not installed. A token for another machine over plain http, or in
+    a file that others can read, is an `InsecureWarning` when the client is made.
     """
 
     def __init__(

@@ -15,6 +15,7 @@ from staa_client.cli.terminal import printable_line
 from staa_client.client import DEFAULT_TIMEOUT, Client
 from staa_client.errors import InsecureWarning
 from staa_client.transport.deadline import Timeout
+from staa_client.transport.token import warn_if_others_read
 
 _TOKEN_OPTIONS = {
     "COMMANDLINE": "--token and --token-file",
@@ -95,10 +96,11 @@ def read_settings(path: Path | None = None) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         msg = f'{file} is no TOML ({reason}); write lines such as server = "http://127.0.0.1:8080"'
         raise ValueError(msg) from reason
-    mode = file.stat().st_mode
-    if "token" in values and os.name == "posix" and mode & 0o077:
-        msg = f"{file} holds a token, and others can read it (mode {mode & 0o777:04o}): chmod 600 {file}"
-        warnings.warn(msg, InsecureWarning, stacklevel=2)
+    addresses = [str(values[key]) for key in ("server", "management") if key in values]
+    if "token" in values:
+        warn_if_others_read(file, "a token", stacklevel=3)
+    elif any("@" in address for address in addresses):
+        warn_if_others_read(file, "a password", stacklevel=3)
     for key, value in values.items():
         if key not in SETTING_TYPES:
             raise ValueError(f"{file} has the unknown key {key!r}: expected some of {', '.join(SETTING_TYPES)}")

@@ -1,10 +1,15 @@
 """Gets a token from a string, a function, or a file that is read again when it changes."""
 
+import contextlib
 import json
 import os
+import stat
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal
+
+from staa_client.errors import InsecureWarning
 
 TokenSource = str | Path | Callable[[], str]
 """A token, the path of a file that holds it, or a function that returns it."""
@@ -42,6 +47,8 @@ def token_provider(source: AsyncTokenSource | None) -> "Callable[[Purpose], str 
         TypeError: the source has a wrong type.
     """
     if isinstance(source, Path):
+        with contextlib.suppress(OSError):  # it may come later
+            warn_if_others_read(source, "a token", stacklevel=4)
         file = TokenFile(source)
         return lambda purpose: token_in(file.text(), purpose)
     if source is None or isinstance(source, str):
@@ -49,6 +56,18 @@ def token_provider(source: AsyncTokenSource | None) -> "Callable[[Purpose], str 
     if not callable(source):
         raise TypeError(f"a token is its text, a function that gives it, or a Path, got {type(source).__name__}")
     return lambda _: source()
+
+
+def warn_if_others_read(file: Path, secret: str, *, stacklevel: int) -> None:
+    """Warn if others than its owner can read a file that holds a secret.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    mode = file.stat().st_mode
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
+        msg = f"{file} holds {secret}, and others can read it (mode {mode & 0o777:04o}): chmod 600 {file}"
+        warnings.warn(msg, InsecureWarning, stacklevel=stacklevel)
 
 
 def token_in(text: str, purpose: Purpose) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from staa_client import InsecureWarning
 from staa_client.cli import main
 from staa_client.cli.connection import read_settings
 from tests.client.socket_servers import FakeServer
@@ -87,3 +88,19 @@ def test_a_token_in_a_file_is_never_printed(value: str, tmp_path: Path, capsys: 
         assert "token in " in said
         assert "expected text in quotes" in said
         assert not any(part in said.replace(str(config), "") for part in ("123456", "1979"))
+
+
+@pytest.mark.parametrize("key", ["server", "management"])
+def test_a_password_in_a_file_that_others_can_read_is_warned_of(key: str, tmp_path: Path) -> None:
+    """The password of an address is a secret as a token is; an address without one is none."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'{key} = "https://host"\n')
+    config.chmod(0o644)
+    read_settings(config)
+    config.write_text(f'{key} = "https://user:hush@host"\n')
+    with pytest.warns(InsecureWarning, match="holds a password, and others can read it") as caught:
+        read_settings(config)
+    assert len(caught) == 1
+    assert "hush" not in str(caught[0].message)
+    config.chmod(0o600)
+    read_settings(config)

@@ -4,13 +4,22 @@ import asyncio
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from staa_client import AsyncClient, AuthError, Client
+from staa_client import AsyncClient, AuthError, Client, InsecureWarning
 from tests.client.servers import Recorder
+
+
+@pytest.fixture(autouse=True)
+def private() -> Iterator[None]:
+    """No file that a test makes can be read by others."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 def refused() -> httpx2.Response:
@@ -122,6 +131,18 @@ def test_a_token_that_cannot_be_sent_is_said(text: str, tmp_path: Path) -> None:
         staa.predict(b"x")
     assert "Zeilen" not in str(caught.value)
     assert not recorder.requests
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_file_that_others_can_read_is_warned_of_once(kind: type, tmp_path: Path) -> None:
+    """A token that lies open is told when the client is made, where it is made."""
+    path = tmp_path / "token"
+    path.write_text("secret")
+    kind(token=path)
+    path.chmod(0o640)
+    with pytest.warns(InsecureWarning, match=r"holds a token, and others can read it \(mode 0640\)") as caught:
+        kind(token=path)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_a_slow_token_file_does_not_stop_the_event_loop(tmp_path: Path) -> None:
