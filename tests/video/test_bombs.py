@@ -1,19 +1,21 @@
 """Files that state more than they hold are refused before room is made for it, and long before the time is up."""
 
 import ctypes
+import io
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from staa.errors import DecodeError, TooManyBytesError, TooManyFramesError, TooManyPixelsError
-from staa_video import LIMITS, decode
+from staa_video import LIMITS, decode, mp4
 from staa_video.clip import UNLIMITED
 from staa_video.decoder import opened
 from staa_video.pool.confinement import _libavutil, limit_bytes, limit_ffmpeg
-from tests.made import bombs, formats, videos
+from tests.made import awkward, bombs, formats, videos
 
 PICTURE = bombs.picture()
 
@@ -133,6 +135,45 @@ except MemoryError:
     source = bombs.mp4([PICTURE], [0])
     done = subprocess.run([sys.executable, "-c", program], input=source, capture_output=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == (b"bounded\n", b"")
+
+
+class Read(io.BytesIO):
+    """A file that knows how much of it was read at once."""
+
+    most = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and remember."""
+        data = super().read(size)
+        self.most = max(self.most, len(data))
+        return data
+
+
+def test_large_boxes_are_searched_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No box is taken into memory as a whole, and what lies across the border of two pieces is found."""
+    monkeypatch.setattr(mp4, "PIECE", 2**21)
+    words = b"trun" + bytes(4) + b"\x07\xff\xff\xff"
+    for before in range(2**21 - 20, 2**21 + 4):
+        file = Read(bombs.box(b"free", bytes(before - 8), words, bytes(2**22)))
+        with pytest.raises(TooManyFramesError):
+            mp4.check_samples(file, LIMITS.samples)
+        assert file.most <= 2**21 + mp4.OVERLAP
+    mp4.check_samples(Read(bombs.box(b"free", bytes(2**22))), LIMITS.samples)
+
+
+def test_what_is_no_mp4_claims_no_samples(tmp_path: Path) -> None:
+    """Bytes of another container that look like a box are none, unless FFmpeg makes an MP4 of the file by its name."""
+    source = awkward.film("h264") + b"trun" + bytes(4) + b"\x07\xff\xff\xff" + bytes(2**22)
+    junk = [b"\0\0\0\2" * 9, bombs.box(b"abcd", bytes(9)), b"\0\0\0\1abcd" + (21).to_bytes(8, "big") + b"12345", b"ID3"]
+    for start in junk:
+        with pytest.raises(TooManyFramesError):
+            mp4.check_samples(io.BytesIO(start + bombs.stated(2**26)), LIMITS.samples)
+    for name in ("film.h264", "film.MP4"):
+        (tmp_path / name).write_bytes(source)
+    with (tmp_path / "film.h264").open("rb") as file:
+        mp4.check_samples(file, LIMITS.samples)
+    with (tmp_path / "film.MP4").open("rb") as file, pytest.raises(TooManyFramesError):
+        mp4.check_samples(file, LIMITS.samples)
 
 
 def test_more_than_ffmpeg_itself_takes() -> None:

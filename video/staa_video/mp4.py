@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from av.format import ContainerFormat
+
 from staa_video.errors import DecodeError, TooManyFramesError
 
 BOXES = 100_000
@@ -19,7 +21,7 @@ MOST_PLAIN_TRACKS, MOST_TRACKS_LOOKED_AT = 8, 32
 """Tracks of uncompressed sound, whose samples FFmpeg does not list, and tracks that are looked at for it, at most."""
 
 PIECE = 2**26
-"""Bytes of a media box that are searched at a time, if it is searched."""
+"""Bytes of a box that are searched at a time."""
 OVERLAP = 15
 """Bytes at the end of a piece that the next piece repeats: a name and its number may lie across the border."""
 
@@ -30,6 +32,12 @@ _REFUSED = 2**27
 _COMPRESSED = re.compile(rb"cmov.{4}dcom", re.DOTALL)
 _OTHERS = (b"\x1a\x45\xdf\xa3", b"RIFF", b"FLV", b"\0\0\1\xba", b"OggS", b"GIF8", b"DKIF", b"\x30\x26\xb2\x75", b"G")
 """How files of other containers begin."""
+_HEAD = 2**20 + 2**12
+"""Bytes at the start of a file in which FFmpeg looks for what it is, and some more."""
+_TOP = frozenset(b"moov mdat pnot udta ftyp ediw wide free junk pict skip uuid prfl \x82\x82\x7f\x7d".split())
+"""The boxes by one of which FFmpeg knows an MP4 or MOV."""
+_ENDINGS = frozenset(ContainerFormat("mov", "r").extensions)
+"""How the names of files end that FFmpeg takes for an MP4 or MOV if nothing in them tells what they are."""
 
 
 def check_samples(file: BinaryIO, most: int) -> None:
@@ -96,14 +104,16 @@ def _is_plain_sound(body: bytes, place: int) -> bool:
 
 
 def _headers(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of every top-level box but the media ("mdat").
+    """Yield the bytes of every top-level box but the media ("mdat"), a large one in pieces.
 
-    If a box holds an index ("sidx" or "tfra"), which can point into the media, the media follow in pieces.
+    If a box holds an index ("sidx" or "tfra"), which can point into the media, the media follow.
     """
     end = file.seek(0, 2)
     at = file.seek(0)
-    head = file.read(16)
+    head = file.read(_HEAD)
     if head.startswith(_OTHERS) and not head[4:8].isalpha():  # a name there makes a box of it, however long
+        return
+    if not _starts_as_mp4(head) and str(getattr(file, "name", "")).rpartition(".")[2].lower() not in _ENDINGS:
         return
     media: list[tuple[int, int]] = []
     led = False
@@ -119,14 +129,35 @@ def _headers(file: BinaryIO) -> Iterator[bytes]:
         if head[4:8] == b"mdat":
             media.append((at, size))
         else:
-            file.seek(at)
-            body = file.read(size)
-            led = led or b"sidx" in body or b"tfra" in body
-            yield body
+            for body in _pieces(file, at, size):
+                led = led or b"sidx" in body or b"tfra" in body
+                yield body
         at += size
     else:
         raise DecodeError(f"the file has more than {BOXES} boxes: write it anew, as -c copy does")
     for start, size in media if led else ():
-        for place in range(start, start + size, PIECE):
-            file.seek(place)
-            yield file.read(min(PIECE + OVERLAP, start + size - place))
+        yield from _pieces(file, start, size)
+
+
+def _starts_as_mp4(head: bytes) -> bool:
+    """Tell whether FFmpeg may take a file for an MP4 or MOV by its start, where it goes from box to box as here."""
+    at = 0
+    while at + 8 <= len(head):
+        size, least = int.from_bytes(head[at : at + 4], "big"), 8
+        if size == 1:
+            size, least = int.from_bytes(head[at + 8 : at + 16], "big", signed=True), 16
+        elif size == 0:
+            size = len(head)
+        if size < least:  # no box: the next one may begin here
+            size = 4
+        elif head[at + 4 : at + 8] in _TOP:
+            return True
+        at += size
+    return head.startswith(b"ID3")  # which FFmpeg skips
+
+
+def _pieces(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
+    """Yield the bytes of a box in pieces; each repeats the end of the one before, in which nothing is cut then."""
+    for place in range(start, start + size, PIECE):
+        file.seek(place)
+        yield file.read(min(PIECE + OVERLAP, start + size - place))
