@@ -1,16 +1,18 @@
 """Live sources are opened so that what they name in turn opens nothing here, and read in the order of their display."""
 
+import resource
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 
 import av
 import pytest
 
 from staa_video import StaaError, live
-from tests.made import awkward
+from tests.made import awkward, hostile
 from tests.made.videos import music
 
 
@@ -83,3 +85,31 @@ def test_a_recording_says_how_long_it_lasts(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(source)
         with live.opened("file", str(tmp_path / name)) as (container, *_):
             assert live.length(container) == seconds
+
+
+def test_a_packet_of_many_frames_gives_them_one_by_one(tmp_path: Path) -> None:
+    """Two hundred frames in a packet of AV1 take the memory of a few."""
+    (tmp_path / "film.ivf").write_bytes(hostile.one_packet(200, 2048, 1152))
+
+    def taken() -> int:
+        return int(Path("/proc/self/statm").read_text("utf-8").split()[1]) * resource.getpagesize()
+
+    before = taken()
+    with live.opened("file", str(tmp_path / "film.ivf")) as opened:
+        frames = live.pictures(opened, lambda _: (64, 36), "SLICE")
+        took = [taken() - before for _ in islice(frames, 20)]
+        assert max(took) < 200 * 2**20
+        assert len(took) + len(list(frames)) == 201
+
+
+def test_scans_without_end_are_refused(tmp_path: Path) -> None:
+    """A Motion JPEG is looked at before it is decoded, as in a file that is sent."""
+    (tmp_path / "film").write_bytes(awkward.scans_without_end())
+    with pytest.raises(StaaError, match="more than 64 scans"):
+        numbers("file", str(tmp_path / "film"))
+
+
+def test_filler_is_no_end(tmp_path: Path) -> None:
+    """A transport stream goes on behind a megabyte of zeros, and ends with its last frame where more of them follow."""
+    (tmp_path / "film.ts").write_bytes((awkward.film("mpegts") + bytes(2**20)) * 2)
+    assert numbers("file", str(tmp_path / "film.ts")) == [*range(30)] * 2

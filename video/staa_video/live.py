@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from staa_video import header, picture, sampling
 from staa_video.clip import UNLIMITED
+from staa_video.codecs import Packet, check_scans, parts_of
 from staa_video.container import (
     FILE_OPTIONS,
     STILL,
@@ -37,6 +38,8 @@ from staa_video.plan import FEW_PIXELS
 
 # What a stream may name in turn, such as the parts of a playlist: nothing on the net may open a file of this machine.
 _WHITELIST = "http,https,httpproxy,tcp,tls,crypto,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,srt,data"
+
+_PAUSES = 1000  # one after the other, without a packet between them: of MPEG-TS each is after 64 KiB of filler
 
 
 class Picture(NamedTuple):
@@ -170,13 +173,44 @@ def _next_ones(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, float
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    for packet in container.demux(stream):
-        header.check_packet(packet)
+    """Yield the frames of a stream, one at a time, whatever is in a packet; what cannot be decoded is left out.
+
+    Raises:
+        DecodeError: a packet is encrypted, or has more scans than any JPEG.
+    """
+    parts = parts_of(stream)
+    for packet in _packets(container, stream):
+        if packet is not None:
+            header.check_packet(packet)
+            if stream.codec_context.codec.canonical_name == "mjpeg":
+                check_scans(bytes(packet), "a frame of the video")
         try:
-            frames = packet.decode()
+            for part in parts(packet):
+                for frame in stream.codec_context.decode(part):
+                    if stream.time_base is not None:  # the last frames come without it
+                        frame.time_base = stream.time_base
+                    yield frame
         except av.FFmpegError:
             continue
-        yield from frames
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> "Iterator[Packet | None]":
+    """Yield the packets of a stream, then None.
+
+    Where there is filler FFmpeg gives up after some of it, and goes on where it is asked again.
+    """
+    pauses = 0
+    while pauses < _PAUSES:
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    pauses = 0
+                    yield packet
+        except av.BlockingIOError:
+            pauses += 1
+        else:
+            break
+    yield None
 
 
 def length(container: InputContainer) -> float:
