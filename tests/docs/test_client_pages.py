@@ -38,6 +38,7 @@ def place(clip: bytes, tmp_path: Path) -> Path:
     for name in ("clip.mp4", "other.mp4"):
         (tmp_path / name).write_bytes(clip)
     (tmp_path / "key_file.json").write_text("secret")
+    (tmp_path / "key_file.json").chmod(0o600)
     return tmp_path
 
 

@@ -184,6 +184,7 @@ FORMATS: dict[str, Awkward] = {
     "edit_that_leaves_out": Awkward(lambda: edited([(400, 0), (400, 20 * 512)]), [*range(10), *range(20, 30)], 0.8),
     "edit_that_waits": Awkward(lambda: edited([(1000, -1), (1200, 0)])),
     "varying_ts": Awkward(partial(film, "mpegts", ticks=[*range(28), 29, 31], options={"bf": "3"}), duration=1.28),
+    "filled_up": Awkward(lambda: film("mpegts") + bytes(2**20)),
     "varying_flv": Awkward(partial(film, "flv", ticks=[*range(28), 29, 31], options={"bf": "3"}), duration=1.28),
     "negative_offsets": Awkward(
         partial(film, options={"g": "10", "bf": "2"}, muxing={"movflags": "negative_cts_offsets"})
