@@ -5,7 +5,7 @@ import ipaddress
 import re
 import ssl
 import warnings
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -71,8 +71,14 @@ def connection(url: httpx2.URL, verify: Verify) -> dict[str, Any]:
         raise ImportError(msg)
     if proxy is None and without_socks and any(other.startswith("socks") for other in getproxies().values()):
         trust_env = False  # httpx2 would want the package for a proxy that it does not use
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return {"verify": trust(verify), "trust_env": trust_env, "limits": LIMITS, "cookies": no_cookies}
+    return {"verify": trust(verify), "trust_env": trust_env, "limits": LIMITS, "cookies": _NoCookies()}
+
+
+class _NoCookies(CookieJar):
+    """Takes no cookie, and reads none: one of a strange form would be a warning."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Do nothing."""
 
 
 def proxy_of(url: httpx2.URL) -> str | None:

@@ -42,12 +42,16 @@ def test_a_path_before_the_routes_is_kept() -> None:
     assert str(recorder.requests[0].url) == "https://host/staa/predictions/motions"
 
 
+COOKIE = {"Set-Cookie": "a=b", "Retry-After": "0"}
+
+
 def test_no_cookie_is_kept() -> None:
     """What a server sets goes with no later request, of either client."""
-    recorder = Recorder(*[httpx2.Response(429, headers={"Set-Cookie": "a=b", "Retry-After": "0"}) for _ in range(2)])
+    strange = {"Set-Cookie": "a=b; max-age=" + "9" * 4000, "Retry-After": "0"}
+    recorder = Recorder(*[httpx2.Response(429, headers=setting) for setting in (COOKIE, strange)])
     with Client(transport=httpx2.MockTransport(recorder)) as staa:
         staa.predict(b"x")
-    recorder.first = [httpx2.Response(429, headers={"Set-Cookie": "a=b", "Retry-After": "0"})]
+    recorder.first = [httpx2.Response(429, headers=COOKIE)]
 
     async def twin() -> None:
         async with AsyncClient(transport=httpx2.MockTransport(recorder)) as staa:
