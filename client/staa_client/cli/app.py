@@ -32,10 +32,11 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or with those of the process, and return the exit code."""
-    arguments = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
+    arguments = sys.argv[1:] if argv is None else list(argv)
     verbose = any(argument in {"-v", "--verbose"} for argument in arguments)
     try:
-        code: object = app(arguments, prog_name="staa", standalone_mode=False)
+        code: object = app(arguments or ["--help"], prog_name="staa", standalone_mode=False)
+        code = code if arguments else 2  # no command is a mistake, of which the help is the cure
     except (UnreachableError, TimedOutError) as error:
         return _report_error(error, 3, verbose)
     except (SourceError, StreamError) as error:  # a video that is not there, as a file that is not
