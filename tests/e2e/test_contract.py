@@ -1,18 +1,16 @@
 """The HTTP contract on a real TorchServe."""
 
 import base64
-import io
 import json
-import wave
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.e2e.contract import EXPLAIN, PREDICT, check, maps, video
+from tests.e2e.recorded.bodies import png, sound
 from tests.made import videos
 from tests.made.torchserve import Server
 from training import movie
@@ -165,24 +163,6 @@ def test_a_map_is_verified_where_that_is_asked_for(server: Server, tmp_path: Pat
     assert "verify;dur=" in reply.headers["server-timing"]
     assert "faithfulness" not in json.loads(server.call(EXPLAIN, known).body)["explanation"]
     assert "explanation" not in json.loads(server.call(PREDICT, known, {"X-Staa-Verify": "4"}).body)
-
-
-def png() -> bytes:
-    """A picture."""
-    target = io.BytesIO()
-    Image.new("RGB", (64, 48), "red").save(target, "PNG")
-    return target.getvalue()
-
-
-def sound() -> bytes:
-    """A second of silence."""
-    target = io.BytesIO()
-    with wave.open(target, "wb") as output:
-        output.setnchannels(1)
-        output.setsampwidth(2)
-        output.setframerate(8000)
-        output.writeframes(bytes(16000))
-    return target.getvalue()
 
 
 BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
