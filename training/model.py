@@ -13,35 +13,49 @@ from transformers import (
     VideoMAEForVideoClassification,
     VivitConfig,
     VivitForVideoClassification,
+    VJEPA2Config,
+    VJEPA2ForVideoClassification,
 )
 
 from training.clips import LABELS
 
 TUBELET = 2
-"""Frames of a token in ViViT and VideoMAE."""
+"""Frames of a token in all families but TimeSformer."""
+POOLED = 2
+"""Blocks of a V-JEPA 2 that are self-attentions of its pooler; the others are its encoder."""
 KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Any], dict[str, Any]]] = {
     "timesformer": (TimesformerConfig, TimesformerForVideoClassification, {}),
     "vivit": (VivitConfig, VivitForVideoClassification, {}),
     "videomae": (VideoMAEConfig, VideoMAEForVideoClassification, {"tubelet_size": TUBELET, "use_mean_pooling": True}),
+    "vjepa2": (VJEPA2Config, VJEPA2ForVideoClassification, {"tubelet_size": TUBELET, "num_pooler_layers": POOLED}),
 }
 """model_type -> its configuration, its classifier, and what it has beside the common facts."""
-NORMS = {"timesformer": "timesformer.layernorm", "vivit": "vivit.layernorm", "videomae": "videomae.encoder"}
+NORMS = {
+    "timesformer": "timesformer.layernorm",
+    "vivit": "vivit.layernorm",
+    "videomae": "videomae.encoder",
+    "vjepa2": "vjepa2.encoder",
+}
 """Where the tokens of the last block come out."""
 
 
 def build(family: str, size: int, patch: int, frames: int, width: int, blocks: int, heads: int) -> Any:
     """Return a model with random weights; the TimeSformer is the divided space-time one."""
     config, classifier, facts = KINDS[family]
+    if family == "vjepa2":
+        shape = {"crop_size": size, "frames_per_clip": frames, "patch_size": patch, "mlp_ratio": 2.0}
+        # its predictor, which classifies nothing, is as small as it can be
+        shape |= {"pred_hidden_size": heads, "pred_num_attention_heads": 1, "pred_num_hidden_layers": 1}
+        blocks -= POOLED
+    else:
+        shape = {"image_size": size, "num_frames": frames, "intermediate_size": 2 * width, "hidden_dropout_prob": 0.0}
+        shape |= {"tubelet_size": [TUBELET, patch, patch]} if family == "vivit" else {"patch_size": patch}
     model = classifier(
         config(
-            image_size=size,
-            num_frames=frames,
-            **({"tubelet_size": [TUBELET, patch, patch]} if family == "vivit" else {"patch_size": patch}),
+            **shape,
             hidden_size=width,
             num_hidden_layers=blocks,
             num_attention_heads=heads,
-            intermediate_size=2 * width,
-            hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
             initializer_range=0.1,
             id2label=dict(enumerate(LABELS)),
@@ -85,7 +99,7 @@ def resize(model: Any, size: int) -> Any:
     family = facts["model_type"]
     patch = facts["tubelet_size"][1] if family == "vivit" else facts["patch_size"]
     config, classifier, _ = KINDS[family]
-    other = classifier(config(**{**facts, "image_size": size}))
+    other = classifier(config(**{**facts, "crop_size" if family == "vjepa2" else "image_size": size}))
     state = model.state_dict()
     name = f"{family}.embeddings.position_embeddings"
     if name in state:

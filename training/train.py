@@ -25,6 +25,8 @@ from training.stream import MEAN, STD, Stream, augment, normalise
 READY = (0.8, 0.7)
 """Training accuracy at which the next stage of the curriculum begins."""
 FRAMES = 16
+BLOCKS = {"vjepa2": 5}
+"""The blocks of a family, where they are not 4; of V-JEPA 2's five, two are its pooler's."""
 AGREED = 60
 """Batches over which that accuracy is taken."""
 
@@ -83,7 +85,7 @@ class Trainer:
         self.recent: deque[float] = deque(maxlen=AGREED)
         self.last: Tensor = torch.empty(0)
         size = options.phases[0].size
-        self.take(build(options.family, size, patch=8, frames=FRAMES, width=64, blocks=4, heads=4))
+        self.take(build(options.family, size, patch=8, frames=FRAMES, width=64, blocks=BLOCKS.get(options.family, 4), heads=4))
 
     def take(self, model: Any) -> None:
         """Go on with this model, a fresh optimiser and a fresh auxiliary classifier."""
@@ -102,7 +104,8 @@ class Trainer:
 
     def _keep(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Any) -> None:
         tokens: Tensor = output if torch.is_tensor(output) else output.last_hidden_state
-        self.last = tokens if self.options.family == "videomae" else tokens[:, 1:]
+        has_cls = self.options.family in {"timesformer", "vivit"}
+        self.last = tokens[:, 1:] if has_cls else tokens
 
     def learn(self, clips: Tensor, labels: Tensor, top: float, progress: float) -> tuple[float, float]:
         """Take a step of a cosine from the rate `top`, at a progress of 0..1; return its loss and accuracy."""
@@ -112,7 +115,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not self.options.float32):
-            logits = self.model(pixel_values=normalise(clips)).logits.float()
+            logits = self.model(**{self.model.main_input_name: normalise(clips)}).logits.float()
             votes = self.tokens(F.layer_norm(self.last, self.last.shape[-1:])).float()
         pooled = votes.logsumexp(1) - math.log(votes.shape[1])
         loss = F.cross_entropy(logits, labels) + 0.5 * (1 - progress) * F.cross_entropy(pooled, labels)

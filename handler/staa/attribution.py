@@ -8,17 +8,21 @@ into which an attention cuts a clip (for example one for each frame), n the toke
 grid.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from staa.capture import Captured, Wanted, row_times_attention
+from staa.capture import Captured, Wanted, mean_value, row_times_attention
 from staa.errors import OptionError
-from staa.sites import READ_ROLES, Layout, Site
+from staa.sites import READ_ROLES, Layout
 from staa.types import Attribution, Floats, Forward, Grid
+
+
+_NO_CHANNEL = 1e-6
+"""A channel of an MLP that is smaller counts as 0, where gate(h) / h has the limit 0.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +61,49 @@ Maps = tuple[Tensor, Tensor | None]
 
 
 def staa(reading: Reading) -> Maps:
-    """Average over blocks the attention of the token that the classifier reads.
+    """Sum over blocks how much every token wrote into the token that the classifier reads, whatever the class.
 
-    With divided attention, it is mixed with the mean temporal attention; with a pooler, it is carried back through it.
-
-    With S and A the means of spatial and temporal attention over blocks:
-    joint[t, p] = sum over q of S[q, p] * (0.5 * [q == t] + 0.5 * A[p, q, t]).
+    In one block, token p writes the vectors a[p] W_o v[p], one for each head: a is its attention weight, v its value
+    less the mean of all tokens' values, W_o the head's part of the linear layer after the attention. What it wrote is
+    the root of the sum of the squares of their lengths (`capture.written_sizes`). With divided attention or a pooler,
+    the sum is carried back to the input tokens (`step_back`).
     """
-    space = torch.stack([_read_row(attention) for attention in reading.writers]).mean(0)
-    matrices = [attention.matrix for attention in reading.captured if attention.matrix is not None]
-    if matrices:
-        mixed = torch.stack(matrices).mean(0)  # (R, h*w, t, t)
-        space = 0.5 * space + 0.5 * (space.transpose(1, 2).unsqueeze(2) @ mixed).squeeze(2).transpose(1, 2)
-    for attention in reversed(reading.captured):
-        if attention.site.role == "pool":
-            space = rollout_step(attention, None, space[:, None])[1][:, 0]
-    return space, None
+    sizes = [attention.sizes for attention in reading.writers]
+    return _sum_carried_back(reading, [_kept(size, "sizes") for size in sizes]), None
 
 
 def staa_class(reading: Reading) -> Maps:
     """Sum over blocks what every token wrote in favour of the class into the token that the classifier reads.
 
     In one block, token p writes d[p] = sum over heads of a[p] * <u, W_o v[p]>: a is its attention weight, v its value,
-    u the direction of the class. With divided attention or a pooler, the sum r is carried back to the input tokens,
-    last block first: r <- 0.5 r + 0.5 r a, then r <- r + d. The signed map is r, the other one its positive part.
+    less the mean of all tokens' values, u the direction of the class at the token that is read, carried back through
+    the MLPs after this attention (`back_through_mlp`). With divided attention or a pooler, the sum is carried back to
+    the input tokens (`step_back`). The signed map is that sum, the other one its positive part.
     """
-    grid, like = reading.grid, reading.direction
-    signed = torch.zeros(len(like), 1, grid.t, grid.h * grid.w, device=like.device)
+    pushes: list[Tensor] = []
+    direction = reading.direction[:, None]
+    centred = not any(attention.site.carried for attention in reading.captured)
+    for attention in reversed(reading.writers):
+        direction = back_through_mlp(attention, direction)
+        pushes.append(written_for(attention, direction, centred=centred))
+    signed = _sum_carried_back(reading, pushes[::-1], classes=True)
+    return signed.clamp(min=0), signed
+
+
+def _sum_carried_back(reading: Reading, written: Sequence[Tensor], *, classes: bool = False) -> Tensor:
+    """Sum what was written, (R, sequences, n) of each writer, over blocks, carried back: (R, t, h*w).
+
+    `classes` also carries it back through spatial attention.
+    """
+    grid, rest = reading.grid, list(written)
+    total = torch.zeros(len(reading.direction), grid.t, grid.h * grid.w, device=reading.direction.device)
     for attention in reversed(reading.captured):
-        layout = attention.site.layout
-        if attention.site.carried:
-            signed = rollout_step(attention, None, signed)[1]
-        if attention.site.role in READ_ROLES:
-            signed = signed + layout.to_grid(without_cls(layout, written_for(attention, like)))[:, None]
-    return signed[:, 0].clamp(min=0), signed[:, 0]
+        layout, role = attention.site.layout, attention.site.role
+        if role in ("time", "pool") or (classes and attention.share is not None):
+            total = step_back(attention, total)
+        if role in READ_ROLES:
+            total = total + layout.to_grid(without_cls(layout, rest.pop()))
+    return total
 
 
 def rollout(reading: Reading) -> Maps:
@@ -100,8 +113,8 @@ def rollout(reading: Reading) -> Maps:
     """
     last, like, grid = reading.writers[-1], reading.direction, reading.grid
     layout = last.site.layout
-    cls = torch.zeros(len(like), 1, layout.sequences if layout.cls_each else 1, device=like.device)
-    tokens = torch.zeros(len(like), 1, grid.t * grid.h * grid.w, device=like.device)
+    cls = torch.zeros(len(like), layout.sequences if layout.cls_each else 1, device=like.device)
+    tokens = torch.zeros(len(like), grid.t * grid.h * grid.w, device=like.device)
     match last.site.role:
         case "cls":
             cls += 1 / cls.shape[-1]
@@ -110,12 +123,14 @@ def rollout(reading: Reading) -> Maps:
         case "all":
             tokens += 1 / tokens.shape[-1]
         case _:
-            tokens = _read_row(last).flatten(1)[:, None]
-    tokens = tokens.view(len(like), 1, grid.t, -1)
+            tokens = _read_row(last).flatten(1)
+    tokens = tokens.view(len(like), grid.t, -1)
     for attention in reversed(reading.captured):
         if attention.site.role != "query":
-            cls, tokens = rollout_step(attention, cls, tokens)
-    return tokens[:, 0], None
+            came, moved = spread(attention, cls, tokens)
+            tokens = 0.5 * tokens + 0.5 * moved
+            cls = cls if came is None else 0.5 * cls + 0.5 * came
+    return tokens, None
 
 
 def paper(reading: Reading) -> Maps:
@@ -128,8 +143,10 @@ class Method:
     """Hold a method of attribution, and what it needs besides the attention of the token that is read."""
 
     run: Callable[[Reading], Maps]
+    sizes: bool = False
+    """Whether it needs how much every token wrote."""
     classes: bool = False
-    """Whether it explains a class: it then needs the values, and with divided attention also queries and keys."""
+    """Whether it explains a class: it then needs the values, and the token that is read before each MLP."""
     queries: bool = False
     """Whether it needs the queries and keys of every attention."""
     version: str = "1"
@@ -137,8 +154,8 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "staa": Method(staa),
-    "staa_class": Method(staa_class, classes=True, version="2"),
+    "staa": Method(staa, sizes=True, version="2"),
+    "staa_class": Method(staa_class, classes=True, version="3"),
     "rollout": Method(rollout, queries=True),
     "paper": Method(paper),
 }
@@ -155,14 +172,14 @@ def check(method: str, target: object = None, contrast: object = None) -> None:
             raise OptionError(msg)
 
 
-def what_to_keep(sites: Sequence[Site], methods: dict[int, str]) -> Wanted:
+def what_to_keep(methods: Mapping[int, str]) -> Wanted:
     """Return what must be kept of every attention; `methods` maps each row to explain to its method."""
     rows = tuple(sorted(methods))
-    carried = any(site.carried and site.role != "pool" for site in sites)  # what a pooler needs is kept anyway
     asked = {row: METHODS[methods[row]] for row in rows}
-    values = tuple(row for row in rows if asked[row].classes)
-    queries = tuple(row for row in rows if asked[row].queries or (carried and asked[row].classes))
-    return Wanted(rows, values, queries)
+    sizes = tuple(row for row in rows if asked[row].sizes)
+    classes = tuple(row for row in rows if asked[row].classes)
+    queries = tuple(row for row in rows if asked[row].queries)
+    return Wanted(rows, sizes, classes, tuple(sorted({*sizes, *classes})), queries)
 
 
 def attribute(forward: Forward, requests: Sequence[MapRequest], directions: Tensor) -> list[Attribution]:
@@ -186,27 +203,79 @@ def attribute(forward: Forward, requests: Sequence[MapRequest], directions: Tens
     return [maps[row] for row in forward.rows]
 
 
-def written_for(attention: Captured, direction: Tensor) -> Tensor:
+def written_for(attention: Captured, direction: Tensor, *, centred: bool = False) -> Tensor:
     """Return how much every token wrote along a direction into the token that the classifier reads.
-
-    The sum over all tokens and attentions, plus what the biases and MLPs write, is the component of the token that is
-    read along the direction.
 
     Args:
         attention: what was kept of R rows, with their weights and values.
-        direction: (R, width) in the residual stream, one for each row.
+        direction: (R, 1 or sequences, width) in the residual stream after the attention.
+        centred: take from each value the mean of all tokens' values. As the weights of a head sum to 1, that takes the
+            same from the sum of every head, whatever it looked at.
 
     Returns:
         (R, sequences, n): for each of the attention's sequences its n tokens, CLS among them.
     """
-    if attention.values is None or attention.weights is None:
-        raise ValueError("the values were not kept: name the method before the forward pass")
-    heads, width = attention.values.shape[-3], attention.values.shape[-1]
-    output = attention.site.output
+    values, weights = _kept(attention.values, "values"), _kept(attention.weights, "weights")
+    heads, width = values.shape[-3], values.shape[-1]
+    output, layout = attention.site.output, attention.site.layout
     inward = direction if output is None else direction @ output.weight.float()
-    along = torch.einsum("rshnd,rhd->rshn", attention.values.float(), inward.view(-1, heads, width))
+    inward = inward.expand(-1, layout.sequences, -1).unflatten(-1, (heads, width))
+    along = torch.einsum("rshnd,rshd->rshn", values.float(), inward)
+    if centred:
+        along = along - torch.einsum("rhd,rshd->rsh", mean_value(values, layout), inward).unsqueeze(-1)
     # the token that is read is the mean over sequences of what is written
-    return (attention.weights * along).sum(2) / attention.site.layout.sequences
+    return (weights * along).sum(2) / layout.sequences
+
+
+def back_through_mlp(attention: Captured, direction: Tensor) -> Tensor:
+    """Carry a direction back through the MLP that follows an attention, as the MLP worked in this pass.
+
+    An MLP adds last(gate(first(norm(x)))) to a token x. With the gates gate(h) / h of its channels h, and the deviation
+    of its norm, as they were in the pass, it is linear: the token's component along `direction` after it is the
+    component along the result before it, plus a constant. Where the mean of all tokens is read, the gates and deviations
+    are means of a sample of the tokens.
+
+    Args:
+        attention: what was kept of R rows, with the token that is read.
+        direction: (R, 1 or sequences, width) in the residual stream after the MLP.
+
+    Returns:
+        (R, 1 or sequences, width) in the residual stream between the attention and the MLP.
+    """
+    mlp, token = attention.site.mlp, _kept(attention.token, "tokens that are read").float()
+    if mlp is None:
+        raise ValueError("this attention writes nothing into the token that is read")
+    norm_weight, weight = mlp.norm.weight.float(), mlp.first.weight.float()
+    variance, mean = torch.var_mean(token, -1, correction=0, keepdim=True)
+    deviation = (variance + mlp.norm.eps).sqrt()
+    normed = (token - mean) / deviation * norm_weight + mlp.norm.bias.float()
+    channels = normed @ weight.T + mlp.first.bias.float()
+    gates = torch.where(channels.abs() > _NO_CHANNEL, mlp.gate(channels) / channels, 0.5)
+    inward = (direction @ mlp.last.weight.float()) * (gates / deviation).mean(2)
+    added = (inward @ weight) * norm_weight
+    return direction + added - added.mean(-1, keepdim=True)
+
+
+def step_back(attention: Captured, tokens: Tensor) -> Tensor:
+    """Carry a map (R, t, h*w) back through an attention: each token's share of it goes to where the token looked.
+
+    The share s of a token is how much of it the attention wrote (`Captured.share`), in a pooler 1/2: r <- (1 - s) r +
+    (s r) A. A is the attention matrix; in spatial attention the row of CLS, among the patches of a frame, stands for
+    those of all patches.
+    """
+    if attention.site.role == "pool":
+        return 0.5 * tokens + 0.5 * spread(attention, None, tokens)[1]
+    leaves = _kept(attention.share, "shares") * tokens
+    if attention.site.role == "time":
+        return tokens - leaves + spread(attention, None, leaves)[1]
+    row = _read_row(attention)
+    return tokens - leaves + leaves.sum(-1, keepdim=True) * row / row.sum(-1, keepdim=True)
+
+
+def _kept(tensor: Tensor | None, name: str) -> Tensor:
+    if tensor is None:
+        raise ValueError(f"the {name} were not kept: name the method before the forward pass")
+    return tensor
 
 
 def without_cls(layout: Layout, tokens: Tensor) -> Tensor:
@@ -222,30 +291,28 @@ def _direction(request: MapRequest, directions: Tensor) -> Tensor:
 
 def _read_row(attention: Captured) -> Tensor:
     """Return the attention of the token that is read, as a mean over heads: (R, t, h*w)."""
-    if attention.weights is None:
-        raise ValueError("no attention was read: name the rows to read before the forward pass")
     layout = attention.site.layout
-    return layout.to_grid(without_cls(layout, attention.weights.mean(2)))
+    return layout.to_grid(without_cls(layout, _kept(attention.weights, "weights").mean(2)))
 
 
-def rollout_step(attention: Captured, cls: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiply k rollouts by 0.5 I + 0.5 A of one attention.
+def spread(attention: Captured, cls: Tensor | None, tokens: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Move the weights of all tokens to where they looked in one attention: weights @ A, a mean over heads.
 
     Args:
         attention: the attention A.
-        cls: (R, k, 1 or sequences), the weight of CLS in each rollout; None is zero.
-        tokens: (R, k, t, h*w), the weights of the other tokens.
+        cls: (R, 1 or sequences), the weight of CLS; None is zero.
+        tokens: (R, t, h*w), the weights of the other tokens.
 
     Returns:
-        `cls` and `tokens` after the step.
+        The weights of CLS, None if it takes no part in this attention, and of the other tokens.
     """
-    layout, rollouts = attention.site.layout, tokens.shape[:2]
-    row = layout.to_sequences(tokens.flatten(0, 1)).view(*rollouts, layout.sequences, -1)
-    first = row.new_zeros(*rollouts, layout.sequences if layout.cls_each else 1) if cls is None else cls
+    layout = attention.site.layout
+    row = layout.to_sequences(tokens)
     if layout.cls:
-        shares = first if layout.cls_each else first.expand(*rollouts, layout.sequences) / layout.sequences
+        first = row.new_zeros(len(row), 1) if cls is None else cls
+        shares = first if layout.cls_each else first.expand(-1, layout.sequences) / layout.sequences
         row = torch.cat([shares.unsqueeze(-1), row], -1)
-    row = row.transpose(1, 2)
+    row = row.unsqueeze(2)
     if attention.matrix is not None:
         passed = row @ attention.matrix
     elif attention.queries_keys is not None:
@@ -253,12 +320,11 @@ def rollout_step(attention: Captured, cls: Tensor | None, tokens: Tensor) -> tup
         passed = row_times_attention(row[..., : query.shape[-2]], query, key, scale).mean(2)
     else:
         raise ValueError("queries and keys were not kept: name the method before the forward pass")
-    passed = passed.transpose(1, 2)
+    passed = passed.squeeze(2)
+    came = None
     if layout.cls:
         came = passed[..., 0] if layout.cls_each else passed[..., 0].sum(-1, keepdim=True)
-        first = 0.5 * first + 0.5 * came
-    on_grid = layout.to_grid(without_cls(layout, passed.flatten(0, 1)))
-    return first, 0.5 * tokens + 0.5 * on_grid.view_as(tokens)
+    return came, layout.to_grid(without_cls(layout, passed))
 
 
 def _attribution(joint: Tensor, signed: Tensor | None, grid: Grid, request: MapRequest) -> Attribution:

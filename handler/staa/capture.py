@@ -4,7 +4,8 @@ Every attention of an adapted model calls `attend`. The fast kernel computes the
 it gets the queries, keys and values as well. The listener keeps the attention weights of the few queries that are read,
 and for the clips whose method needs them also the values, or queries and keys: tokens x width numbers for each block. A
 matrix of all tokens x tokens is never kept; if all queries are read, they are taken in chunks. Only temporal attention,
-over a few steps, has its small matrix kept, and `attend_with_matrix` computes the output from it.
+over a few steps, has its small matrix kept, and `attend_with_matrix` computes the output from it. Beside the attention,
+hooks keep the token that is read, before the MLP that follows, and how much of every token an attention wrote.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,10 +16,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
 from transformers import AttentionInterface, PreTrainedModel
 
 from staa.errors import LoadError
-from staa.sites import READ_ROLES, Site
+from staa.sites import READ_ROLES, Layout, Site
 
 LISTENER = "_staa_listener"
 ATTENTION = "staa"
@@ -33,6 +35,8 @@ LONG_KEYS = 2**16
 """If the keys of one sequence have this many numbers, a CPU takes sequences one by one (with one query to read)."""
 FEW_TOKENS = 32
 """For at most this many tokens, plain matrix products are as fast as the kernel on a CPU (8 tokens: twice as fast)."""
+MLP_STRIDE = 32
+"""If the mean of all tokens is read, every 32nd token tells how the MLPs let a direction through."""
 CACHE_NUMBERS = {"cpu": 2**18, "cuda": 2**26}
 """Device -> how many numbers of the keys of short sequences are taken at a time, so that all fits a cache."""
 
@@ -47,10 +51,14 @@ class Wanted:
 
     weights: Rows = ()
     """All rows that are explained: they need the attention weights of the query that is read."""
-    values: Rows = ()
-    """The rows that also need the values, to compute what was written for a class."""
+    sizes: Rows = ()
+    """The rows that also need how much every token wrote, whatever the class."""
+    classes: Rows = ()
+    """The rows that are explained for a class: they also need the values, and the token that is read before each MLP."""
+    carried: Rows = ()
+    """The rows whose maps are carried back to the input: those of `sizes` and of `classes`."""
     queries: Rows = ()
-    """The rows that need queries and keys, to carry a map back through the attention."""
+    """The rows that need queries and keys of every attention, for a rollout."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +71,17 @@ class Captured:
     """(R, sequences, heads, n) float32: attention weights of the query that is read, or the mean over those queries."""
     matrix: Tensor | None = None
     """(R, sequences, n, n) float32: all attention weights, mean over heads; only for the role "time"."""
+    sizes: Tensor | None = None
+    """(R, sequences, n) float32: how much every token wrote into the token that is read (`written_sizes`)."""
     values: Tensor | None = None
     """(R, sequences, heads, n, d): the values, in the model's dtype."""
     queries_keys: QueriesKeys | None = None
+    share: Tensor | None = None
+    """(R, t, h*w) float32: how much of every token, along itself, the attention wrote, 0..1; if maps are carried back
+    through it. It is <output, token> / <token, token>, where the token is that after the output was added."""
+    token: Tensor | None = None
+    """(R, 1 or sequences, k, width): the token that is read, before the MLP that follows; k is 1, or a sample of all
+    tokens if their mean is read."""
 
     def only(self, rows: Rows) -> Self:
         """Return what was kept for some of the rows."""
@@ -80,15 +96,23 @@ class Captured:
             return tensor.index_select(0, torch.tensor(indices, device=tensor.device))
 
         kept = self.wanted
-        weights, matrix = (
-            tensor if tensor is None else pick(tensor, kept.weights) for tensor in (self.weights, self.matrix)
-        )
-        values = None if self.values is None or not wanted.values else pick(self.values, kept.values)
         queries_keys = None
         if self.queries_keys is not None and wanted.queries:
             query, key, scale = self.queries_keys
             queries_keys = pick(query, kept.queries), pick(key, kept.queries), scale
-        return replace(self, wanted=wanted, weights=weights, matrix=matrix, values=values, queries_keys=queries_keys)
+        lists = {
+            "weights": (self.weights, kept.weights, wanted.weights),
+            "matrix": (self.matrix, kept.weights, wanted.weights),
+            "sizes": (self.sizes, kept.sizes, wanted.sizes),
+            "values": (self.values, kept.classes, wanted.classes),
+            "share": (self.share, _rows_of_share(self.site, kept), _rows_of_share(self.site, wanted)),
+            "token": (self.token, kept.classes, wanted.classes),
+        }
+        parts = {
+            name: pick(tensor, had) if tensor is not None and asked else None
+            for name, (tensor, had, asked) in lists.items()
+        }
+        return replace(self, wanted=wanted, queries_keys=queries_keys, **parts)
 
 
 def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -249,7 +273,7 @@ def make_reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None
 
     def reduce(query: Tensor, key: Tensor, value: Tensor, scale: float, mean: Tensor | None = None) -> Captured:
         split = site.layout.split
-        weights, matrix, values, queries_keys = None, None, None, None
+        weights, matrix, sizes, values, queries_keys = None, None, None, None, None
         if wanted.weights and site.role in (*READ_ROLES, "time"):
             rows = indices[wanted.weights]
             keys = split(key, rows)
@@ -260,12 +284,45 @@ def make_reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None
                 matrix = split(mean, rows)
             else:
                 weights = _mean_over_queries(split(query[:, :, site.queries], rows), keys, scale)
-                values = keep(value, wanted.values) if wanted.values else None
+                if wanted.sizes:
+                    place = [wanted.weights.index(row) for row in wanted.sizes]
+                    their = weights if wanted.sizes == wanted.weights else weights[place]
+                    sizes = written_sizes(site, their, split(value, indices[wanted.sizes]))
+                values = keep(value, wanted.classes) if wanted.classes else None
         if wanted.queries:
             queries_keys = keep(query, wanted.queries), keep(key, wanted.queries), scale
-        return Captured(site, wanted, weights, matrix, values, queries_keys)
+        return Captured(site, wanted, weights, matrix, sizes, values, queries_keys)
 
     return reduce
+
+
+def written_sizes(site: Site, weights: Tensor, values: Tensor) -> Tensor:
+    """Return how much every token wrote into the token that the classifier reads, in any direction.
+
+    A head writes weight * W_o (value - mean value of all tokens but CLS); the lengths of what the heads wrote are added
+    by squares.
+
+    Args:
+        site: the attention.
+        weights: (R, sequences, heads, n), of the query that is read.
+        values: (R, sequences, heads, n, d).
+
+    Returns:
+        (R, sequences, n), float32: for each of the attention's sequences its n tokens, CLS among them.
+    """
+    written, mean = values.float(), mean_value(values, site.layout).unsqueeze(-2)
+    if site.factors is not None:
+        written, mean = written @ site.factors, mean @ site.factors
+    squares = (written - mean[:, None]).square_().sum(-1)
+    return squares.mul_(weights.square()).sum(2).sqrt_() / site.layout.sequences
+
+
+def mean_value(values: Tensor, layout: Layout) -> Tensor:
+    """Return the mean of the values (R, sequences, heads, n, d) of all tokens but CLS: (R, heads, d), float32."""
+    total, count = values.sum((1, 3), dtype=torch.float32), values.shape[1] * (values.shape[3] - layout.cls)
+    if layout.cls:  # the sum of a part takes longer than that of all
+        total = total - values[..., 0, :].sum(1, dtype=torch.float32)
+    return total / count
 
 
 def _mean_over_queries(query: Tensor, key: Tensor, scale: float) -> Tensor:
@@ -277,19 +334,71 @@ def _mean_over_queries(query: Tensor, key: Tensor, scale: float) -> Tensor:
     return row_times_attention(even, query, key, scale).squeeze(-2)
 
 
+def _rows_of_share(site: Site, wanted: Wanted) -> Rows:
+    """Return the rows whose maps are carried back through an attention; through spatial ones, class maps only."""
+    return wanted.classes if site.role == "cls" else wanted.carried
+
+
+def _hook_streams(
+    site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None], found: dict[str, Tensor]
+) -> Iterator[RemovableHandle]:
+    """Hook the residual stream around an attention, so that `found` gets its "share" and "token" (see Captured)."""
+    if site.mlp is not None and wanted.classes:
+        sequences = site.layout.sequences if site.layout.cls_each else 1
+        read = slice(None, None, MLP_STRIDE) if site.role == "all" else slice(1)
+
+        def keep_token(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+            tokens = inputs[0][:, read].unflatten(0, (-1, sequences))
+            rows = indices[wanted.classes]
+            found["token"] = tokens.clone() if rows is None else tokens.index_select(0, rows)
+
+        yield site.mlp.norm.register_forward_pre_hook(keep_token)
+    rows = _rows_of_share(site, wanted)
+    if site.before is None or site.after is None or not rows:
+        return
+    before, after = site.before, site.after
+
+    def keep_before(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+        found["before"] = _on_grid(inputs[0], before.layout, indices[rows])
+
+    def keep_share(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+        began = found.pop("before")
+        if inputs[0].shape[1] > 1:  # not in a shortened block, which has nothing to carry back
+            found["share"] = measured_share(began, _on_grid(inputs[0], after.layout, indices[rows]))
+
+    yield before.module.register_forward_pre_hook(keep_before)
+    yield after.module.register_forward_pre_hook(keep_share)
+
+
+def _on_grid(tokens: Tensor, layout: Layout, rows: Tensor | None) -> Tensor:
+    """Arrange tokens (B*sequences, n, width) of some rows by step and patch, without CLS: (R, t, h*w, width)."""
+    clips = layout.split(tokens, rows)
+    return layout.to_grid(clips[:, :, 1:] if layout.cls else clips)
+
+
+def measured_share(before: Tensor, after: Tensor) -> Tensor:
+    """Return how much of each token (..., width), along itself, was added to it: 0..1, (...)."""
+    before, after = before.float(), after.float()
+    kept = torch.linalg.vecdot(before, after) / torch.linalg.vecdot(after, after).clamp(min=1e-12)
+    return (1 - kept).clamp(0, 1)
+
+
 @contextmanager
 def capture(
     sites: Sequence[Site], wanted: Wanted, batch: int, device: torch.device | None = None
 ) -> Iterator[list[Captured]]:
     """Listen to the attentions during a forward pass of `batch` rows on a device (None is the CPU).
 
-    Gives a list, which the forward pass fills with what is kept of each attention, in its order.
+    Gives a list, which the forward pass fills with what is kept of each attention, in its order; the block's end
+    completes it.
     """
     kept: list[Captured] = []
     indices = {
         rows: None if len(rows) == batch else torch.tensor(rows, device=device) for rows in astuple(wanted) if rows
     }
     chosen = sites if wanted.weights else ()
+    streams: list[dict[str, Tensor]] = [{} for _ in chosen]
+    handles: list[RemovableHandle] = []
 
     def listener(reduce: Reduce) -> Callable[..., None]:
         def listen(*attention: Any) -> None:
@@ -299,12 +408,16 @@ def capture(
         return listen
 
     try:
-        for site in chosen:
+        for site, found in zip(chosen, streams, strict=True):
             setattr(site.module, LISTENER, listener(make_reduce(site, wanted, indices)))
+            handles.extend(_hook_streams(site, wanted, indices, found))
         yield kept
     finally:
+        for handle in handles:
+            handle.remove()
         for site in chosen:
             delattr(site.module, LISTENER)
     if [id(captured.site) for captured in kept] != [id(site) for site in chosen]:
         msg = f"read {len(kept)} of {len(chosen)} attentions, or in another order: the model did not use `attend`"
         raise RuntimeError(msg)
+    kept[:] = [replace(captured, **found) for captured, found in zip(kept, streams, strict=True)]

@@ -114,7 +114,7 @@ class Explainer:
             raise ValueError(f"rows must be of a batch of {len(pixels)}, got {sorted(methods)}")
         for method in methods.values():
             attribution.check(method)
-        keep = attribution.what_to_keep(self.sites, methods)
+        keep = attribution.what_to_keep(methods)
         with self._lock, torch.inference_mode(), capture(self.sites, keep, len(pixels), pixels.device) as captured:
             logits = self.model(**{self._family.INPUT_NAME: pixels}).logits.float()
         return Forward(logits, keep.weights, captured)

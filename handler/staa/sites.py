@@ -1,8 +1,10 @@
 """Describes the attentions of a model: what the classifier reads of each, and how it cuts a clip into sequences."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from staa.types import Grid
@@ -37,16 +39,36 @@ class Layout:
         return clips if rows is None else clips.index_select(0, rows)
 
     def to_grid(self, tokens: Tensor) -> Tensor:
-        """Arrange tokens without CLS by step and patch: (R, sequences, m) -> (R, t, h*w)."""
-        steps, patches = self.grid.t, self.grid.h * self.grid.w
+        """Arrange tokens without CLS by step and patch: (R, sequences, m, ...) -> (R, t, h*w, ...)."""
+        steps, patches, rest = self.grid.t, self.grid.h * self.grid.w, tokens.shape[3:]
         if self.patch_major:
-            return tokens.reshape(-1, patches, steps).transpose(1, 2)
-        return tokens.reshape(-1, steps, patches)
+            return tokens.reshape(-1, patches, steps, *rest).transpose(1, 2)
+        return tokens.reshape(-1, steps, patches, *rest)
 
     def to_sequences(self, tokens: Tensor) -> Tensor:
         """Arrange tokens in sequences, the inverse of `to_grid`: (R, t, h*w) -> (R, sequences, m)."""
         order = tokens.transpose(1, 2) if self.patch_major else tokens
         return order.reshape(len(tokens), self.sequences, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mlp:
+    """Hold the MLP that follows an attention: it adds last(gate(first(norm(token)))) to every token."""
+
+    norm: nn.LayerNorm
+    first: nn.Linear
+    gate: Callable[[Tensor], Tensor]
+    """The activation between the two linear layers."""
+    last: nn.Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Name a module whose input is the residual stream, all tokens with what was added to them so far."""
+
+    module: nn.Module
+    layout: Layout
+    """How the tokens of its input are arranged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +84,34 @@ class Site:
     """Read also every `query_step`-th query after the first, with equal weight; 0 reads the first only."""
     output: nn.Linear | None = None
     """The linear layer after the attention; None if there is none or it is not needed."""
-    carried: bool = False
-    """Whether a class map is carried back through it to the input tokens."""
+    factors: Tensor | None = None
+    """What `head_factors` returns for `output`; None if there is no such layer."""
+    mlp: Mlp | None = None
+    """The MLP that the token that is read goes through next; None if the attention does not write into that token."""
+    before: Stream | None = None
+    """The stream that the attention's output is added to; None if the share of it is not measured."""
+    after: Stream | None = None
+    """The stream with the attention's output added to it."""
+
+    @property
+    def carried(self) -> bool:
+        """Return whether maps are carried back through this attention to the input tokens."""
+        return self.before is not None or self.role == "pool"
 
     @property
     def queries(self) -> slice:
         """Return the queries whose attention is read."""
         first, step = self.first_query, self.query_step
         return slice(first, None, step) if step else slice(first, first + 1)
+
+
+@torch.no_grad()
+def head_factors(output: nn.Linear, heads: int) -> Tensor:
+    """Return a matrix (heads, d, d) for each head: v @ matrix is as long as what the layer makes of the head's value v.
+
+    Args:
+        output: the linear layer after an attention, (heads * d) -> width.
+        heads: the number of heads.
+    """
+    columns = output.weight.float().unflatten(1, (heads, -1)).transpose(0, 1)  # (heads, width, d)
+    return torch.linalg.qr(columns, mode="r").R.transpose(1, 2)

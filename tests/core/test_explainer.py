@@ -9,7 +9,8 @@ from staa import Explainer, Options
 from staa.attribution import METHODS, Reading
 from staa.capture import LISTENER, Wanted, capture, make_reduce
 from staa.errors import OptionError
-from tests.made import models
+from tests.made import models, slow
+from tests.made.families import VARIANTS
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_joint_equals_the_slow_computation(model: TimesformerForVideoClassificat
     """The map of every row is what full attention matrices of an eager model give, to 1e-5, and so are the logits."""
     clips = [models.clip(seed) for seed in range(3)]
     pixels = explainer.pixels(clips)
-    wanted, logits = models.slow_staa(model, pixels)
+    wanted, logits = slow.joints(VARIANTS["divided"], model, pixels), model(pixel_values=pixels).logits
     forward = explainer.forward(pixels, [0, 1, 2])
     found = np.stack([result.attribution.joint for result in explainer(clips) if result.attribution])
     assert np.abs(found - wanted).max() < 1e-5
@@ -72,7 +73,10 @@ def test_no_matrix_is_kept(explainer: Explainer) -> None:
     assert [tuple(one.matrix.shape) for one in times] == [(1, 16, 4, 4)] * 3
     assert [tuple(one.weights.shape) for one in spaces] == [(1, 4, 4, 17)] * 3
     assert {part.dtype for part in (times[0].matrix, spaces[0].weights)} == {torch.float32}
-    assert all(one.queries_keys is None and one.values is None for one in forward.captured)
+    assert [tuple(one.share.shape) for one in times] == [(1, 4, 16)] * 3
+    assert [tuple(one.sizes.shape) for one in spaces] == [(1, 4, 17)] * 3
+    assert all(one.share is None for one in spaces)
+    assert all(one.queries_keys is None and one.token is None and one.values is None for one in forward.captured)
 
 
 def test_a_batch_is_its_rows(explainer: Explainer) -> None:

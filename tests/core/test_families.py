@@ -1,7 +1,6 @@
 """Every family and variant against the slow way: right numbers, right places, and nothing of the model changed."""
 
 import copy
-import dataclasses
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from staa.capture import LISTENER, Wanted
 from staa.errors import LoadError
 from staa.families import FAMILIES, family
 from staa.sites import READ_ROLES
-from tests.made import families
+from tests.made import families, slow
 from tests.made.families import VARIANTS, Variant
 
 torch.set_num_threads(1)
@@ -60,7 +59,7 @@ def test_every_family_is_tested() -> None:
 def test_joint_equals_the_slow_computation(variant: Variant, model: Any, explainer: Explainer) -> None:
     """The maps of a batch, of each row alone and of some rows are what full eager matrices give, to 1e-5."""
     pixels = families.pixels(explainer, 3)
-    wanted, _ = families.slow(variant, model, pixels)
+    wanted = slow.joints(variant, model, pixels)
     assert explainer.grid.shape == variant.shape == wanted.shape[1:]
     for rows in ([0, 1, 2], [0], [1], [2], [0, 2]):
         found = joints(explainer, pixels, rows)
@@ -74,16 +73,11 @@ def test_joint_equals_the_slow_computation(variant: Variant, model: Any, explain
 def test_a_stride_takes_every_nth_query() -> None:
     """Where a mean over all queries is read, a stride of 2 takes the even ones of blocks 0 and 2, the odd ones of 1."""
     variant = VARIANTS["videomae-mean"]
-
-    def strided(matrices: list[list[families.Doubles]], shape: families.Shape) -> families.Doubles:
-        rows = [block[0][start::2].mean(0) for block, start in zip(matrices[0], (0, 1, 0), strict=True)]
-        return np.reshape(np.mean(rows, axis=0), (shape[0], -1))
-
     model = variant.make()
     exact = families.explainer(model)
     sparse = Explainer(copy.deepcopy(model), exact.recipe, stride=2)
     pixels = families.pixels(exact, 2)
-    wanted, _ = families.slow(dataclasses.replace(variant, joint=strided), model, pixels)
+    wanted = slow.joints(variant, model, pixels, stride=2)
     assert np.abs(joints(sparse, pixels, [0, 1]) - wanted).max() < 1e-5
     assert np.abs(joints(exact, pixels, [0, 1]) - wanted).max() > 1e-4
 
@@ -159,7 +153,7 @@ def test_bfloat16_is_close(variant: Variant, tmp_path: Path) -> None:
     low = Explainer.load(families.save(model, tmp_path), device="cpu", dtype="bfloat16", stride=1)
     pixels = families.pixels(low, 2)
     assert pixels.dtype == low.dtype == torch.bfloat16
-    wanted, _ = families.slow(variant, model, pixels.float())
+    wanted = slow.joints(variant, model, pixels.float())
     assert np.abs(joints(low, pixels, [0, 1]) - wanted).max() < 1e-2
 
 
@@ -292,11 +286,11 @@ def test_published_sizes(name: str) -> None:
     pixels = torch.randn(1, explainer.grid.frames, 3, *explainer._family.size(model.config))
     found = joints(explainer, pixels, [0])
     answer = explainer.forward(pixels, []).logits
-    wanted, slow = families.slow(VARIANTS[kind], model, pixels)
+    wanted, whole = slow.joints(VARIANTS[kind], model, pixels), families.logits(model, pixels)
     print(f"{name}: joint {np.abs(found - wanted).max():.1e} of {wanted.max():.1e}", end=", ")  # noqa: T201
-    print(f"logits {(answer - slow).abs().max():.1e} of {slow.abs().max():.1e}")  # noqa: T201
+    print(f"logits {(answer - whole).abs().max():.1e} of {whole.abs().max():.1e}")  # noqa: T201
     assert np.abs(found - wanted).max() < min(1e-5, 1e-3 * wanted.max())
-    assert (answer - slow).abs().max() < 1e-4 * slow.abs().max()
+    assert (answer - whole).abs().max() < 1e-4 * whole.abs().max()
     if model._supports_sdpa:
         model.set_attn_implementation("sdpa")
         assert fast_logits_agree(VARIANTS[kind], answer, families.logits(model, pixels))

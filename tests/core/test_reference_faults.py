@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from staa import Clip, Explainer, Options, decode, focus
 from staa.attribution import METHODS, Reading
-from staa.capture import Captured, Wanted, make_reduce
+from staa.capture import Wanted, make_reduce
 from staa.serving import wire
 from staa.types import Attribution, Grid
 from tests.made import models, videos
@@ -67,16 +68,19 @@ def test_2_rows_that_cannot_matter_are_not_read(explainer: Explainer) -> None:
 
 def test_3_when_comes_from_temporal_attention(explainer: Explainer) -> None:
     """If all temporal attention goes to frame 2, half of the map moves there; a mean of softmax rows could not."""
+    forward = explainer.forward(explainer.pixels([models.clip(0)]), [0])
     time = torch.zeros(1, 16, 4, 4)
     time[..., 2] = 1
+    half = [torch.full((1, 4, 16), 0.5), torch.zeros(1, 4, 16), torch.zeros(1, 4, 16)]  # of the first block only
     captured = [
-        Captured(site, Wanted((0,)), matrix=time)
-        if site.role == "time"
-        else Captured(site, Wanted((0,)), torch.full((1, 4, 2, 17), 1 / 17))
-        for site in explainer.sites
+        replace(one, matrix=time, share=half[index // 2]) if one.site.role == "time" else one
+        for index, one in enumerate(forward.captured)
     ]
-    made = METHODS["staa"].run(Reading(captured, torch.zeros(1, 32)))[0][0].sum(-1)
-    assert torch.allclose(made / made.sum(), torch.tensor([0.125, 0.125, 0.625, 0.125]), atol=1e-6)
+    still = [replace(one, share=torch.zeros(1, 4, 16)) if one.site.role == "time" else one for one in captured]
+    before, after = (
+        METHODS["staa"].run(Reading(every, torch.zeros(1, 32)))[0][0].sum(-1) for every in (still, captured)
+    )
+    assert torch.allclose(after, 0.5 * before + 0.5 * before.sum() * torch.tensor([0, 0, 1, 0]), atol=1e-5)
     assert np.ptp(joint(explainer, models.clip(0)).sum((1, 2))) > 1e-3
 
 

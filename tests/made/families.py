@@ -1,11 +1,7 @@
-"""Every family and variant with random weights: the model as transformers makes it, eager, and the slow way to its map.
-
-The slow way is written as loops over the full attention matrices (B or B*T or B*P, heads, queries, keys), in float64.
-"""
+"""Every family and variant with random weights: the model as transformers makes it, with eager attention."""
 
 import copy
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +37,6 @@ class Variant:
     family: str
     make: Callable[..., Any]
     """Changes of the configuration -> a model as transformers makes it, with eager attention."""
-    attentions: tuple[str, ...]
-    """Ends of the names of the modules whose matrices are read, as regular expressions."""
-    joint: Callable[[list[list[Doubles]], Shape], Doubles]
-    """Matrices (heads mean) of one clip, for each of the names above, block by block -> (t, h*w), not normalised."""
     blocks: int
     """Attentions that a forward pass computes."""
     shape: Shape
@@ -108,59 +100,14 @@ def _timesformer(kind: str) -> Callable[..., Any]:
     return make
 
 
-def _divided(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
-    space, time = (np.mean(blocks, axis=0) for blocks in matrices)
-    joint = np.zeros((shape[0], shape[1] * shape[2]))
-    for t, p in np.ndindex(joint.shape):
-        for q in range(shape[0]):
-            joint[t, p] += space[q, 0, 1 + p] * (0.5 * (q == t) + 0.5 * time[p, q, t]) / shape[0]
-    return joint
-
-
-def _frames(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
-    return np.stack([np.mean([block[t, 0, 1:] for block in matrices[0]], axis=0) / shape[0] for t in range(shape[0])])
-
-
-def _patch_major(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
-    joint = np.zeros((shape[0], shape[1] * shape[2]))
-    for t, p in np.ndindex(joint.shape):
-        joint[t, p] = np.mean([block[0, 0, 1 + p * shape[0] + t] for block in matrices[0]])
-    return joint
-
-
-def _cls(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
-    return np.reshape(np.mean([block[0, 0, 1:] for block in matrices[0]], axis=0), (shape[0], -1))
-
-
-def _columns(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
-    return np.reshape(np.mean([block[0].mean(0) for block in matrices[0]], axis=0), (shape[0], -1))
-
-
-def _token(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
-    return np.reshape(np.mean([block[0, 0] for block in matrices[0]], axis=0), (shape[0], -1))
-
-
-def _pooled(matrices: list[list[Doubles]], shape: Shape) -> Doubles:
-    carriers, (query,) = matrices
-    row: Doubles = query[0, 0]
-    for carrier in reversed(carriers):
-        row = 0.5 * row + 0.5 * row @ carrier[0]
-    return row.reshape(shape[0], -1)
-
-
-SPACE, TIME = r"\.attention\.attention(\.attn_drop)?$", r"\.temporal_attention\.attention\.attn_drop$"
-DROP = r"\.attention\.attention\.attn_drop$"
-POOLER = (r"^pooler.*\.self_attn$", r"^pooler.*\.cross_attn$")
 VARIANTS = {
-    "divided": Variant(
-        "timesformer", _timesformer("divided_space_time"), (DROP, TIME), _divided, blocks=6, shape=(4, 4, 4)
-    ),
-    "joint": Variant("timesformer", _timesformer("joint_space_time"), (DROP,), _patch_major, blocks=3, shape=(4, 4, 4)),
-    "space": Variant("timesformer", _timesformer("space_only"), (DROP,), _frames, blocks=3, shape=(4, 4, 4)),
-    "vivit": Variant("vivit", _vivit, (r"layers\.\d+\.attention$",), _cls, blocks=3, shape=(3, 2, 4)),
-    "videomae-mean": Variant("videomae", _videomae, (SPACE,), _columns, blocks=3, shape=(3, 2, 4)),
-    "videomae-cls": Variant("videomae", _first, (SPACE,), _token, blocks=3, shape=(2, 2, 2)),
-    "vjepa2": Variant("vjepa2", _vjepa2, POOLER, _pooled, blocks=3 + 2 + 1, shape=(4, 3, 3)),
+    "divided": Variant("timesformer", _timesformer("divided_space_time"), blocks=6, shape=(4, 4, 4)),
+    "joint": Variant("timesformer", _timesformer("joint_space_time"), blocks=3, shape=(4, 4, 4)),
+    "space": Variant("timesformer", _timesformer("space_only"), blocks=3, shape=(4, 4, 4)),
+    "vivit": Variant("vivit", _vivit, blocks=3, shape=(3, 2, 4)),
+    "videomae-mean": Variant("videomae", _videomae, blocks=3, shape=(3, 2, 4)),
+    "videomae-cls": Variant("videomae", _first, blocks=3, shape=(2, 2, 2)),
+    "vjepa2": Variant("vjepa2", _vjepa2, blocks=3 + 2 + 1, shape=(4, 3, 3)),
 }
 
 BASE: dict[str, Any] = {
@@ -204,36 +151,6 @@ def logits(model: Any, pixels: Tensor) -> Tensor:
         return headed
 
 
-def slow(variant: Variant, model: Any, pixels: Tensor) -> tuple[Doubles, Tensor]:
-    """Return (B, t, h, w) joint from full matrices, clip by clip, and the logits (B, K)."""
-    taken: dict[str, list[Doubles]] = {name: [] for name in variant.attentions}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            matrix = output[1] if isinstance(output, tuple) else output
-            taken[name].append(matrix.double().mean(1).numpy())
-
-        return hook
-
-    hooks = [
-        module.register_forward_hook(keep(name))
-        for name in variant.attentions
-        for path, module in model.named_modules()
-        if re.search(name, path)
-    ]
-    rows, answers = [], []
-    for clip in pixels:
-        for blocks in taken.values():
-            blocks.clear()
-        answers.append(logits(model, clip[None]))
-        grid = shape(model.config)
-        joint = variant.joint(list(taken.values()), grid)
-        rows.append((joint / joint.sum()).reshape(grid))
-    for hook in hooks:
-        hook.remove()
-    return np.stack(rows), torch.cat(answers)
-
-
 def shape(config: Any) -> Shape:
     """Return (t, h, w) of any configuration, worked out apart from the families."""
     facts = config.to_dict()
@@ -274,7 +191,7 @@ def plant(model: Any) -> None:
     """Set the weights so that every query matches the key of a bright token, and of no dark one (all zeros).
 
     A bright cell becomes channel 0 of its token; a key copies channel 0 into each head's last channel; every query is 1
-    there, by its bias. Nothing is written back into the tokens.
+    there, by its bias. The first head's values copy channel 0, too, and next to nothing of them is written back.
     """
     with torch.no_grad():
         for parameter in model.parameters():
@@ -292,5 +209,10 @@ def plant(model: Any) -> None:
                     module.bias[:32][heads] = 1
                 if name.endswith((".k_proj", ".key")):
                     module.weight[heads, 0] = 5
+                if name.endswith((".v_proj", ".value")):
+                    module.weight[0, 0] = 1
+                if name.endswith((".o_proj", ".attention.output.dense")):
+                    module.weight[1, 0] = 1e-3
                 if name.endswith(".qkv"):
                     module.weight[32:64][heads, 0] = 5
+                    module.weight[64, 0] = 1

@@ -84,26 +84,6 @@ def matrices(model: nn.Module, name: str) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def slow_staa(model: TimesformerForVideoClassification, pixels: Tensor) -> tuple[np.ndarray, Tensor]:
-    """Return (B, t, h, w) joint, written as loops over STAA's equation, and the logits (B, K)."""
-    config: Any = model.config
-    frames, side = config.num_frames, config.image_size // config.patch_size
-    patches, batch = side * side, len(pixels)
-    with matrices(model, ".attention") as spatial, matrices(model, ".temporal_attention") as temporal, torch.no_grad():
-        logits = model(pixel_values=pixels).logits
-    space = torch.stack(spatial).mean((0, 2)).reshape(batch, frames, 1 + patches, 1 + patches)
-    time = torch.stack(temporal).mean((0, 2)).reshape(batch, patches, frames, frames)
-    joint = np.zeros((batch, frames, patches))
-    for row in range(batch):
-        for t in range(frames):
-            for p in range(patches):
-                for q in range(frames):
-                    through = 0.5 * (q == t) + 0.5 * float(time[row, p, q, t])
-                    joint[row, t, p] += float(space[row, q, 0, 1 + p]) * through / frames
-        joint[row] /= joint[row].sum()
-    return joint.reshape(batch, frames, side, side), logits
-
-
 def bright_token(pixels: Tensor) -> Tensor:
     """Answer as a model that sees how bright one token (step 1, row 0, column 2) is, and nothing else."""
     bright = pixels[:, 2:4, :, 0:2, 4:6].mean((1, 2, 3, 4))

@@ -5,6 +5,7 @@ temporal attention works on (B*P, T) tokens, divided spatial attention and space
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import MethodType
 from typing import Any, cast
@@ -17,7 +18,7 @@ from transformers.models.timesformer.modeling_timesformer import TimesformerSelf
 from staa.capture import FEW_TOKENS, attend, attend_first_token, attend_with_matrix
 from staa.errors import LoadError
 from staa.families import class_directions
-from staa.sites import Layout, Site
+from staa.sites import Layout, Mlp, Site, Stream, head_factors
 from staa.types import Grid
 
 INPUT_NAME = "pixel_values"
@@ -152,20 +153,26 @@ def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
     """Return for every block its temporal attention, if attention is divided, and the attention that includes CLS."""
     config: Any = model.config
     kind = config.attention_type
-    patches = grid.h * grid.w
+    by_patch = Layout(grid, grid.h * grid.w, patch_major=True)
+    by_frame = Layout(grid, grid.t, cls=True, cls_each=kind == "space_only")
+    whole = Layout(grid, cls=True, patch_major=True)
     listed = []
     for block in _blocks(model):
-        if kind == "divided_space_time":
-            layout = Layout(grid, patches, patch_major=True)
-            listed.append(Site(block.temporal_attention.attention, layout, "time", carried=True))
-        if kind == "joint_space_time":
-            layout = Layout(grid, cls=True, patch_major=True)
-        else:
-            layout = Layout(grid, grid.t, cls=True, cls_each=kind == "space_only")
-        divided = kind == "divided_space_time"
-        listed.append(
-            Site(block.attention.attention, layout, "cls", output=block.attention.output.dense, carried=divided)
+        output, inner = block.attention.output.dense, block.intermediate
+        site = Site(
+            block.attention.attention,
+            whole if kind == "joint_space_time" else by_frame,
+            "cls",
+            output=output,
+            factors=head_factors(output, config.num_attention_heads),
+            mlp=Mlp(block.layernorm_after, inner.dense, inner.intermediate_act_fn, block.output.dense),
         )
+        if kind == "divided_space_time":
+            start = Stream(block.temporal_layernorm, by_patch)
+            middle = Stream(block.layernorm_before, by_frame)
+            listed.append(Site(block.temporal_attention.attention, by_patch, "time", before=start, after=middle))
+            site = replace(site, before=middle, after=Stream(block.layernorm_after, whole))
+        listed.append(site)
     return listed
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from staa import capture
 from staa.capture import attend_first_token
 from staa.families import class_directions, pair
-from staa.sites import Layout, Site
+from staa.sites import Layout, Mlp, Site, head_factors
 from staa.types import Grid
 
 INPUT_NAME = "pixel_values"
@@ -59,13 +59,16 @@ def sites(model: nn.Module, grid: Grid, stride: int) -> list[Site]:
     config: Any = model.config
     layout = Layout(grid)
     listed = []
-    for index, block in enumerate(model.get_submodule("videomae.encoder.layer").children()):
-        attention: Any = block.get_submodule("attention")
+    blocks: Any = model.get_submodule("videomae.encoder.layer").children()
+    for index, block in enumerate(blocks):
+        attention, inner = block.attention, block.intermediate
+        mlp = Mlp(block.layernorm_after, inner.dense, inner.intermediate_act_fn, block.output.dense)
         output = attention.output.dense
+        parts = {"output": output, "factors": head_factors(output, config.num_attention_heads), "mlp": mlp}
         if config.use_mean_pooling:
-            listed.append(Site(attention.attention, layout, "all", index % stride, stride, output))
+            listed.append(Site(attention.attention, layout, "all", index % stride, stride, **parts))
         else:
-            listed.append(Site(attention.attention, layout, "first", output=output))
+            listed.append(Site(attention.attention, layout, "first", **parts))
     return listed
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from staa import capture
 from staa.capture import attend_first_token
 from staa.families import class_directions, pair
-from staa.sites import Layout, Site
+from staa.sites import Layout, Mlp, Site, head_factors
 from staa.types import Grid
 
 INPUT_NAME = "pixel_values"
@@ -49,11 +49,15 @@ OPTIMISATIONS = {"short last block": shorten}
 
 def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
     """Return every block's attention."""
+    config: Any = model.config
     layout = Layout(grid, cls=True)
     listed = []
-    for block in model.get_submodule("vivit.layers").children():
-        inner: Any = block.get_submodule("attention")
-        listed.append(Site(inner, layout, "cls", output=inner.o_proj))
+    blocks: Any = model.get_submodule("vivit.layers").children()
+    for block in blocks:
+        mlp = Mlp(block.layernorm_after, block.mlp.fc1, block.mlp.activation_fn, block.mlp.fc2)
+        output = block.attention.o_proj
+        factors = head_factors(output, config.num_attention_heads)
+        listed.append(Site(block.attention, layout, "cls", output=output, factors=factors, mlp=mlp))
     return listed
 
 

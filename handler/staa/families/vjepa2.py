@@ -14,7 +14,7 @@ from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2RopeAttention
 
 from staa import capture
 from staa.families import class_directions
-from staa.sites import Layout, Site
+from staa.sites import Layout, Mlp, Site
 from staa.types import Grid
 
 INPUT_NAME = "pixel_values_videos"
@@ -93,11 +93,13 @@ def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
     encoder = [
         module for module in model.get_submodule("vjepa2.encoder").modules() if isinstance(module, VJEPA2RopeAttention)
     ]
-    pooler = model.get_submodule("pooler.self_attention_layers").children()
+    pooler: Any = model.get_submodule("pooler")
+    last = pooler.cross_attention_layer
+    mlp = Mlp(last.layer_norm2, last.mlp.fc1, last.mlp.activation, last.mlp.fc2)
     return [
         *(Site(module, layout, "deep") for module in encoder),
-        *(Site(layer.get_submodule("self_attn"), layout, "pool", carried=True) for layer in pooler),
-        Site(model.get_submodule("pooler.cross_attention_layer.cross_attn"), layout, "query"),
+        *(Site(layer.self_attn, layout, "pool") for layer in pooler.self_attention_layers),
+        Site(last.cross_attn, layout, "query", mlp=mlp),
     ]
 
 
