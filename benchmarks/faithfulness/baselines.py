@@ -1,8 +1,9 @@
 """Ways to explain a video classifier beside ours, on the same model, clip and tokens: pixels in, a map (t, h, w) out.
 
-Grad-CAM: Selvaraju et al. 2017, on the tokens that enter the last block. Relevance: Chefer, Gur, Wolf 2021. Integrated
-gradients, LIME and KernelSHAP are those of captum. Methods that need gradients use transformers' eager attention, the
-others the core's forward pass.
+Grad-CAM: Selvaraju et al. 2017, on the tokens that enter the last block. V-JEPA 2's last block is its whole pooler, as
+every token that the encoder gives counts there. Relevance: Chefer, Gur, Wolf 2021. Integrated gradients, LIME and
+KernelSHAP are those of captum. Methods that need gradients use transformers' eager attention, the others the core's
+forward pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +18,18 @@ from torch import Tensor, nn
 from transformers import AutoModelForVideoClassification
 
 from benchmarks.faithfulness.metrics import Map, averaged, segments
-from staa import Explainer
+from staa import Clip, Explainer
 from staa.sites import Layout
 from staa.verify import blur, centre_map, spread_to_pixels
 from training.evaluate import token_means
 
-BLOCKS = {"timesformer": "timesformer.encoder.layer", "vivit": "vivit.layers", "videomae": "videomae.encoder.layer"}
+BLOCKS = {
+    "timesformer": ("timesformer.encoder.layer",),
+    "vivit": ("vivit.layers",),
+    "videomae": ("videomae.encoder.layer",),
+    "vjepa2": ("vjepa2.encoder.layer", "pooler"),
+}
+"""Family -> its blocks: a list of modules is one block each, another module is one block."""
 SAMPLES, STEPS = (1000, 512), 32
 """The numbers of forward passes of LIME and of KernelSHAP, and of steps of integrated gradients."""
 BATCH = 8
@@ -45,17 +52,23 @@ class Subject:
         self.plain: Any = (
             auto.from_pretrained(folder, attn_implementation="eager").eval().requires_grad_(requires_grad=False)
         )
+        self.input_name: str = self.plain.main_input_name
+        self.clip: Clip | None = None
+        """The clip whose pixels are explained, for what takes no pixels."""
         self.forwards = self.backwards = 0
+        for model in (self.explainer.model, self.plain):
+            model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, _module: nn.Module, _arguments: tuple[Any, ...], named: dict[str, Tensor]) -> None:
+        self.forwards += len(named[self.input_name])
 
     def answer(self, pixels: Tensor) -> Tensor:
         """Return probabilities (B, K)."""
-        self.forwards += len(pixels)
         return torch.cat([self.explainer.forward(clips, []).logits.softmax(-1) for clips in torch.split(pixels, BATCH)])
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Return logits (B, K) that can be differentiated."""
-        self.forwards += len(pixels)
-        logits: Tensor = self.plain(pixel_values=pixels).logits
+        logits: Tensor = self.plain(**{self.input_name: pixels}).logits
         return logits
 
     def gradients(self, logit: Tensor, of: list[Tensor]) -> list[Tensor]:
@@ -66,6 +79,12 @@ class Subject:
     def tokens(self, pixels: Tensor) -> Map:
         """Return for each token the mean of its pixels' values (1, T, 3, H, W), summed over the channels."""
         return token_means(np.asarray(pixels[0].sum(1).double()), self.grid)
+
+
+def blocks(family: str, model: nn.Module) -> list[nn.Module]:
+    """Return the blocks of a model, from its input on."""
+    parts = [model.get_submodule(path) for path in BLOCKS[family]]
+    return [block for part in parts for block in (part.children() if isinstance(part, nn.ModuleList) else [part])]
 
 
 Baseline = Callable[[Subject, Tensor, int], Map]
@@ -96,20 +115,22 @@ def gradcam(subject: Subject, pixels: Tensor, target: int) -> Map:
         return (held[0], *inputs[1:])
 
     family = subject.explainer.family
-    last = list(subject.plain.get_submodule(BLOCKS[family]).children())[-1]
-    hook = last.register_forward_pre_hook(hold)
+    hook = blocks(family, subject.plain)[-1].register_forward_pre_hook(hold)
     logit = subject.logits(pixels)[0, target]
     hook.remove()
     (gradient,) = subject.gradients(logit, held)
     layout = Layout(subject.grid, patch_major=family == "timesformer")
-    begin = 0 if family == "videomae" else 1
+    begin = held[0].shape[1] - np.prod(subject.grid.shape)  # 1 with CLS, otherwise 0
     seen, pulled = held[0][:, begin:], gradient[:, begin:]
     heat = (seen * pulled.mean(1, keepdim=True)).sum(-1).clamp(min=0).detach()
     return np.asarray(layout.to_grid(heat[:, None]).view(subject.grid.shape).double())
 
 
 def relevance(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """Carry r <- r + r mean(max(gradient x attention, 0)) back through every attention; return r minus its start."""
+    """Carry r <- r + r mean(max(gradient x attention, 0)) back through every attention; return r minus its start.
+
+    It starts at what the classifier reads: CLS, all tokens alike, or a pooler's query, which is no token.
+    """
     sites = subject.explainer.sites
     names = {module: name for name, module in subject.explainer.model.named_modules()}
     held: list[Tensor] = []
@@ -131,7 +152,7 @@ def relevance(subject: Subject, pixels: Tensor, target: int) -> Map:
     for site, matrix, gradient in reversed(list(zip(sites, held, gradients, strict=True))):
         layout = site.layout
         pulled = (matrix * gradient).clamp(min=0).mean(1).detach()  # (sequences, n, n)
-        row = layout.to_sequences(tokens)
+        row = torch.ones(1, 1, 1) if site.role == "query" else layout.to_sequences(tokens)
         if layout.cls:
             row = torch.cat([(cls / layout.sequences).expand(-1, layout.sequences).unsqueeze(-1), row], -1)
         passed = torch.einsum("rsq,sqn->rsn", row, pulled)
@@ -155,11 +176,6 @@ def integrated(subject: Subject, pixels: Tensor, target: int) -> Map:
     way = IntegratedGradients(subject.logits)
     values = way.attribute(pixels, baselines=blur(pixels), target=target, n_steps=STEPS, internal_batch_size=BATCH)
     return subject.tokens(values.detach())
-
-
-def sizes(way: Baseline) -> Baseline:
-    """Return the same baseline with absolute values, so that evidence against the class counts as evidence for it."""
-    return lambda subject, pixels, target: np.abs(way(subject, pixels, target))
 
 
 @torch.inference_mode()
@@ -191,12 +207,15 @@ BASELINES: dict[str, Baseline] = {
     "centre": centre,
     "frame difference": difference,
     "Grad-CAM, last block": gradcam,
-    "gradient x input": sizes(gradient_input),
     "gradient x input, signed": gradient_input,
-    "integrated gradients": sizes(integrated),
     "integrated gradients, signed": integrated,
     "Chefer relevance": relevance,
 }
+BY_SIZE = {
+    "gradient x input": "gradient x input, signed",
+    "integrated gradients": "integrated gradients, signed",
+}
+"""Way -> the one whose map it shows by size, so that evidence against the class counts as evidence for it."""
 SLOW_BASELINES: dict[str, Baseline] = {"LIME": lime, "KernelSHAP": shap}
 """Baselines that take minutes for a clip on a large model, and so get fewer clips."""
 SIGNED = ("gradient x input, signed", "integrated gradients, signed", "LIME", "KernelSHAP")

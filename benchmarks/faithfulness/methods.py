@@ -1,7 +1,8 @@
 """The methods of the core as ways to explain, and other definitions of the class map that were tried."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +18,33 @@ from staa.sites import READ_ROLES
 
 Way = Callable[[Subject, Tensor, int], Map]
 MASS = Options().mass
+KNOWN = {field.name for field in fields(Options)}
 
 
 def core_method(method: str, *, focused: bool = False, signed: bool = False) -> Way:
     """Return a method of the core as a way to explain; `signed` also shows what speaks against the class."""
 
     def way(subject: Subject, pixels: Tensor, target: int) -> Map:
-        subject.forwards += 1
         options = Options(method=method, target=target if METHODS[method].classes else None)
         explainer = subject.explainer
         (shown,) = explainer.attributions(explainer.forward(pixels, {0: method}), [options])
         cells = (shown.signed if signed and shown.signed is not None else shown.joint).astype(np.float64)
         return np.where(cells >= focus.threshold(shown.joint, MASS), cells, 0) if focused else cells
+
+    return way
+
+
+def refined(method: str, points: int) -> Way:
+    """Return a class method that chooses among maps with `points` more passes, as one whole call of the explainer."""
+
+    def way(subject: Subject, _pixels: Tensor, target: int) -> Map:
+        if subject.clip is None:
+            raise ValueError("a refined map is of a clip: set the subject's clip first")
+        more: dict[str, Any] = {"refine": points}
+        shown = subject.explainer([subject.clip], Options(method=method, target=target, **more))[0].attribution
+        if shown is None:
+            raise ValueError("the explainer gave no map")
+        return shown.joint.astype(np.float64)
 
     return way
 
@@ -104,9 +120,8 @@ def _stretched(maps: Tensor) -> Tensor:
 def read_all(subject: Subject, pixels: Tensor, target: int, *, above_mean: bool = False) -> Reading:
     """Return a reading of one forward pass in which everything is kept."""
     explainer = subject.explainer
-    subject.forwards += 1
     with torch.inference_mode(), capture(explainer.sites, Wanted((0,), (0,), (0,)), 1) as captured:
-        explainer.model(pixel_values=pixels)
+        explainer.model(**{subject.input_name: pixels})
     toward = explainer.directions[target] - (explainer.directions.mean(0) if above_mean else 0)
     return Reading(captured, toward[None])
 
@@ -116,6 +131,8 @@ CORE_METHODS: dict[str, Way] = {
     "staa, focused": core_method("staa", focused=True),
     "staa_class": core_method("staa_class"),
     "staa_class, focused": core_method("staa_class", focused=True),
+    "staa_class, signed": core_method("staa_class", signed=True),
+    **({"staa_class, refine=16": refined("staa_class", 16)} if "refine" in KNOWN else {}),
     "rollout": core_method("rollout"),
     "paper (last block)": core_method("paper"),
     "paper, as published": published,
@@ -126,7 +143,6 @@ ABLATIONS: dict[str, Way] = {
     "staa_class, carried back, positive pushes only": variant(carried=True, early=True),
     "staa_class, not carried, above the mean class": variant(carried=False, above_mean=True),
     "staa_class, carried, above the mean class": variant(carried=True, above_mean=True),
-    "staa_class, signed": core_method("staa_class", signed=True),
     "value norms": norms,
     "staa, strongest head": strongest_head,
 }

@@ -7,9 +7,10 @@ of something else is not gone on with.
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +32,14 @@ class Record:
     maps: dict[str, list[list[list[float]]]] = field(default_factory=dict)
     """Way -> map (t, h, w), for the clips that are shown."""
 
-    def missing(self, ways: Iterable[str], *, curves: bool, maps: bool) -> list[str]:
-        """Return the ways for which a wanted figure, curve or map is missing."""
-        due: list[Mapping[str, object]] = [self.figures, *[self.curves] * curves, *[self.maps] * maps]
-        return [way for way in ways if self.right and any(way not in measured for measured in due)]
+    def missing(self, ways: Iterable[str], figures: Collection[str] = (), *, maps: bool = False) -> list[str]:
+        """Return the ways for which a wanted figure or map is missing."""
+
+        def lacks(way: str) -> bool:
+            known = self.figures.get(way)
+            return known is None or not known.keys() >= {*figures} or (maps and way not in self.maps)
+
+        return [way for way in ways if self.right and lacks(way)]
 
     def only(self, ways: Collection[str], but: Collection[str]) -> "Record":
         """Return these ways of it, without some figures: another run may have measured more than all clips have."""
@@ -49,34 +54,59 @@ class Record:
         return {way: np.array(rows) for way, rows in self.maps.items()}
 
 
+def load(path: Path) -> tuple[dict[str, Any], dict[int, Record]]:
+    """Return what a file is about (its first line), and its records by number.
+
+    Raises:
+        ValueError: two runs that measured different things wrote into it, or it does not say what they measured.
+    """
+    about: dict[str, Any] = {}
+    records: dict[int, Record] = {}
+    for line in path.read_bytes().splitlines():
+        try:
+            fields = json.loads(line)
+        except ValueError:  # the end of a run that was cut off
+            continue
+        if "number" in fields:
+            records[fields["number"]] = Record(**fields)
+        elif about.get("subject", fields["subject"]) != fields["subject"]:
+            raise ValueError(f"{path} is about {about['subject']} and about {fields['subject']}")
+        else:
+            about = about or fields
+    if "subject" not in about:
+        raise ValueError(f"{path} does not say what was measured")
+    return about, records
+
+
 class Records:
     """Holds the records of one model, in a file, or without one only in memory.
 
     Args:
         path: the file, or nothing.
         subject: what is measured, name -> version.
+        machine: what it is measured on; this may differ from that of the file.
+        known: the records that a new file begins with.
 
     Raises:
         SystemExit: the file is about something else.
     """
 
-    def __init__(self, path: Path | None, subject: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path | None, subject: Mapping[str, str], machine: str = "", known: Iterable[Record] = ()
+    ) -> None:
         self._path = path
         self._known: dict[int, Record] = {}
         if not path or not path.exists():
-            self._write({"subject": dict(subject)})
+            self._write({"subject": dict(subject), "machine": machine})
+            for record in known:
+                self.add(record)
             return
-        theirs: Mapping[str, str] | None = None
-        for line in path.read_bytes().splitlines():
-            try:
-                fields = json.loads(line)
-            except ValueError:  # the end of a run that was cut off
-                continue
-            theirs = fields.get("subject", theirs)
-            if theirs != subject:
-                sys.exit(f"{path} is about {theirs}, not {dict(subject)}: keep this run in another folder")
-            if "number" in fields:
-                self._known[fields["number"]] = Record(**fields)
+        try:
+            about, self._known = load(path)
+        except ValueError as error:
+            sys.exit(f"{error}: keep this run in another folder")
+        if about["subject"] != subject:
+            sys.exit(f"{path} is about {about['subject']}, not {dict(subject)}: keep this run in another folder")
 
     def get(self, number: int) -> Record | None:
         """Return the record of a clip; None if there is none."""
@@ -93,17 +123,3 @@ class Records:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab", buffering=0) as file:
                 file.write(b"\n" + json.dumps(fields).encode())
-
-
-Figures = Mapping[str, Mapping[str, Mapping[int, float]]]
-"""Way -> figure -> number of the clip -> value."""
-
-
-def by_way(records: Iterable[Record], ways: Sequence[str]) -> Figures:
-    """Return the figures of some ways, clip by clip."""
-    figures: dict[str, dict[str, dict[int, float]]] = {}
-    for record in records:
-        for way in (way for way in ways if way in record.figures):
-            for key, value in record.figures[way].items():
-                figures.setdefault(way, {}).setdefault(key, {})[record.number] = value
-    return figures

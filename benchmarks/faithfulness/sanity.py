@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import nn
 
-from benchmarks.faithfulness.baselines import BLOCKS
+from benchmarks.faithfulness.baselines import blocks as blocks_of
 from benchmarks.faithfulness.metrics import Map
 from benchmarks.report import MODELS, argument_parser, heads, machine, row
 from staa import Clip, Explainer, Options, families
@@ -60,7 +60,7 @@ def randomised(folder: Path, blocks: int, seed: int) -> Explainer:
     """Load a model with random weights in its head and in its last `blocks` blocks; -1 is all weights."""
     explainer = Explainer.load(folder, device="cpu", stride=1)
     model: Any = explainer.model
-    layers = list(model.get_submodule(BLOCKS[explainer.family]).children())
+    layers = blocks_of(explainer.family, model)
     anew: list[nn.Module] = [model] if blocks < 0 else [model.classifier, *layers[len(layers) - blocks :]]
     generator = torch.Generator().manual_seed(seed)
     for module in anew:
@@ -100,7 +100,7 @@ def main() -> None:
         clips, samples = zip(*(fresh(trained, 2000 + index) for index in range(options.clips)), strict=True)
         altered = [[replace(clip, frames=change(clip.frames)) for clip in clips] for change in CHANGES.values()]
         targets = [sample.label for sample in samples]
-        blocks = len(list(trained.model.get_submodule(BLOCKS[trained.family]).children()))
+        blocks = len(blocks_of(trained.family, trained.model))
         drawn = [
             [randomised(folder, count, seed) for seed in range(options.draws)] for count in (*range(blocks + 1), -1)
         ]

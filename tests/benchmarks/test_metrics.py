@@ -101,3 +101,20 @@ def test_the_interval_holds_the_mean() -> None:
     assert low < mean < high
     assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
     assert all(np.isnan(metrics.bootstrap([])))
+
+
+def test_the_model_is_asked_once_about_the_same_pixels() -> None:
+    """Within a batch and over batches, and every clip gets its own answer."""
+    asked: list[int] = []
+
+    def answer(pixels: torch.Tensor) -> torch.Tensor:
+        asked.append(len(pixels))
+        return bright_token(pixels)
+
+    ask = metrics.remembered(answer)
+    pixels = torch.rand(4, 4, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    twice = torch.cat([pixels[:3], pixels[:1]])
+    assert torch.equal(ask(twice), bright_token(twice))
+    assert torch.equal(ask(pixels), bright_token(pixels))
+    assert torch.equal(ask(pixels[::2]), bright_token(pixels[::2]))
+    assert asked == [3, 1]

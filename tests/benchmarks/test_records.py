@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faithfulness.records import Record, Records, by_way
-from benchmarks.faithfulness.run import main, paired
+from benchmarks.faithfulness import figures, tables
+from benchmarks.faithfulness.records import Record, Records, load
+from benchmarks.faithfulness.run import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBJECT = {"weights": "ab", "figures": "1"}
@@ -39,19 +40,41 @@ def test_records_of_other_weights_are_not_gone_on_with(tmp_path: Path) -> None:
         Records(path, SUBJECT | {"weights": "cd"})
     assert Records(path, SUBJECT).get(1) == Record(1, right=False)
     path.write_bytes(b"\n".join(path.read_bytes().splitlines()[2:]))
-    with pytest.raises(SystemExit, match="about None"):
+    with pytest.raises(SystemExit, match="does not say"):
         Records(path, SUBJECT)
 
 
 def test_a_record_knows_what_it_lacks() -> None:
-    """A clip that another run measured with fewer ways, or without curves, gets those; a wrong label nothing."""
-    record = Record(1, right=True, figures={"a": {}, "b": {}}, curves={"a": []})
-    assert record.missing(["a", "b"], curves=False, maps=False) == []
-    assert record.missing(["a"], curves=True, maps=False) == []
-    assert record.missing(["a", "b"], curves=True, maps=False) == ["b"]
-    assert record.missing(["a", "c"], curves=False, maps=False) == ["c"]
-    assert record.missing(["a"], curves=False, maps=True) == ["a"]
-    assert Record(1, right=False).missing(["a"], curves=True, maps=True) == []
+    """A clip that another run measured with fewer ways, figures or maps gets those; a wrong label nothing."""
+    record = Record(1, right=True, figures={"a": {"x": 1.0}, "b": {}})
+    assert record.missing(["a", "b"]) == []
+    assert record.missing(["a", "b"], ["x"]) == ["b"]
+    assert record.missing(["a", "c"], ["x"]) == ["c"]
+    assert record.missing(["a"], ["x", "y"]) == ["a"]
+    assert record.missing(["a"], maps=True) == ["a"]
+    assert Record(1, right=False).missing(["a"], ["x"], maps=True) == []
+
+
+def test_two_runs_of_different_things_in_one_file_are_found(tmp_path: Path) -> None:
+    """Processes that began at once may both write the first line, and it must be the same."""
+    path = tmp_path / "model.jsonl"
+    Records(path, SUBJECT, "here").add(Record(1, right=False))
+    path.write_bytes(path.read_bytes() * 2)
+    assert load(path) == ({"subject": SUBJECT, "machine": "here"}, {1: Record(1, right=False)})
+    other = tmp_path / "other.jsonl"
+    Records(other, SUBJECT | {"weights": "cd"})
+    path.write_bytes(path.read_bytes() + other.read_bytes())
+    with pytest.raises(ValueError, match="and about"):
+        load(path)
+
+
+def test_a_new_file_begins_with_what_is_known(tmp_path: Path) -> None:
+    """What a run lost with its file is taken from another one; a file that is there already is left as it is."""
+    path = tmp_path / "model.jsonl"
+    for known in ([Record(1, right=False)], [Record(2, right=False)]):
+        records = Records(path, SUBJECT, known=known)
+        assert records.get(1) == load(path)[1][1] == Record(1, right=False)
+        assert records.get(2) is None
 
 
 def test_a_record_has_more_than_is_wanted() -> None:
@@ -62,26 +85,17 @@ def test_a_record_has_more_than_is_wanted() -> None:
     assert record.only(["a", "b"], ["y"]) == Record(1, right=True, figures={"a": {"x": 1}, "b": {"x": 3}}, maps=maps)
 
 
-def test_figures_by_way() -> None:
-    """Each value has its clip; ways that were not asked for stay away."""
-    records = [Record(n, right=True, figures={"a": {"x": n}, **({"b": {"x": -n}} if n < 2 else {})}) for n in (1, 2)]
-    assert by_way(records, ["a", "b", "c"]) == {"a": {"x": {1: 1, 2: 2}}, "b": {"x": {1: -1}}}
-    assert by_way(records, ["b"]) == {"b": {"x": {1: -1}}}
+def test_a_run_in_parts_prints_what_one_run_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs share the clips; then the tables are those of one run, but for the times, and nothing is redone.
 
-
-def test_pairs_are_of_the_same_clip(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where ways were measured on different clips, only those of both are compared; bold is what leaves 0 outside."""
-    ours = {"pointing": {1: 0.0, 2: 1.0, 3: 1.0}}
-    paired({"staa": ours, "other": {"pointing": {2: 0.75, 3: 0.75, 4: 9.0}}, "same": ours}, "staa")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-2].startswith("| other | 3 / 0 | **+0.250 (+0.250 to +0.250)** |")
-    assert lines[-1].startswith("| same | 3 / 0 | +0.000 (+0.000 to +0.000) |")
-
-
-def test_a_run_in_parts_prints_what_one_run_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two runs share the clips; then the tables are those of one run, but for the times, and nothing is redone."""
-    command = [str(ROOT / "benchmarks/models/vivit"), "--clips", "2", "--curves", "1", "--slow", "2"]
-    command += ["--samples", "20", "10", "--threads", "1", "--ways", "staa", "random", "LIME", "object"]
+    The CSV that is made of them brings a run with an empty folder as far, too.
+    """
+    monkeypatch.setattr("benchmarks.faithfulness.run.SHOWN", 1)
+    command = [str(ROOT / "benchmarks/models/vivit"), "--clips", "2", "--curves", "2", "--slow", "2"]
+    command += ["--samples", "20", "10", "--threads", "1", "--segments", "1"]
+    command += ["--ways", "rollout", "random", "LIME", "gradient x input", "object"]
 
     def run(*options: str) -> str:
         main([*command, *options])
@@ -94,3 +108,18 @@ def test_a_run_in_parts_prints_what_one_run_does(tmp_path: Path, capsys: pytest.
     size = file.stat().st_size
     assert run(*keep) == run()
     assert file.stat().st_size == size
+    tables.take(tmp_path, tmp_path)
+    measured = figures.read(tmp_path / "vivit.csv")
+    right = [record for record in measured.records if record.right]
+    assert [figures.KEPT[0] in record.figures["rollout"] for record in right] == [True, False]
+    assert all(figures.AREAS[0] in known for record in right for known in record.figures.values())
+    for record in right:
+        sizes, signed = (record.figures[f"gradient x input{signed}"] for signed in ("", ", signed"))
+        assert [sizes[cost] for cost in figures.COSTS] == [signed[cost] for cost in figures.COSTS]
+        assert (sizes["forward"], sizes["backward"]) == (1, 1)
+        assert record.figures["LIME"]["forward"] == 20
+    again = tmp_path / "again"
+    run("--keep", str(again), "--csv", str(tmp_path), "--part", "1/1")
+    _, records = load(again / "vivit.jsonl")
+    seconds = [records[record.number].figures["random"]["seconds"] for record in right]
+    assert seconds[1] == right[1].figures["random"]["seconds"], "the first has its maps measured anew, the second not"
