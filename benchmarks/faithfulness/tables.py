@@ -102,7 +102,7 @@ HEAD = """\
 # Are the maps right?
 
 Made by `python -m benchmarks.faithfulness.tables --write` of the figures of every clip, which lie in
-[faithfulness/measured](faithfulness/measured). [RESULTS.md](RESULTS.md) says what the words mean.
+`benchmarks/faithfulness/measured`. [RESULTS.md](RESULTS.md) says what the words mean.
 """
 LEGEND = """\
 Means over fresh clips with the right label. "ahead", "behind" and "level" compare a way with `staa_class`, the first
