@@ -1,4 +1,4 @@
-"""What frames sampled by the client cost: `python -m benchmarks.faithfulness.client_frames`, a table a model.
+"""What frames sampled by the client cost: `python -m benchmarks.speed.client_frames`, a table a model.
 
 Every clip is a generated video. It is explained as a file, and as the frames that the client would send of it, as
 JPEGs of several qualities; the server's own code makes both into pixels. Compared are bytes that travel, labels,
