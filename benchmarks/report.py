@@ -12,7 +12,12 @@ import torch
 
 Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = (ROOT / "model_store/motions", ROOT / "benchmarks/models/vivit", ROOT / "benchmarks/models/videomae")
+MODELS = (
+    ROOT / "model_store/motions",
+    ROOT / "benchmarks/models/vivit",
+    ROOT / "benchmarks/models/videomae",
+    ROOT / "benchmarks/models/vjepa2",
+)
 
 
 def argument_parser(docstring: str | None) -> argparse.ArgumentParser:

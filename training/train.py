@@ -85,7 +85,9 @@ class Trainer:
         self.recent: deque[float] = deque(maxlen=AGREED)
         self.last: Tensor = torch.empty(0)
         size = options.phases[0].size
-        self.take(build(options.family, size, patch=8, frames=FRAMES, width=64, blocks=BLOCKS.get(options.family, 4), heads=4))
+        self.take(
+            build(options.family, size, patch=8, frames=FRAMES, width=64, blocks=BLOCKS.get(options.family, 4), heads=4)
+        )
 
     def take(self, model: Any) -> None:
         """Go on with this model, a fresh optimiser and a fresh auxiliary classifier."""

@@ -17,8 +17,9 @@ from captum.attr import InputXGradient, IntegratedGradients, KernelShap, Lime
 from torch import Tensor, nn
 from transformers import AutoModelForVideoClassification
 
-from benchmarks.faithfulness.metrics import Map, averaged, segments
-from staa import Clip, Explainer
+from benchmarks.faithfulness.metrics import Map, segments
+from staa import Explainer
+from staa.refine import mean_frame
 from staa.sites import Layout
 from staa.verify import blur, centre_map, spread_to_pixels
 from training.evaluate import token_means
@@ -53,8 +54,6 @@ class Subject:
             auto.from_pretrained(folder, attn_implementation="eager").eval().requires_grad_(requires_grad=False)
         )
         self.input_name: str = self.plain.main_input_name
-        self.clip: Clip | None = None
-        """The clip whose pixels are explained, for what takes no pixels."""
         self.forwards = self.backwards = 0
         for model in (self.explainer.model, self.plain):
             model.register_forward_pre_hook(self._count, with_kwargs=True)
@@ -183,7 +182,7 @@ def _segmented(way: Any, subject: Subject, pixels: Tensor, target: int, samples:
     mask = spread_to_pixels(torch.from_numpy(segments(subject.grid)).flatten()[None], subject.grid, pixels)
     values = way.attribute(
         pixels,
-        baselines=averaged(pixels),
+        baselines=mean_frame(pixels),
         target=target,
         feature_mask=mask.expand_as(pixels),
         n_samples=samples,
@@ -218,5 +217,8 @@ BY_SIZE = {
 """Way -> the one whose map it shows by size, so that evidence against the class counts as evidence for it."""
 SLOW_BASELINES: dict[str, Baseline] = {"LIME": lime, "KernelSHAP": shap}
 """Baselines that take minutes for a clip on a large model, and so get fewer clips."""
-SIGNED = ("gradient x input, signed", "integrated gradients, signed", "LIME", "KernelSHAP")
-"""The baselines whose maps also show, as negative values, what speaks against the class."""
+SIGNED = (
+    "staa_class", "staa_class, refine=16", "staa_class, version 2",
+    "gradient x input, signed", "integrated gradients, signed", "LIME", "KernelSHAP",
+)  # fmt: skip
+"""The ways whose maps also show, as negative values, what speaks against the class."""

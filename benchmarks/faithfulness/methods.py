@@ -1,7 +1,6 @@
 """The methods of the core as ways to explain, and other definitions of the class map that were tried."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -9,90 +8,80 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.faithfulness.baselines import Subject
+from benchmarks.faithfulness.baselines import BATCH, Subject
 from benchmarks.faithfulness.metrics import Map
 from staa import Options, focus
-from staa.attribution import METHODS, Maps, Reading, rollout_step, staa, staa_class, without_cls, written_for
+from staa.attribution import CANDIDATES, METHODS, Reading, spread, without_cls, written_for
 from staa.capture import Wanted, capture
 from staa.sites import READ_ROLES
 
 Way = Callable[[Subject, Tensor, int], Map]
 MASS = Options().mass
-KNOWN = {field.name for field in fields(Options)}
 
 
-def core_method(method: str, *, focused: bool = False, signed: bool = False) -> Way:
-    """Return a method of the core as a way to explain; `signed` also shows what speaks against the class."""
+def core_method(method: str, *, focused: bool = False) -> Way:
+    """Return a method of the core as a way to explain; a class map shows what speaks against the class as negative."""
 
     def way(subject: Subject, pixels: Tensor, target: int) -> Map:
         options = Options(method=method, target=target if METHODS[method].classes else None)
         explainer = subject.explainer
         (shown,) = explainer.attributions(explainer.forward(pixels, {0: method}), [options])
-        cells = (shown.signed if signed and shown.signed is not None else shown.joint).astype(np.float64)
+        cells = shown.ranking.astype(np.float64)
         return np.where(cells >= focus.threshold(shown.joint, MASS), cells, 0) if focused else cells
 
     return way
 
 
-def refined(method: str, points: int) -> Way:
-    """Return a class method that chooses among maps with `points` more passes, as one whole call of the explainer."""
-
-    def way(subject: Subject, _pixels: Tensor, target: int) -> Map:
-        if subject.clip is None:
-            raise ValueError("a refined map is of a clip: set the subject's clip first")
-        more: dict[str, Any] = {"refine": points}
-        shown = subject.explainer([subject.clip], Options(method=method, target=target, **more))[0].attribution
-        if shown is None:
-            raise ValueError("the explainer gave no map")
-        return shown.joint.astype(np.float64)
-
-    return way
+def refined(subject: Subject, pixels: Tensor, target: int) -> Map:
+    """Choose among class maps with 16 more passes."""
+    explainer = subject.explainer
+    options = Options(method="staa_class", target=target, refine=16)
+    maps = explainer.candidates(explainer.forward(pixels, {0: options.method}), 0, options)
+    chosen, refinement = explainer.choose(pixels, maps, options.refine, BATCH)
+    subject.forwards += refinement.clips
+    return chosen.ranking.astype(np.float64)
 
 
-def variant(*, carried: bool, early: bool = False, above_mean: bool = False) -> Way:
-    """Return a class map by another definition than that of the model's family."""
+def before_writes(subject: Subject, pixels: Tensor, target: int) -> Map:
+    """Compute version 1 of `staa`: mean attention of the token that is read, mixed once with temporal attention."""
+    reading = read_all(subject, pixels, target)
+    rows = [kept.site.layout.to_grid(without_cls(kept.site.layout, kept.weights.mean(2))) for kept in _writers(reading)]
+    space = torch.stack(rows).mean(0)
+    if matrices := [kept.matrix for kept in reading.captured if kept.matrix is not None]:
+        mixed = torch.stack(matrices).mean(0)
+        space = 0.5 * space + 0.5 * (space.transpose(1, 2).unsqueeze(2) @ mixed).squeeze(2).transpose(1, 2)
+    for kept in reversed(reading.captured):
+        if kept.site.role == "pool":
+            space = 0.5 * space + 0.5 * spread(kept, None, space)[1]
+    return _on_grid(subject, space)
+
+
+def direct_pushes(subject: Subject, pixels: Tensor, target: int) -> Map:
+    """Compute version 2 of `staa_class`: the direction of the class as it is at the end of all blocks, shares of 1/2."""
+    reading = read_all(subject, pixels, target)
+    total = torch.zeros(1, subject.grid.t, subject.grid.h * subject.grid.w)
+    for kept in reversed(reading.captured):
+        if kept.site.carried:
+            total = 0.5 * total + 0.5 * spread(kept, None, total)[1]
+        if kept.site.role in READ_ROLES:
+            push = written_for(kept, reading.direction[:, None])
+            total = total + kept.site.layout.to_grid(without_cls(kept.site.layout, push))
+    return _on_grid(subject, total)
+
+
+def candidate(name: str) -> Way:
+    """Return one of the maps among which `refine` chooses."""
 
     def way(subject: Subject, pixels: Tensor, target: int) -> Map:
-        reading = read_all(subject, pixels, target, above_mean=above_mean)
-        captured = [replace(kept, site=replace(kept.site, carried=carried)) for kept in reading.captured]
-        return _on_grid(subject, (positive_only if early else staa_class)(replace(reading, captured=captured))[0])
+        options = Options(method="staa_class", target=target)
+        forward = subject.explainer.forward(pixels, {0: options.method})
+        return subject.explainer.candidates(forward, 0, options)[name].ranking.astype(np.float64)
 
     return way
 
 
-def positive_only(reading: Reading) -> Maps:
-    """Compute version 1 of the class map, which drops evidence against the class in every block."""
-    grid = reading.grid
-    pushes = torch.zeros(len(reading.direction), 1, grid.t, grid.h * grid.w)
-    for attention in reversed(reading.captured):
-        layout = attention.site.layout
-        if attention.site.carried:
-            pushes = rollout_step(attention, None, pushes)[1]
-        if attention.site.role in READ_ROLES:
-            push = layout.to_grid(without_cls(layout, written_for(attention, reading.direction)))
-            pushes = pushes + push.clamp(min=0)[:, None]
-    return pushes[:, 0], None
-
-
-def norms(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """Sum over blocks the norms of what each token writes into the token that is read (Kobayashi et al. 2020)."""
-    total = np.zeros(subject.grid.shape)
-    for kept in read_all(subject, pixels, target).captured:
-        if kept.values is not None and kept.weights is not None and kept.site.output is not None:
-            weight = kept.site.output.weight.float().view(-1, *kept.values.shape[-3::2])
-            sizes = torch.einsum("rshn,rshnd,ohd->rsno", kept.weights, kept.values, weight).norm(dim=-1)
-            total += _on_grid(subject, kept.site.layout.to_grid(without_cls(kept.site.layout, sizes)))
-    return total
-
-
-def strongest_head(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """Compute `staa` with the largest weight of the heads in place of their mean."""
-    reading = read_all(subject, pixels, target)
-    captured = [
-        kept if kept.weights is None else replace(kept, weights=kept.weights.amax(2, keepdim=True))
-        for kept in reading.captured
-    ]
-    return _on_grid(subject, staa(replace(reading, captured=captured))[0])
+def _writers(reading: Reading) -> list[Any]:
+    return [kept for kept in reading.captured if kept.weights is not None]
 
 
 def _on_grid(subject: Subject, weights: Tensor) -> Map:
@@ -117,13 +106,12 @@ def _stretched(maps: Tensor) -> Tensor:
     return (maps - low) / (high - low).clamp(min=1e-12)
 
 
-def read_all(subject: Subject, pixels: Tensor, target: int, *, above_mean: bool = False) -> Reading:
+def read_all(subject: Subject, pixels: Tensor, target: int) -> Reading:
     """Return a reading of one forward pass in which everything is kept."""
     explainer = subject.explainer
-    with torch.inference_mode(), capture(explainer.sites, Wanted((0,), (0,), (0,)), 1) as captured:
+    with torch.inference_mode(), capture(explainer.sites, Wanted(*[(0,)] * 5), 1) as captured:
         explainer.model(**{subject.input_name: pixels})
-    toward = explainer.directions[target] - (explainer.directions.mean(0) if above_mean else 0)
-    return Reading(captured, toward[None])
+    return Reading(captured, explainer.directions[[target]])
 
 
 CORE_METHODS: dict[str, Way] = {
@@ -131,18 +119,11 @@ CORE_METHODS: dict[str, Way] = {
     "staa, focused": core_method("staa", focused=True),
     "staa_class": core_method("staa_class"),
     "staa_class, focused": core_method("staa_class", focused=True),
-    "staa_class, signed": core_method("staa_class", signed=True),
-    **({"staa_class, refine=16": refined("staa_class", 16)} if "refine" in KNOWN else {}),
+    "staa_class, refine=16": refined,
     "rollout": core_method("rollout"),
     "paper (last block)": core_method("paper"),
     "paper, as published": published,
+    "staa, version 1": before_writes,
+    "staa_class, version 2": direct_pushes,
 }
-ABLATIONS: dict[str, Way] = {
-    "staa_class, not carried back": variant(carried=False),
-    "staa_class, carried back": variant(carried=True),
-    "staa_class, carried back, positive pushes only": variant(carried=True, early=True),
-    "staa_class, not carried, above the mean class": variant(carried=False, above_mean=True),
-    "staa_class, carried, above the mean class": variant(carried=True, above_mean=True),
-    "value norms": norms,
-    "staa, strongest head": strongest_head,
-}
+ABLATIONS: dict[str, Way] = {f"staa_class, {name}": candidate(name) for name in CANDIDATES if name != "class"}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
+from staa.refine import mean_frame
 from staa.types import Grid
 from staa.verify import Probabilities, blur, spread_to_pixels
 from training.clips import Sample
@@ -81,12 +82,7 @@ def agreement(shares: Map, truth: Truth) -> dict[str, float]:
     return scores
 
 
-def averaged(pixels: Tensor) -> Tensor:
-    """Return (B, T, 3, H, W) with every frame replaced by the mean frame of the clip, so that nothing moves."""
-    return pixels.mean(1, keepdim=True).expand_as(pixels)
-
-
-FILLS: dict[str, Callable[[Tensor], Tensor]] = {"blur": blur, "mean": averaged}
+FILLS: dict[str, Callable[[Tensor], Tensor]] = {"blur": blur, "mean": mean_frame}
 """Name -> the function that makes the pixels shown by deleted tokens."""
 
 

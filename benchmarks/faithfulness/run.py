@@ -101,8 +101,8 @@ def measure(subject: Subject, ways: Sequence[str], options: argparse.Namespace, 
 
 def see(subject: Subject, number: int) -> tuple[Tensor, Sample]:
     """Return the pixels of a fresh clip, and its truth."""
-    subject.clip, sample = fresh(subject.explainer, number)
-    return subject.explainer.pixels([subject.clip]), sample
+    clip, sample = fresh(subject.explainer, number)
+    return subject.explainer.pixels([clip]), sample
 
 
 def plan(subject: Subject, ways: Sequence[str], options: argparse.Namespace) -> str:

@@ -9,7 +9,7 @@ grid.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -80,14 +80,26 @@ def staa_class(reading: Reading) -> Maps:
     the MLPs after this attention (`back_through_mlp`). With divided attention or a pooler, the sum is carried back to
     the input tokens (`step_back`). The signed map is that sum, the other one its positive part.
     """
+    signed = _class_map(reading)
+    return signed.clamp(min=0), signed
+
+
+def _class_map(reading: Reading, *, through_mlps: bool = True, recentred: bool = False) -> Tensor:
+    """Return the signed map (R, t, h*w) of `staa_class`, or one of its like.
+
+    Args:
+        reading: what is read.
+        through_mlps: carry the direction back through the MLPs; otherwise it is the same after every attention.
+        recentred: centre the values where `staa_class` does not, and do not where it does.
+    """
     pushes: list[Tensor] = []
     direction = reading.direction[:, None]
-    centred = not any(attention.site.carried for attention in reading.captured)
+    is_carried = any(attention.site.carried for attention in reading.captured)
     for attention in reversed(reading.writers):
-        direction = back_through_mlp(attention, direction)
-        pushes.append(written_for(attention, direction, centred=centred))
-    signed = _sum_carried_back(reading, pushes[::-1], classes=True)
-    return signed.clamp(min=0), signed
+        if through_mlps:
+            direction = back_through_mlp(attention, direction)
+        pushes.append(written_for(attention, direction, centred=is_carried == recentred))
+    return _sum_carried_back(reading, pushes[::-1], classes=True)
 
 
 def _sum_carried_back(reading: Reading, written: Sequence[Tensor], *, classes: bool = False) -> Tensor:
@@ -161,11 +173,46 @@ METHODS: dict[str, Method] = {
 }
 
 
-def check(method: str, target: object = None, contrast: object = None) -> None:
-    """Raise OptionError if the method is unknown, or a target or contrast is given that it does not take."""
+CANDIDATES = {
+    "class": "the map that a request without refine gets",
+    "probability": "for the probability of the class among all classes, in place of its logit alone",
+    "recentred": "for the same, with values centred where the map without refine does not, or not where it does",
+    "direct": "of what was written for the class directly, whatever the MLPs make of it",
+}
+"""The name of a class map among which `refine` chooses -> what it is."""
+
+
+def candidates(forward: Forward, request: MapRequest, directions: Tensor) -> dict[str, Attribution]:
+    """Return the maps among which `refine` chooses, for a forward pass whose only explained row is the one asked for.
+
+    With a contrast there is no map "probability": of two classes, it has the direction of their difference anyway.
+
+    Args:
+        forward: what the forward pass kept for this row.
+        request: the map that is wanted.
+        directions: (K, width) the direction of each class in the residual stream.
+    """
+    (row,) = forward.rows
+    reading = probable = Reading(forward.captured, _direction(request, directions)[None])
+    if request.contrast is None:
+        mean = forward.logits[row].softmax(-1) @ directions
+        probable = replace(reading, direction=reading.direction - mean)
+    signed = {
+        "class": _class_map(reading),
+        "probability": _class_map(probable),
+        "recentred": _class_map(probable, recentred=True),
+        "direct": _class_map(reading, through_mlps=False),
+    }
+    if request.contrast is not None:
+        del signed["probability"]
+    return {name: _attribution(each[0].clamp(min=0), each[0], reading.grid, request) for name, each in signed.items()}
+
+
+def check(method: str, target: object = None, contrast: object = None, refine: int | None = None) -> None:
+    """Raise OptionError if the method is unknown, or is not for a class and a target, contrast or refine is given."""
     if method not in METHODS:
         raise OptionError(f"method is {method!r}: expected one of {', '.join(METHODS)}")
-    for name, value in (("target", target), ("contrast", contrast)):
+    for name, value in (("target", target), ("contrast", contrast), ("refine", refine or None)):
         if value is not None and not METHODS[method].classes:
             takers = ", ".join(key for key, known in METHODS.items() if known.classes)
             msg = f"{name} is {value!r}, but method {method} is not for a class: leave it out, or ask for {takers}"

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -16,9 +17,10 @@ from staa.capture import STRIDE, capture
 from staa.checkpoint.loader import load as load_checkpoint
 from staa.errors import LoadError
 from staa.recipe import Recipe
+from staa.refine import refine
 from staa.signature import Signature
-from staa.types import Attribution, Box, Faithfulness, Forward, Options, Prediction, Result
-from staa.verify import verify
+from staa.types import Attribution, Box, Faithfulness, Forward, Options, Prediction, Refinement, Result
+from staa.verify import Probabilities, blur, mean_colour, verify
 from staa_video import Clip, sampling
 
 DEFAULT_TOP_K = 5
@@ -130,6 +132,52 @@ class Explainer:
         only = Forward(forward.logits, (row,), [captured.only((row,)) for captured in forward.captured])
         return self.attributions(only, {row: options})[0]
 
+    @torch.inference_mode()
+    def candidates(self, forward: Forward, row: int, options: Options) -> dict[str, Attribution]:
+        """Return the class maps of one row among which `choose` chooses, by name; the first is that of `attribution`."""
+        only = Forward(forward.logits, (row,), [captured.only((row,)) for captured in forward.captured])
+        request = self._map_request(options, forward.logits[row])
+        return attribution.candidates(only, request, self.directions)
+
+    def choose(
+        self,
+        pixels: Tensor,
+        maps: Mapping[str, Attribution],
+        clips: int,
+        batch: int = 8,
+        seconds: float = math.inf,
+    ) -> tuple[Attribution, Refinement]:
+        """Choose one of the maps of a clip, by what the model answers where parts of the clip are hidden.
+
+        Args:
+            pixels: (1, T, 3, h, w), those of the clip.
+            maps: what `candidates` returned.
+            clips: the most clips through the model.
+            batch: the most clips in one of these forward passes.
+            seconds: the most wall time.
+
+        Raises:
+            TooSlowError: it would take more wall time.
+        """
+        first = next(iter(maps.values()))
+        if first.target is None:
+            raise ValueError("only class maps are chosen from")
+        rankings = {name: shown.ranking for name, shown in maps.items()}
+        answer = self._probability(first.target, first.contrast)
+        refinement = refine(answer, pixels, rankings, self.grid, clips, batch, seconds)
+        return maps[refinement.chosen], refinement
+
+    def _probability(self, target: int, contrast: int | None) -> Probabilities:
+        """Return a function of pixels that gives the probability (B, 1) of a class; with a contrast, of the two."""
+
+        def probability(changed: Tensor) -> Tensor:
+            logits = self.forward(changed, []).logits
+            if contrast is None:
+                return logits.softmax(-1)[:, [target]]
+            return logits[:, [target, contrast]].softmax(-1)
+
+        return probability
+
     def _map_request(self, options: Options, logits: Tensor) -> MapRequest:
         """Choose the target if none is named: the best class, or the best one other than the contrast."""
         if not attribution.METHODS[options.method].classes:
@@ -141,7 +189,15 @@ class Explainer:
         return MapRequest(options.method, target, contrast)
 
     def verify(
-        self, pixels: Tensor, logits: Tensor, shown: Attribution, points: int, batch: int = 8, seconds: float = math.inf
+        self,
+        pixels: Tensor,
+        logits: Tensor,
+        shown: Attribution,
+        points: int,
+        batch: int = 8,
+        seconds: float = math.inf,
+        *,
+        refined: bool = False,
     ) -> Faithfulness:
         """Measure whether the map's target (or the best class, if it has none) depends on the tokens that it shows.
 
@@ -152,19 +208,15 @@ class Explainer:
             points: how many points the deletion and insertion curves have; each needs 8 clips through the model.
             batch: the most clips in one of these forward passes.
             seconds: the most wall time.
+            refined: whether the map was chosen by a test like this one; then another fill hides the cells.
 
         Raises:
             TooSlowError: it would take more wall time.
         """
         target = _ranked(logits)[0] if shown.target is None else shown.target
-
-        def probabilities(changed: Tensor) -> Tensor:
-            logits = self.forward(changed, []).logits
-            if shown.contrast is None:
-                return logits.softmax(-1)[:, [target]]
-            return logits[:, [target, shown.contrast]].softmax(-1)
-
-        ends, areas = verify(probabilities, pixels, shown.joint, self.grid, points, batch, seconds)
+        answer = self._probability(target, shown.contrast)
+        fill = mean_colour if refined else blur
+        ends, areas = verify(answer, pixels, shown.ranking, self.grid, points, batch, seconds, fill)
         return Faithfulness(target, shown.contrast, points, *ends, *areas)
 
     def result(
@@ -174,7 +226,6 @@ class Explainer:
         box: Box,
         options: Options,
         shown: Attribution | None,
-        checked: Faithfulness | None = None,
     ) -> Result:
         """Make the result of one clip from its logits (K,), its map and its options."""
         count = options.top_k or min(DEFAULT_TOP_K, len(self.labels))
@@ -182,10 +233,10 @@ class Explainer:
         best = [Prediction(class_id, self.labels[class_id], scores[class_id]) for class_id in _ranked(logits)[:count]]
         steps = sampling.steps(clip.seconds, clip.fps, clip.duration, self.grid.t)
         threshold = None if shown is None else focus.threshold(shown.joint, options.mass)
-        return Result(tuple(best), box, steps, shown, threshold, checked)
+        return Result(tuple(best), box, steps, shown, threshold)
 
     def __call__(self, clips: Sequence[Clip], options: Options | Sequence[Options] | None = None) -> list[Result]:
-        """Return the labels of every clip, and its map if asked for, from one forward pass; `verify` needs more passes.
+        """Return the labels of every clip, and its map if asked for, from one forward pass; `refine` and `verify` need more passes.
 
         Args:
             clips: clips of `grid.frames` frames each, as the model takes.
@@ -202,17 +253,29 @@ class Explainer:
         for option in asked:
             self.check(option)
         pixels, boxes = self.prepare(clips)
-        forward = self.forward(pixels, {row: option.method for row, option in enumerate(asked) if option.explain})
+        explained = {row: option for row, option in enumerate(asked) if option.explain}
+        forward = self.forward(pixels, {row: option.method for row, option in explained.items()})
         maps = dict(zip(forward.rows, self.attributions(forward, asked), strict=True))
+        candidates = {row: self.candidates(forward, row, option) for row, option in explained.items() if option.refine}
         logits = forward.logits
         del forward  # what was read of the pass is not needed while others run
-        checked = {
-            row: self.verify(pixels[row : row + 1], logits[row], shown, asked[row].verify)
-            for row, shown in maps.items()
-            if asked[row].verify
-        }
         rows = enumerate(zip(logits, clips, boxes, asked, strict=True))
-        return [self.result(*facts, maps.get(row), checked.get(row)) for row, facts in rows]
+        results = [self.result(*facts, maps.get(row)) for row, facts in rows]
+        for row, option in explained.items():
+            pixel = pixels[row : row + 1]
+            if option.refine:
+                chosen = self.choose(pixel, candidates[row], option.refine)
+                results[row] = with_choice(results[row], *chosen, option.mass)
+            if option.verify and (shown := results[row].attribution) is not None:
+                checked = self.verify(pixel, logits[row], shown, option.verify, refined=bool(option.refine))
+                results[row] = replace(results[row], faithfulness=checked)
+        return results
+
+
+def with_choice(result: Result, chosen: Attribution, refinement: Refinement, mass: float) -> Result:
+    """Return a result with the map that was chosen in place of its own; `mass` is that of its options."""
+    threshold = focus.threshold(chosen.joint, mass)
+    return replace(result, attribution=chosen, threshold=threshold, refinement=refinement)
 
 
 def _ranked(logits: Tensor) -> list[int]:

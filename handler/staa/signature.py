@@ -46,7 +46,7 @@ class Signature:
 
     def check(self, options: Options) -> None:
         """Raise OptionError if this model cannot fulfil the options; call it before a video is decoded."""
-        attribution.check(options.method, options.target, options.contrast)
+        attribution.check(options.method, options.target, options.contrast, options.refine)
         target, contrast = self.class_id("target", options.target), self.class_id("contrast", options.contrast)
         if target is not None and target == contrast:
             msg = f"target and contrast are both {self.labels[target]!r}: name two classes, or leave contrast out"

@@ -88,6 +88,11 @@ class Attribution:
     contrast: int | None = None
     """The number of the class that the target is compared to, if one was named."""
 
+    @property
+    def ranking(self) -> Floats:
+        """Return the map (t, h, w) by whose values its cells are ordered: what speaks against a class comes last."""
+        return self.joint if self.signed is None else self.signed
+
     def __post_init__(self) -> None:
         for name, array in (("joint", self.joint), ("signed", self.signed)):
             if array is not None and array.shape != self.grid.shape:
@@ -131,6 +136,8 @@ class Options:
     """The share of the distribution that the dynamic threshold keeps, 0..1."""
     verify: int = 0
     """How many points the curves of the check have, 2 to 16, each for 8 clips through the model; 0 makes no check."""
+    refine: int = 0
+    """How many clips with hidden parts may go through the model to choose a class map, 8 to 32; 0 chooses none."""
 
     def __post_init__(self) -> None:
         if self.top_k is not None and self.top_k < 1:
@@ -139,6 +146,8 @@ class Options:
             raise OptionError(f"mass is {self.mass}: expected a number from 0 to 1")
         if type(self.verify) is not int or (self.verify and not 2 <= self.verify <= 16):
             raise OptionError(f"verify is {self.verify}: expected 2 to 16 points of a curve, or 0")
+        if type(self.refine) is not int or (self.refine and not 8 <= self.refine <= 32):
+            raise OptionError(f"refine is {self.refine}: expected 8 to 32 clips, or 0")
         for name, value in (("start", self.start), ("end", self.end)):
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise OptionError(f"{name} is {value}: expected seconds of the video, 0 or more")
@@ -193,6 +202,24 @@ class Faithfulness:
 
 
 @dataclass(frozen=True, slots=True)
+class Refinement:
+    """Say which map of a forward pass was chosen, and by how much.
+
+    A gain is the class's probability where only the strongest cells of a map are shown, less that where they are
+    hidden: a mean over some shares of the cells, 1 at most.
+    """
+
+    chosen: str
+    """The name of the map, a key of attribution.CANDIDATES."""
+    runner_up: str
+    """The name of the second best map."""
+    lead: float
+    """The gain of the chosen map less that of the second best."""
+    clips: int
+    """How many clips went through the model for the choice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """Hold one label and its score."""
 
@@ -217,4 +244,6 @@ class Result:
     threshold: float | None
     """The focused map is `joint >= threshold`; None where no map was asked for."""
     faithfulness: Faithfulness | None = None
+    """None where it was not asked for."""
+    refinement: Refinement | None = None
     """None where it was not asked for."""

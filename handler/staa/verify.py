@@ -53,6 +53,11 @@ def blur(pixels: Tensor) -> Tensor:
     return flat.to(pixels.dtype).view_as(pixels)
 
 
+def mean_colour(pixels: Tensor) -> Tensor:
+    """Return (B, T, 3, H, W) in one colour, the mean of the whole clip."""
+    return pixels.mean((1, 3, 4), keepdim=True).expand_as(pixels)
+
+
 def centre_map(grid: Grid) -> NDArray[np.float64]:
     """Return a map (t, h, w) with a bell over the middle of frame and clip: a guess without looking at the clip."""
     axes = [np.exp(-(((np.arange(n) - (n - 1) / 2) / (n / 4)) ** 2) / 2) for n in grid.shape]
@@ -135,6 +140,7 @@ def verify(
     count: int,
     batch: int = 8,
     seconds: float = math.inf,
+    fill: Callable[[Tensor], Tensor] = blur,
 ) -> tuple[tuple[float, float], tuple[Areas, Areas, Areas]]:
     """Measure deletion and insertion of a map, of a random order (the better of two) and of the centre.
 
@@ -146,9 +152,10 @@ def verify(
         count: how many points each curve has between its ends; each needs 8 clips through the model.
         batch: the most clips that go through the model at a time.
         seconds: the most wall time.
+        fill: makes of a clip the one that deleted tokens show.
 
     Returns:
-        The probabilities for the clip and for the blurred clip, and the areas for the map, the random order and the
+        The probabilities for the clip and for the filled clip, and the areas for the map, the random order and the
         centre.
 
     Raises:
@@ -160,8 +167,8 @@ def verify(
     chance = [generator.random(grid.shape) for _ in range(2)]
     # where all cells are alike they have no order of their own
     orders = [joint if np.ptp(joint) else chance[0], *chance, centre_map(grid)]
-    timed = _within(seconds, 8 * count + 2, probabilities)
-    curve = curves(timed, pixels, blur(pixels), orders, grid, 0, token_shares(count), batch)
+    timed = within(seconds, 8 * count + 2, probabilities)
+    curve = curves(timed, pixels, fill(pixels), orders, grid, 0, token_shares(count), batch)
     if not np.isfinite(curve).all():
         raise StaaError("the model's answers to a clip with blurred parts are no numbers: ask without verify")
     of_map, *of_random, of_centre = (Areas(*map(float, both)) for both in area_under(curve, token_shares(count)).T)
@@ -169,7 +176,7 @@ def verify(
     return ends, (of_map, max(of_random, key=lambda areas: areas.gain), of_centre)
 
 
-def _within(
+def within(
     seconds: float,
     clips: int,
     probabilities: Probabilities,

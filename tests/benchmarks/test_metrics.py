@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.faithfulness import metrics
+from staa.refine import mean_frame
 from staa.types import Grid
 from tests.made.models import bright_token
 from training.clips import Sample
@@ -88,7 +89,7 @@ def test_a_map_over_segments() -> None:
 def test_a_frozen_clip_is_the_mean_of_its_frames() -> None:
     """All alike."""
     pixels = torch.rand(1, 4, 3, 4, 6, generator=torch.Generator().manual_seed(0))
-    averaged = metrics.averaged(pixels)
+    averaged = mean_frame(pixels)
     assert torch.equal(averaged[:, 0], averaged[:, 3])
     assert averaged.mean() == pytest.approx(pixels.mean().item())
 

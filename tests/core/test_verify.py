@@ -12,7 +12,7 @@ from sklearn.metrics import auc
 from staa import Explainer, Options
 from staa.errors import BusyError, OptionError, StaaError, TooSlowError
 from staa.types import Areas, Faithfulness, Grid
-from staa.verify import VERDICTS, _within, area_under, blur, curves, token_shares, verdict, verify
+from staa.verify import VERDICTS, within, area_under, blur, curves, token_shares, verdict, verify
 from tests.made import families, models
 from tests.made.families import VARIANTS
 from tests.made.models import bright_token
@@ -154,7 +154,7 @@ def test_a_pause_of_the_machine_is_not_taken_for_a_slow_model(
         calls += 1
         return some
 
-    timed = _within(30.0, 34, answers, lambda: now, lambda: computed)
+    timed = within(30.0, 34, answers, lambda: now, lambda: computed)
     with contextlib.nullcontext() if error is None else pytest.raises(error):
         for _ in range(34):
             timed(torch.zeros(1))

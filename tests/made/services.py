@@ -41,9 +41,9 @@ class Scripted(Explainer):
         forward: Forward = self.on_forward(super().forward, pixels, rows)
         return forward
 
-    def verify(self, *arguments: Any) -> Any:
+    def verify(self, *arguments: Any, **named: Any) -> Any:
         """Check a map, or do what the test has for it."""
-        return self.on_verify(super().verify, *arguments) if self.on_verify else super().verify(*arguments)
+        return self.on_verify(super().verify, *arguments) if self.on_verify else super().verify(*arguments, **named)
 
     def device_works(self) -> bool:
         """Tell what the test says."""

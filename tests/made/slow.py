@@ -260,7 +260,9 @@ def _writes(one: Attention, *, centred: bool) -> Iterator[tuple[int, int, int, D
     sequences, heads, _, width = one.values.shape
     has_cls = len(one.where[0]) * sequences > one.tokens
     for h in range(heads):
-        mean = centred * np.mean([one.values[s, h, j] for s in range(sequences) for j in _keys(one, s, has_cls)], axis=0)
+        mean = centred * np.mean(
+            [one.values[s, h, j] for s in range(sequences) for j in _keys(one, s, has_cls)], axis=0
+        )
         for s in range(sequences):
             for j in range(len(one.where[s])):
                 yield s, h, j, one.output[:, h * width : (h + 1) * width] @ (one.values[s, h, j] - mean)

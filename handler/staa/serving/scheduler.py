@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from staa.errors import BusyError, StaaError, TooSlowError
-from staa.explainer import Explainer
+from staa.explainer import Explainer, with_choice
 from staa.serving.job import BUSY, Job, errors_to, failed_requests
 from staa.types import Attribution, Forward, Options
 
@@ -26,7 +26,7 @@ class Scheduler:
     batch_size: int
     """The most jobs in a forward pass."""
     verify_seconds: float = math.inf
-    """The most wall time, in seconds, to verify the maps of all jobs."""
+    """The most wall time, in seconds, to refine and verify the maps of all jobs."""
     clock: Callable[[], float] = time.monotonic
 
     def run(self, jobs: Sequence[Job], until: float = math.inf) -> int:
@@ -60,13 +60,13 @@ class Scheduler:
         return passes
 
     def _forward(self, jobs: list[Job], verify_seconds: float, until: float) -> float | None:
-        """Run one forward pass for all jobs, set their results, and then verify the maps that ask for it.
+        """Run one forward pass for all jobs, set their results, and then refine and verify the maps that ask for it.
 
         Attention is read only for the jobs that want a map.
 
         Args:
             jobs: the jobs of this pass.
-            verify_seconds: the seconds that are left of the batch to verify maps.
+            verify_seconds: the seconds that are left of the batch to refine and verify maps.
             until: the time of the clock when the batch must end.
 
         Returns:
@@ -85,17 +85,23 @@ class Scheduler:
         if forward is None:
             return None if jobs[0].error is None else 0
         maps = self._maps(forward, options)
+        candidates: dict[int, dict[str, Attribution]] = {}
         for index, job in enumerate(jobs):
             with errors_to([job]):
                 self._explain(job, index, forward, maps)
+                if index in methods and options[index].refine:
+                    candidates[index] = self.explainer.candidates(forward, index, options[index])
             job.took("forward", clock, time.perf_counter() - began)
         logits = forward.logits
         del forward, maps  # what was read of the pass is not needed while others run
         verifying = self.clock()
         for index, job in enumerate(jobs):
-            if options[index].explain and options[index].verify:
-                with errors_to([job]):
-                    self._verify(job, logits[index], min(verifying + verify_seconds, until))
+            last = min(verifying + verify_seconds, until)
+            with errors_to([job]):
+                if index in candidates:
+                    self._refine(job, candidates[index], last)
+                if index in methods and options[index].verify:
+                    self._verify(job, logits[index], last)
         return self.clock() - verifying
 
     def _on_device(self, jobs: list[Job]) -> Tensor:
@@ -121,6 +127,15 @@ class Scheduler:
             shown = self.explainer.attribution(forward, index, options)
         job.result = self.explainer.result(forward.logits[index], job.clip, job.box, options, shown)
 
+    def _refine(self, job: Job, candidates: dict[str, Attribution], until: float) -> None:
+        """Replace the map of a job by the best of its candidates, before the time `until`."""
+        if job.request is None or job.result is None:
+            return
+        options, left = job.request.options, until - self.clock()
+        with job.timed("refine"):
+            chosen = self.explainer.choose(self._on_device([job]), candidates, options.refine, self.batch_size, left)
+        job.result = with_choice(job.result, *chosen, options.mass)
+
     def _verify(self, job: Job, logits: Tensor, until: float) -> None:
         """Check the map of a job, in forward passes no larger than a batch, before the time `until`."""
         if job.request is None or job.result is None or job.pixels is None or job.result.attribution is None:
@@ -128,7 +143,13 @@ class Scheduler:
         points, left = job.request.options.verify, until - self.clock()
         with job.timed("verify"):
             checked = self.explainer.verify(
-                self._on_device([job]), logits, job.result.attribution, points, self.batch_size, left
+                self._on_device([job]),
+                logits,
+                job.result.attribution,
+                points,
+                self.batch_size,
+                left,
+                refined=job.result.refinement is not None,
             )
         job.result = replace(job.result, faithfulness=checked)
 

@@ -91,7 +91,8 @@ def _encode(request: wire.Request, jobs: Sequence[Job], model: wire.Model) -> wi
     for job in jobs:
         if job.clip is None or job.result is None:
             raise RuntimeError("a job without an error has a result")
-        answers.append(wire.Answer(job.clip, job.result, job.seconds.get("verify", 0)))
+        verified, refined = (job.seconds.get(stage, 0) for stage in ("verify", "refine"))
+        answers.append(wire.Answer(job.clip, job.result, verified, refined))
     clock, began = time.time_ns(), time.perf_counter()
     written = wire.answer(request, model, answers)
     for job in jobs:

@@ -31,8 +31,11 @@ class Settings:
     """The methods that requests may name; staa must be one. rollout needs the most memory: all queries and keys."""
     verify: int = 16
     """The largest allowed option verify of a request, since its passes delay other requests; 0 allows no check."""
+    refine: int = 32
+    """The largest allowed option refine of a request; 0 allows no choice among maps."""
     verify_seconds: float = 30.0
-    """The most seconds of wall time to verify the maps of one batch; a request that would need more is refused."""
+    """The most seconds of wall time to refine and verify the maps of one batch; a request that would need more is
+    refused."""
     batch_seconds: float = 90.0
     """Wall time after which a batch begins no further pass, and what is left of it is refused; or three quarters of
     the model's responseTimeout, where that is less: TorchServe kills the worker then."""
@@ -58,7 +61,7 @@ class Settings:
         _known("handler.limits", limits, [item.name for item in fields(Limits)])
         _numbers("handler.limits", limits)
         _whole("handler.limits", limits, {"bytes": 0, "pixels": 0, "frames": 0, "threads": 1, "memory": 2**26})
-        _whole("handler", values, {"threads": 0, "decoders": 1, "stride": 1, "verify": 0})
+        _whole("handler", values, {"threads": 0, "decoders": 1, "stride": 1, "verify": 0, "refine": 0})
         traces = values.get("traces")
         if traces is not None and not (isinstance(traces, str) and traces.startswith(("http://", "https://"))):
             msg = f"handler.traces is {traces!r}: expected the URL of a collector, http://HOST:4318/v1/traces"
@@ -75,9 +78,13 @@ class Settings:
         """Raise OptionError if the operator does not allow what a request asks for."""
         if options.method in METHODS and options.method not in self.methods:
             raise OptionError(f"method is {options.method!r}: this server allows {', '.join(self.methods)}")
-        if options.verify > self.verify:
-            allowed = f"at most {self.verify}" if self.verify >= 2 else "none: leave it out"
-            raise OptionError(f"verify is {options.verify}: this server allows {allowed}")
+        for name, asked, most, least in (
+            ("verify", options.verify, self.verify, 2),
+            ("refine", options.refine, self.refine, 8),
+        ):
+            if asked > most:
+                allowed = f"at most {most}" if most >= least else "none: leave it out"
+                raise OptionError(f"{name} is {asked}: this server allows {allowed}")
 
 
 def _known(where: str, block: Mapping[str, Any], keys: list[str]) -> None:

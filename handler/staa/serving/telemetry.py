@@ -14,7 +14,7 @@ from staa.serving.job import Job, failed_requests
 from staa.serving.wire import Request
 from staa.types import Options
 
-STAGES = ("decode", "prepare", "forward", "verify", "encode")
+STAGES = ("decode", "prepare", "forward", "refine", "verify", "encode")
 """The stages of a job; each has a histogram of seconds."""
 COUNTERS = ("answers", "rows", "forwards")
 """The counters: requests that were answered, videos in them, and forward passes."""

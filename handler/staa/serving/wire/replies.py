@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from staa.attribution import METHODS
+from staa.attribution import CANDIDATES, METHODS
 from staa.errors import StaaError
 from staa.recipe import Recipe
 from staa.serving.settings import Settings
 from staa.serving.wire.encodings import ENCODINGS, Body, Reply, rounded, to_json
-from staa.types import Faithfulness, Floats, Grid, Result
+from staa.types import Faithfulness, Floats, Grid, Refinement, Result
 from staa.verify import VERDICTS, verdict
 from staa_video import Clip
 
@@ -35,6 +35,8 @@ class Answer:
     result: Result
     verify_seconds: float = 0
     """How many seconds the check of its map took."""
+    refine_seconds: float = 0
+    """How many seconds the choice of its map took."""
 
 
 def card(model: Model, grid: Grid, recipe: Recipe, settings: Settings) -> Reply:
@@ -56,6 +58,7 @@ def card(model: Model, grid: Grid, recipe: Recipe, settings: Settings) -> Reply:
                 name: {"version": METHODS[name].version, "classes": METHODS[name].classes} for name in settings.methods
             },
             "verify": settings.verify,
+            "refine": settings.refine,
             "limits": {key: getattr(settings.limits, key) for key in CARD_LIMITS},
         }
     )
@@ -99,6 +102,8 @@ def document(model: Model, answer: Answer) -> tuple[Body, dict[str, Floats]]:
         "shape": list(shown.grid.shape),
         "steps": result.steps.round(6).tolist(),
     }
+    if result.refinement is not None:
+        body["explanation"]["refinement"] = _refinement(result.refinement, answer.refine_seconds)
     if result.faithfulness is not None:
         body["explanation"]["faithfulness"] = _faithfulness(model.labels, result.faithfulness, answer.verify_seconds)
     arrays = {"temporal": shown.temporal, "spatial": shown.spatial, "joint": shown.joint}
@@ -119,6 +124,16 @@ def _model(model: Model) -> dict[str, Any]:
 
 def _class(labels: Sequence[str], class_id: int | None) -> dict[str, Any] | None:
     return None if class_id is None else {"class_id": class_id, "label": labels[class_id]}
+
+
+def _refinement(refined: Refinement, seconds: float) -> dict[str, Any]:
+    return {
+        "chosen": refined.chosen,
+        "message": f"this map was chosen by a test of deletion and insertion: {CANDIDATES[refined.chosen]}",
+        "runner_up": refined.runner_up,
+        "lead": rounded(refined.lead),
+        "cost": {"clips": refined.clips, "seconds": rounded(seconds)},
+    }
 
 
 def _faithfulness(labels: Sequence[str], checked: Faithfulness, seconds: float) -> dict[str, Any]:

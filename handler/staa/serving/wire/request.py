@@ -186,6 +186,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "end": _number,
     "mass": _number,
     "verify": _integer,
+    "refine": _integer,
     "maps": _encoding,
     "describe": _flag,
 }
