@@ -14,7 +14,7 @@ LAYERS = [
     ["types"],
     ["sites"],
     ["recipe"],
-    ["prepare", "capture", "attribution", "focus", "verify"],
+    ["prepare", "capture", "attribution", "focus", "verify", "refine"],
     ["families"],
     ["checkpoint", "signature"],
     ["explainer"],

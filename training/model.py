@@ -43,7 +43,7 @@ def build(family: str, size: int, patch: int, frames: int, width: int, blocks: i
     """Return a model with random weights; the TimeSformer is the divided space-time one."""
     config, classifier, facts = KINDS[family]
     if family == "vjepa2":
-        shape = {"crop_size": size, "frames_per_clip": frames, "patch_size": patch, "mlp_ratio": 2.0}
+        shape: dict[str, Any] = {"crop_size": size, "frames_per_clip": frames, "patch_size": patch, "mlp_ratio": 2.0}
         # its predictor, which classifies nothing, is as small as it can be
         shape |= {"pred_hidden_size": heads, "pred_num_attention_heads": 1, "pred_num_hidden_layers": 1}
         blocks -= POOLED

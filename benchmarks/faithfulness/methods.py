@@ -27,7 +27,7 @@ def core_method(method: str, *, focused: bool = False) -> Way:
         explainer = subject.explainer
         (shown,) = explainer.attributions(explainer.forward(pixels, {0: method}), [options])
         cells = shown.ranking.astype(np.float64)
-        return np.where(cells >= focus.threshold(shown.joint, MASS), cells, 0) if focused else cells
+        return np.where(shown.joint >= focus.threshold(shown.joint, MASS), cells, 0) if focused else cells
 
     return way
 
@@ -57,7 +57,7 @@ def before_writes(subject: Subject, pixels: Tensor, target: int) -> Map:
 
 
 def direct_pushes(subject: Subject, pixels: Tensor, target: int) -> Map:
-    """Compute version 2 of `staa_class`: the direction of the class as it is at the end of all blocks, shares of 1/2."""
+    """Compute version 2 of `staa_class`: the direction of the class is the same in all blocks, shares are 1/2."""
     reading = read_all(subject, pixels, target)
     total = torch.zeros(1, subject.grid.t, subject.grid.h * subject.grid.w)
     for kept in reversed(reading.captured):

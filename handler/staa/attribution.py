@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from staa.capture import Captured, Wanted, mean_value, row_times_attention
+from staa.capture import Captured, Wanted, row_times_attention
 from staa.errors import OptionError
-from staa.sites import READ_ROLES, Layout
+from staa.sites import READ_ROLES, Layout, mean_value
 from staa.types import Attribution, Floats, Forward, Grid
-
 
 _NO_CHANNEL = 1e-6
 """A channel of an MLP that is smaller counts as 0, where gate(h) / h has the limit 0.5."""
@@ -65,7 +64,7 @@ def staa(reading: Reading) -> Maps:
 
     In one block, token p writes the vectors a[p] W_o v[p], one for each head: a is its attention weight, v its value
     less the mean of all tokens' values, W_o the head's part of the linear layer after the attention. What it wrote is
-    the root of the sum of the squares of their lengths (`capture.written_sizes`). With divided attention or a pooler,
+    the root of the sum of the squares of their lengths (`sites.written_sizes`). With divided attention or a pooler,
     the sum is carried back to the input tokens (`step_back`).
     """
     sizes = [attention.sizes for attention in reading.writers]
@@ -266,7 +265,7 @@ def written_for(attention: Captured, direction: Tensor, *, centred: bool = False
     heads, width = values.shape[-3], values.shape[-1]
     output, layout = attention.site.output, attention.site.layout
     inward = direction if output is None else direction @ output.weight.float()
-    inward = inward.expand(-1, layout.sequences, -1).unflatten(-1, (heads, width))
+    inward = inward.expand(-1, layout.sequences, -1).reshape(*inward.shape[:1], layout.sequences, heads, width)
     along = torch.einsum("rshnd,rshd->rshn", values.float(), inward)
     if centred:
         along = along - torch.einsum("rhd,rshd->rsh", mean_value(values, layout), inward).unsqueeze(-1)
@@ -279,7 +278,7 @@ def back_through_mlp(attention: Captured, direction: Tensor) -> Tensor:
 
     An MLP adds last(gate(first(norm(x)))) to a token x. With the gates gate(h) / h of its channels h, and the deviation
     of its norm, as they were in the pass, it is linear: the token's component along `direction` after it is the
-    component along the result before it, plus a constant. Where the mean of all tokens is read, the gates and deviations
+    component along the result before it, plus a constant. Where the mean of all tokens is read, gates and deviations
     are means of a sample of the tokens.
 
     Args:

@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import AttentionInterface, PreTrainedModel
 
 from staa.errors import LoadError
-from staa.sites import READ_ROLES, Layout, Site
+from staa.sites import READ_ROLES, Layout, Site, written_sizes
 
 LISTENER = "_staa_listener"
 ATTENTION = "staa"
@@ -54,7 +54,7 @@ class Wanted:
     sizes: Rows = ()
     """The rows that also need how much every token wrote, whatever the class."""
     classes: Rows = ()
-    """The rows that are explained for a class: they also need the values, and the token that is read before each MLP."""
+    """The rows that are explained for a class: they also need the values, and the token read before each MLP."""
     carried: Rows = ()
     """The rows whose maps are carried back to the input: those of `sizes` and of `classes`."""
     queries: Rows = ()
@@ -100,7 +100,7 @@ class Captured:
         if self.queries_keys is not None and wanted.queries:
             query, key, scale = self.queries_keys
             queries_keys = pick(query, kept.queries), pick(key, kept.queries), scale
-        lists = {
+        lists: dict[str, tuple[Tensor | None, Rows, Rows]] = {
             "weights": (self.weights, kept.weights, wanted.weights),
             "matrix": (self.matrix, kept.weights, wanted.weights),
             "sizes": (self.sizes, kept.sizes, wanted.sizes),
@@ -108,7 +108,7 @@ class Captured:
             "share": (self.share, _rows_of_share(self.site, kept), _rows_of_share(self.site, wanted)),
             "token": (self.token, kept.classes, wanted.classes),
         }
-        parts = {
+        parts: dict[str, Any] = {
             name: pick(tensor, had) if tensor is not None and asked else None
             for name, (tensor, had, asked) in lists.items()
         }
@@ -296,35 +296,6 @@ def make_reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None
     return reduce
 
 
-def written_sizes(site: Site, weights: Tensor, values: Tensor) -> Tensor:
-    """Return how much every token wrote into the token that the classifier reads, in any direction.
-
-    A head writes weight * W_o (value - mean value of all tokens but CLS); the lengths of what the heads wrote are added
-    by squares.
-
-    Args:
-        site: the attention.
-        weights: (R, sequences, heads, n), of the query that is read.
-        values: (R, sequences, heads, n, d).
-
-    Returns:
-        (R, sequences, n), float32: for each of the attention's sequences its n tokens, CLS among them.
-    """
-    written, mean = values.float(), mean_value(values, site.layout).unsqueeze(-2)
-    if site.factors is not None:
-        written, mean = written @ site.factors, mean @ site.factors
-    squares = (written - mean[:, None]).square_().sum(-1)
-    return squares.mul_(weights.square()).sum(2).sqrt_() / site.layout.sequences
-
-
-def mean_value(values: Tensor, layout: Layout) -> Tensor:
-    """Return the mean of the values (R, sequences, heads, n, d) of all tokens but CLS: (R, heads, d), float32."""
-    total, count = values.sum((1, 3), dtype=torch.float32), values.shape[1] * (values.shape[3] - layout.cls)
-    if layout.cls:  # the sum of a part takes longer than that of all
-        total = total - values[..., 0, :].sum(1, dtype=torch.float32)
-    return total / count
-
-
 def _mean_over_queries(query: Tensor, key: Tensor, scale: float) -> Tensor:
     """Return the mean over queries (R, sequences, heads, q, d) of their attention: (R, sequences, heads, n)."""
     count = query.shape[-2]
@@ -340,7 +311,7 @@ def _rows_of_share(site: Site, wanted: Wanted) -> Rows:
 
 
 def _hook_streams(
-    site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None], found: dict[str, Tensor]
+    site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None], found: dict[str, Any]
 ) -> Iterator[RemovableHandle]:
     """Hook the residual stream around an attention, so that `found` gets its "share" and "token" (see Captured)."""
     if site.mlp is not None and wanted.classes:
@@ -348,7 +319,8 @@ def _hook_streams(
         read = slice(None, None, MLP_STRIDE) if site.role == "all" else slice(1)
 
         def keep_token(_module: nn.Module, inputs: tuple[Tensor]) -> None:
-            tokens = inputs[0][:, read].unflatten(0, (-1, sequences))
+            tokens = inputs[0][:, read]
+            tokens = tokens.reshape(-1, sequences, *tokens.shape[1:])
             rows = indices[wanted.classes]
             found["token"] = tokens.clone() if rows is None else tokens.index_select(0, rows)
 
@@ -379,7 +351,7 @@ def _on_grid(tokens: Tensor, layout: Layout, rows: Tensor | None) -> Tensor:
 def measured_share(before: Tensor, after: Tensor) -> Tensor:
     """Return how much of each token (..., width), along itself, was added to it: 0..1, (...)."""
     before, after = before.float(), after.float()
-    kept = torch.linalg.vecdot(before, after) / torch.linalg.vecdot(after, after).clamp(min=1e-12)
+    kept: Tensor = torch.linalg.vecdot(before, after) / torch.linalg.vecdot(after, after).clamp(min=1e-12)
     return (1 - kept).clamp(0, 1)
 
 
@@ -397,7 +369,7 @@ def capture(
         rows: None if len(rows) == batch else torch.tensor(rows, device=device) for rows in astuple(wanted) if rows
     }
     chosen = sites if wanted.weights else ()
-    streams: list[dict[str, Tensor]] = [{} for _ in chosen]
+    streams: list[dict[str, Any]] = [{} for _ in chosen]
     handles: list[RemovableHandle] = []
 
     def listener(reduce: Reduce) -> Callable[..., None]:

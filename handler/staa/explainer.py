@@ -134,7 +134,7 @@ class Explainer:
 
     @torch.inference_mode()
     def candidates(self, forward: Forward, row: int, options: Options) -> dict[str, Attribution]:
-        """Return the class maps of one row among which `choose` chooses, by name; the first is that of `attribution`."""
+        """Return the class maps of a row among which `choose` chooses, by name; the first is that of `attribution`."""
         only = Forward(forward.logits, (row,), [captured.only((row,)) for captured in forward.captured])
         request = self._map_request(options, forward.logits[row])
         return attribution.candidates(only, request, self.directions)
@@ -236,7 +236,9 @@ class Explainer:
         return Result(tuple(best), box, steps, shown, threshold)
 
     def __call__(self, clips: Sequence[Clip], options: Options | Sequence[Options] | None = None) -> list[Result]:
-        """Return the labels of every clip, and its map if asked for, from one forward pass; `refine` and `verify` need more passes.
+        """Return the labels of every clip, and its map if asked for, from one forward pass.
+
+        Only `refine` and `verify` need more passes.
 
         Args:
             clips: clips of `grid.frames` frames each, as the model takes.

@@ -1,4 +1,4 @@
-"""Describes the attentions of a model: what the classifier reads of each, and how it cuts a clip into sequences."""
+"""Describes the attentions of a model: what the classifier reads of each, and how much tokens write through it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,5 +113,35 @@ def head_factors(output: nn.Linear, heads: int) -> Tensor:
         output: the linear layer after an attention, (heads * d) -> width.
         heads: the number of heads.
     """
-    columns = output.weight.float().unflatten(1, (heads, -1)).transpose(0, 1)  # (heads, width, d)
-    return torch.linalg.qr(columns, mode="r").R.transpose(1, 2)
+    columns = output.weight.float().view(output.out_features, heads, -1).transpose(0, 1)  # (heads, width, d)
+    factors: Tensor = torch.linalg.qr(columns, mode="r").R.transpose(1, 2)
+    return factors
+
+
+def written_sizes(site: Site, weights: Tensor, values: Tensor) -> Tensor:
+    """Return how much every token wrote into the token that the classifier reads, in any direction.
+
+    A head writes weight * W_o (value - mean value of all tokens but CLS); the lengths of what the heads wrote are added
+    by squares.
+
+    Args:
+        site: the attention.
+        weights: (R, sequences, heads, n), of the query that is read.
+        values: (R, sequences, heads, n, d).
+
+    Returns:
+        (R, sequences, n), float32: for each of the attention's sequences its n tokens, CLS among them.
+    """
+    written, mean = values.float(), mean_value(values, site.layout).unsqueeze(-2)
+    if site.factors is not None:
+        written, mean = written @ site.factors, mean @ site.factors
+    squares = (written - mean[:, None]).square_().sum(-1)
+    return squares.mul_(weights.square()).sum(2).sqrt_() / site.layout.sequences
+
+
+def mean_value(values: Tensor, layout: Layout) -> Tensor:
+    """Return the mean of the values (R, sequences, heads, n, d) of all tokens but CLS: (R, heads, d), float32."""
+    total, count = values.sum((1, 3), dtype=torch.float32), values.shape[1] * (values.shape[3] - layout.cls)
+    if layout.cls:  # the sum of a part takes longer than that of all
+        total = total - values[..., 0, :].sum(1, dtype=torch.float32)
+    return total / count

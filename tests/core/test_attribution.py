@@ -162,7 +162,7 @@ def test_the_direct_terms_add_up_to_the_logit(variant: Variant, explainer: Expla
 
 
 def constant(one: Captured, toward: torch.Tensor) -> float:
-    """Return what the biases of the MLP and of its norm add along a direction (1, sequences, width), its gates fixed."""
+    """Return what the biases of the MLP and of its norm add along a direction (1, sequences, width), gates fixed."""
     assert one.token is not None
     assert one.site.mlp is not None
     mlp, token = copy.deepcopy(one.site.mlp), one.token.double()
@@ -210,7 +210,7 @@ def test_the_direction_carried_back_adds_up_to_the_logit(variant: Variant, model
             assert float(centred.sum()) == pytest.approx(float((pushes - along).sum()), rel=1e-4, abs=1e-4)
         total += float(toward.double().mean(1) @ begun[0])
         assert total == pytest.approx(float(explainer.directions[target].double() @ token), rel=1e-4, abs=1e-4)
-        head = explainer.model.classifier
+        head: Any = explainer.model.classifier
         if layer is not None:
             total = total / float((token.var(unbiased=False) + layer.eps).sqrt())
             total += float(head.weight[target].double() @ layer.bias.double())
@@ -219,8 +219,9 @@ def test_the_direction_carried_back_adds_up_to_the_logit(variant: Variant, model
 
 def last_token(variant: Variant, explainer: Explainer, pixels: torch.Tensor) -> torch.Tensor:
     """Return the token (width,) that goes into the last norm, or into the classifier if there is none."""
-    layer, heard = slow.norm(variant, explainer.model), []
-    where: nn.Module = layer if layer is not None else explainer.model.classifier
+    layer, heard = slow.norm(variant, explainer.model), list[torch.Tensor]()
+    classifier: Any = explainer.model.classifier
+    where: nn.Module = classifier if layer is None else layer
     hook = where.register_forward_pre_hook(lambda _m, inputs: heard.append(inputs[0].double()))
     explainer.forward(pixels, [])
     hook.remove()

@@ -8,7 +8,7 @@ import torch
 
 from staa import Explainer, Options
 from staa.attribution import CANDIDATES
-from staa.errors import OptionError, StaaError, TooSlowError
+from staa.errors import BusyError, OptionError, StaaError, TooSlowError
 from staa.refine import ROUNDS, clips_of_round, mean_frame, refine, rounds_within
 from staa.types import Grid
 from staa.verify import mean_colour, token_shares
@@ -69,7 +69,7 @@ def explainer() -> Explainer:
 
 @pytest.mark.parametrize("contrast", [None, 2])
 def test_a_refined_map_is_one_of_the_pass(explainer: Explainer, contrast: int | None) -> None:
-    """What a request with refine gets is one of the maps of its pass, and neighbours in the batch get what they asked."""
+    """A request with refine gets one of the maps of its pass, and its neighbours in the batch what they asked for."""
     clips = [models.clip(seed) for seed in range(3)]
     asked = Options(method="staa_class", target=1, contrast=contrast, refine=16)
     plain, refined, other = explainer(clips, [Options(), asked, Options(method="staa_class", target=1)])
@@ -112,7 +112,7 @@ def test_what_cannot_be_refined_is_refused(explainer: Explainer) -> None:
         with pytest.raises(OptionError, match="expected 8 to 32"):
             Options(method="staa_class", refine=clips)
     maps = {name: map_with((0, 0, index)) for index, name in enumerate("abcd")}
-    with pytest.raises(TooSlowError):
+    with pytest.raises((TooSlowError, BusyError)):  # the one or the other, as busy as the machine is
         refine(brightness, CLIP, maps, GRID, 16, seconds=0)
     with pytest.raises(StaaError, match="without refine"):
         refine(lambda pixels: brightness(pixels) * float("nan"), CLIP, maps, GRID, 16)

@@ -12,7 +12,7 @@ from sklearn.metrics import auc
 from staa import Explainer, Options
 from staa.errors import BusyError, OptionError, StaaError, TooSlowError
 from staa.types import Areas, Faithfulness, Grid
-from staa.verify import VERDICTS, within, area_under, blur, curves, token_shares, verdict, verify
+from staa.verify import VERDICTS, area_under, blur, curves, token_shares, verdict, verify, within
 from tests.made import families, models
 from tests.made.families import VARIANTS
 from tests.made.models import bright_token

@@ -204,15 +204,20 @@ def plant(model: Any) -> None:
             if isinstance(module, nn.Conv2d | nn.Conv3d):
                 module.weight[0] = 1
             if isinstance(module, nn.Linear):
-                heads = slice(7, 32, 8)  # the last channel of each of 4 heads, 8 wide
-                if name.endswith((".q_proj", ".query", ".qkv")):
-                    module.bias[:32][heads] = 1
-                if name.endswith((".k_proj", ".key")):
-                    module.weight[heads, 0] = 5
-                if name.endswith((".v_proj", ".value")):
-                    module.weight[0, 0] = 1
-                if name.endswith((".o_proj", ".attention.output.dense")):
-                    module.weight[1, 0] = 1e-3
-                if name.endswith(".qkv"):
-                    module.weight[32:64][heads, 0] = 5
-                    module.weight[64, 0] = 1
+                _plant(name, module)
+
+
+def _plant(name: str, linear: nn.Linear) -> None:
+    """Set the weights of one linear layer of an attention, all of which are zero."""
+    heads = slice(7, 32, 8)  # the last channel of each of 4 heads, 8 wide
+    if name.endswith((".q_proj", ".query", ".qkv")):
+        linear.bias[:32][heads] = 1
+    if name.endswith((".k_proj", ".key")):
+        linear.weight[heads, 0] = 5
+    if name.endswith((".v_proj", ".value")):
+        linear.weight[0, 0] = 1
+    if name.endswith((".o_proj", ".attention.output.dense")):
+        linear.weight[1, 0] = 1e-3
+    if name.endswith(".qkv"):
+        linear.weight[32:64][heads, 0] = 5
+        linear.weight[64, 0] = 1

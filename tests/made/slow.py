@@ -5,8 +5,9 @@ A clip's state has its tokens first, number t * P + p, and CLS (one, or one a fr
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def attentions(variant: Variant, model: Any, clip: Tensor) -> tuple[list[Attenti
         if getattr(model.config, "attention_type", "") == "divided_space_time":
             one.between = "time" if "temporal" in name else "space"
             begin, end = ("temporal_layernorm", "layernorm_before") if "temporal" in name else STREAMS
-            one.before, one.after = (_by_number(variant, model, f"{block}.{norm}", streams) for norm in (begin, end))
+            one.before, one.after = (_by_number(model, f"{block}.{norm}", streams) for norm in (begin, end))
         if "self_attn" in name:
             one.between = "pool"
         found.append(one)
@@ -109,7 +110,7 @@ def _mlp(variant: Variant, block: Any) -> tuple[Any, Any, Any, Any]:
     return block.layernorm_after, inner.dense, block.output.dense, inner.intermediate_act_fn
 
 
-def _by_number(variant: Variant, model: Any, name: str, streams: dict[str, Tensor]) -> Doubles:
+def _by_number(model: Any, name: str, streams: dict[str, Tensor]) -> Doubles:
     """Return the tokens (t * P + p, width) of a stream of divided attention, without CLS."""
     steps, height, width = shape(model.config)
     patches = height * width
@@ -128,38 +129,27 @@ def _watch(
     variant: Variant, model: Any, clip: Tensor
 ) -> tuple[list[tuple[str, Doubles]], dict[str, Doubles], dict[str, Tensor], Tensor]:
     """Return matrices in the order of the pass, values and inputs of norms by the name of a module, and the logits."""
-    family = variant.family
     seen: list[tuple[str, Doubles]] = []
     values: dict[str, Doubles] = {}
     streams: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            matrix = output[1] if isinstance(output, tuple) else output
-            seen.append((name, matrix.double().numpy()))
+    def keep(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        matrix = output[1] if isinstance(output, tuple) else output
+        seen.append((name, matrix.double().numpy()))
 
-        return hook
+    def keep_values(name: str, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        values[name.rpartition(".")[0]] = output.double().numpy()[..., -model.config.hidden_size :]
 
-    def keep_values(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            values[name] = output.double().numpy()[..., -model.config.hidden_size :]
+    def keep_stream(name: str, _module: nn.Module, inputs: Any, _output: Tensor) -> None:
+        streams[name] = inputs[0].double()
 
-        return hook
-
-    def keep_stream(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, inputs: Any) -> None:
-            streams[name] = inputs[0].double()
-
-        return hook
-
-    hooks = []
-    for path, module in model.named_modules():
-        if re.search(MATRICES[family], path):
-            hooks.append(module.register_forward_hook(keep(path)))
-        if re.search(VALUES[family], path):
-            hooks.append(module.register_forward_hook(keep_values(path.rpartition(".")[0])))
-        if re.search(NORMS, path):
-            hooks.append(module.register_forward_pre_hook(keep_stream(path)))
+    takers = {MATRICES[variant.family]: keep, VALUES[variant.family]: keep_values, NORMS: keep_stream}
+    hooks = [
+        module.register_forward_hook(partial(taker, path))
+        for path, module in model.named_modules()
+        for pattern, taker in takers.items()
+        if re.search(pattern, path)
+    ]
     answer = logits(model, clip[None])[0]
     for hook in hooks:
         hook.remove()
@@ -288,7 +278,8 @@ def back(one: Attention, toward: Doubles) -> Doubles:
         gates = gate(channels) / channels
 
         def linear(x: Tensor, deviation: Tensor = deviation, gates: Tensor = gates) -> Tensor:
-            return out @ (gates * (into @ ((x - x.mean()) / deviation * weight)))
+            made: Tensor = out @ (gates * (into @ ((x - x.mean()) / deviation * weight)))
+            return made
 
         (pulled,) = torch.func.vjp(linear, token)[1](u)
         found.append((u + pulled).numpy())
