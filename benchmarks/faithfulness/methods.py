@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from benchmarks.faithfulness.baselines import BATCH, Subject
 from benchmarks.faithfulness.metrics import Map
 from staa import Options, focus
-from staa.attribution import CANDIDATES, METHODS, Reading, spread, without_cls, written_for
+from staa.attribution import CANDIDATES, METHODS, Reading, back_through_mlp, spread, without_cls, written_for
 from staa.capture import Wanted, capture
 from staa.sites import READ_ROLES
 
@@ -65,6 +65,21 @@ def direct_pushes(subject: Subject, pixels: Tensor, target: int) -> Map:
             total = 0.5 * total + 0.5 * spread(kept, None, total)[1]
         if kept.site.role in READ_ROLES:
             push = written_for(kept, reading.direction[:, None])
+            total = total + kept.site.layout.to_grid(without_cls(kept.site.layout, push))
+    return _on_grid(subject, total)
+
+
+def through_all_patches(subject: Subject, pixels: Tensor, target: int) -> Map:
+    """Compute `staa_class` with every patch's own row of spatial attention, where CLS's row stands for them."""
+    reading = read_all(subject, pixels, target)
+    total = torch.zeros(1, subject.grid.t, subject.grid.h * subject.grid.w)
+    direction = reading.direction[:, None]
+    for kept in reversed(reading.captured):
+        if kept.share is not None:
+            total = total - kept.share * total + spread(kept, None, kept.share * total)[1]
+        if kept.site.role in READ_ROLES:
+            direction = back_through_mlp(kept, direction)
+            push = written_for(kept, direction, centred=not any(each.site.carried for each in reading.captured))
             total = total + kept.site.layout.to_grid(without_cls(kept.site.layout, push))
     return _on_grid(subject, total)
 
@@ -126,4 +141,7 @@ CORE_METHODS: dict[str, Way] = {
     "staa, version 1": before_writes,
     "staa_class, version 2": direct_pushes,
 }
-ABLATIONS: dict[str, Way] = {f"staa_class, {name}": candidate(name) for name in CANDIDATES if name != "class"}
+ABLATIONS: dict[str, Way] = {
+    **{f"staa_class, {name}": candidate(name) for name in CANDIDATES if name != "class"},
+    "staa_class, every patch's own row": through_all_patches,
+}
