@@ -48,8 +48,11 @@ def blur(pixels: Tensor) -> Tensor:
         size = flat.shape[axis]
         reach = min(int(0.75 * size), size - 1)
         kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=flat.device) / (size / 4)) ** 2)
-        shape, pad = ((1, 1, -1, 1), (0, 0, reach, reach)) if axis == -2 else ((1, 1, 1, -1), (reach, reach, 0, 0))
-        flat = F.conv2d(F.pad(flat, pad, "reflect"), (kernel / kernel.sum()).view(shape))
+        # row i: how much pixel i of a line takes of each pixel; a product is much quicker than so wide a convolution
+        mirrored = F.pad(torch.arange(size, device=flat.device)[None].float(), (reach, reach), "reflect")[0].long()
+        weights = (kernel / kernel.sum()).expand(size, -1)
+        taken = torch.zeros(size, size, device=flat.device).scatter_add_(1, mirrored.unfold(0, len(kernel), 1), weights)
+        flat = flat @ taken.T if axis == -1 else taken @ flat
     return flat.to(pixels.dtype).view_as(pixels)
 
 
