@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from ts.metrics.metric_type_enum import MetricTypes
 
 from staa.serving import Incoming, Service, Settings, Telemetry, load_explainer, spans_to
-from staa.serving.telemetry import COUNTERS, STAGES
+from staa.serving.telemetry import COUNTERS, LABEL_FIGURES, MAP_FIGURES, STAGES
 
 logger = logging.getLogger(__name__)
 RESPONSE_TIMEOUT = 120
@@ -59,15 +59,20 @@ def _incoming(row: Mapping[str, Any], index: int, context: Any) -> Incoming:
 
 
 def _metrics(cache: Any, model: str) -> tuple[Any, Any]:
-    """Return what takes times, and what takes counts, into TorchServe's metric objects, named as in metrics.yaml."""
-    metrics = {stage: cache.get_metric(f"staa_{stage}_seconds", MetricTypes.HISTOGRAM) for stage in STAGES}
+    """Return what takes histograms' values, and what takes counts, into TorchServe's metric objects of metrics.yaml.
+
+    Any thread may call it: such an object keeps no state, it logs a line that TorchServe's frontend reads and adds up.
+    """
+    names = {stage: f"staa_{stage}_seconds" for stage in STAGES}
+    names |= {figure: f"staa_{figure}" for figure in (*LABEL_FIGURES, *MAP_FIGURES)}
+    metrics = {key: cache.get_metric(name, MetricTypes.HISTOGRAM) for key, name in names.items()}
     metrics |= {counter: cache.get_metric(f"staa_{counter}_total", MetricTypes.COUNTER) for counter in COUNTERS}
     add = partial(_add, metrics, model)
     return add, add
 
 
-def _add(metrics: Mapping[str, Any], model: str, name: str, value: float) -> None:
-    metrics[name].add_or_update(value, [model])
+def _add(metrics: Mapping[str, Any], model: str, name: str, value: float, labels: Sequence[str]) -> None:
+    metrics[name].add_or_update(value, [model, *labels])
 
 
 def _end_worker() -> None:

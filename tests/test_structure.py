@@ -26,6 +26,7 @@ SERVING_LAYERS = [
     ["wire"],
     ["job"],
     ["decoding", "scheduler", "telemetry"],
+    ["audit"],
     ["service"],
     ["__init__"],
 ]

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -196,6 +196,7 @@ class Explainer:
         points: int,
         batch: int = 8,
         seconds: float = math.inf,
+        before_pass: Callable[[], object] = lambda: None,
         *,
         refined: bool = False,
     ) -> Faithfulness:
@@ -208,6 +209,7 @@ class Explainer:
             points: how many points the deletion and insertion curves have; each needs 8 clips through the model.
             batch: the most clips in one of these forward passes.
             seconds: the most wall time.
+            before_pass: called before each of these passes; it may wait, or raise an error that ends the check.
             refined: whether the map was chosen by a test like this one; then another fill hides the cells.
 
         Raises:
@@ -215,8 +217,13 @@ class Explainer:
         """
         target = _ranked(logits)[0] if shown.target is None else shown.target
         answer = self._probability(target, shown.contrast)
+
+        def probabilities(changed: Tensor) -> Tensor:
+            before_pass()
+            return answer(changed)
+
         fill = mean_colour if refined else blur
-        ends, areas = verify(answer, pixels, shown.ranking, self.grid, points, batch, seconds, fill)
+        ends, areas = verify(probabilities, pixels, shown.ranking, self.grid, points, batch, seconds, fill)
         return Faithfulness(target, shown.contrast, points, *ends, *areas)
 
     def result(

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 
+from staa.verify import VERDICTS
 from tests.made import families
 from tests.made.families import VARIANTS
 from tests.made.requests import NOISE, film
@@ -82,6 +85,29 @@ def test_a_batch_of_torchserves_rows(tmp_path: Any, caplog: pytest.LogCaptureFix
     assert "staa_rows_total.Count:3|#ModelName:tiny" in written
     assert "staa_forwards_total.Count:1|#ModelName:tiny" in written
     assert "staa_decode_seconds.Seconds:" in written
+    assert "staa_map_concentration.Ratio:" in written
+    assert written.count("staa_doubt.Ratio:") == 2
+
+
+def test_an_audit_counts_between_two_batches(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """TorchServe's metric is a line of the log, which is written while no batch is under way."""
+    from staa_handler import StaaHandler
+
+    context = Context(str(families.save(VARIANTS["vivit"].make(), tmp_path)), [{"explain": "True"}])
+    context.model_yaml_config["handler"]["audit"] = 1
+    handler = StaaHandler()
+    handler.initialize(context)
+    with caplog.at_level(logging.INFO):
+        handler.handle([{"body": {"video": film(1)}}], context)
+        deadline = time.monotonic() + 20
+        while "staa_verdicts_total" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.05)
+    handler.service.close()
+    verdicts = re.findall(
+        r"staa_verdicts_total\.Count:(\d)\|#ModelName:tiny,Method:staa,Verdict:(\w+),Source:audit", caplog.text
+    )
+    assert sorted(code for _, code in verdicts) == sorted(VERDICTS)
+    assert sum(int(count) for count, _ in verdicts) == 1
 
 
 @pytest.mark.parametrize(("patience", "seconds"), [(None, 90), (60, 45)])

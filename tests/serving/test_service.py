@@ -69,7 +69,9 @@ def test_stages_count_the_videos_that_came_through_them(explainer: Scripted) -> 
     """As many are encoded as were decoded, of several videos too; a bad one beside them is no fault of the server."""
     observed: list[str] = []
     counted: dict[str, int] = {}
-    telemetry = Telemetry(lambda stage, _: observed.append(stage), counted.__setitem__)
+    telemetry = Telemetry(
+        lambda name, _value, _labels: observed.append(name), lambda name, value, _: counted.__setitem__(name, value)
+    )
     bodies = [{"instances": [film(1), film(2)]}, {"instances": [film(3), NOISE]}, {"video": film(4)}]
     _, statuses = ask(service(explainer, telemetry=telemetry), bodies)
     assert statuses == [200, 415, 200]

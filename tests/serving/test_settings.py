@@ -11,9 +11,9 @@ from staa.serving import Settings
 
 def test_a_block_becomes_settings() -> None:
     """Known keys arrive, limits among them; the rest keeps its default."""
-    settings = Settings.read({"weights": "weights", "device": "cpu", "limits": {"duration": 20}})
+    settings = Settings.read({"weights": "weights", "device": "cpu", "audit": 0.01, "limits": {"duration": 20}})
     assert settings.weights == "weights"
-    assert settings.device == "cpu"
+    assert (settings.device, settings.audit) == ("cpu", 0.01)
     assert settings.limits == Limits(duration=20)
 
 
@@ -48,6 +48,10 @@ def test_what_the_operator_does_not_allow_is_refused() -> None:
         ({"weights": "w", "verify": float("nan")}, "verify"),
         ({"weights": "w", "threads": 2.5}, "threads"),
         ({"weights": "w", "verify_seconds": float("inf")}, "verify_seconds"),
+        ({"weights": "w", "audit": 1.01}, "audit is .*share"),
+        ({"weights": "w", "audit": -0.1}, "audit"),
+        ({"weights": "w", "audit": True}, "audit"),
+        ({"weights": "w", "audit": "1%"}, "audit"),
         ({"weights": "w", "limits": {"seconds": float("nan")}}, "limits.seconds"),
         ({"weights": "w", "methods": ["staa", ["rollout"]]}, "rollout"),
         ({"weights": "w", "methods": ["staa", "magic"]}, "magic"),

@@ -1,5 +1,6 @@
 """Serves requests: takes a batch of them and returns their replies, inside TorchServe or any other server."""
 
+from staa.serving.audit import Audit
 from staa.serving.decoding import Decoding
 from staa.serving.job import Job
 from staa.serving.scheduler import Scheduler
@@ -8,6 +9,7 @@ from staa.serving.settings import Settings
 from staa.serving.telemetry import Telemetry, spans_to
 
 __all__ = [
+    "Audit",
     "Decoding",
     "Incoming",
     "Job",

@@ -21,6 +21,7 @@ import torch
 
 from staa.explainer import Explainer
 from staa.serving import wire
+from staa.serving.audit import Audit
 from staa.serving.decoding import Decode, Decoding
 from staa.serving.job import Job, errors_to
 from staa.serving.scheduler import Scheduler
@@ -168,6 +169,7 @@ class Service:
             decode = self._children.decode
         self.decoding = Decoding(explainer.signature, settings, explainer.device, explainer.dtype, decode, clock)
         self.scheduler = Scheduler(explainer, batch_size, settings.verify_seconds, clock)
+        self._audit = Audit(explainer, self.telemetry, settings.audit, clock)
         self._device_lost, self._clock = device_lost, clock
         self._pool = ThreadPoolExecutor(settings.decoders, "decode")
 
@@ -183,6 +185,10 @@ class Service:
 
     def answer(self, incoming: Sequence[Incoming]) -> list[Outgoing]:
         """Return a reply to every request of a batch: its result or its error."""
+        with self._audit.interrupted():
+            return self._answer(incoming)
+
+    def _answer(self, incoming: Sequence[Incoming]) -> list[Outgoing]:
         began, until = time.time_ns(), self._clock() + self.batch_seconds
         accepted = list(self._pool.map(accept, range(len(incoming)), incoming))
         # the first video of every request comes first, so that many of one request hold no other up
@@ -197,12 +203,14 @@ class Service:
             for (request, its_jobs), came in zip(accepted, incoming, strict=True):
                 times = began, time.time_ns()
                 self.telemetry.trace(request, its_jobs, came.headers, times, self.model.name, len(jobs))
+            self._audit.offer(jobs)
         except Exception:  # the replies are made: what a caller wrote into its trace must not take them
             logger.exception("a batch could not be measured")
         return replies
 
     def close(self) -> None:
-        """End the decoding threads and processes."""
+        """End the audit, and the decoding threads and processes."""
+        self._audit.close()
         self._pool.shutdown()
         if self._children is not None:
             self._children.close()

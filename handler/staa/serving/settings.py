@@ -39,6 +39,9 @@ class Settings:
     batch_seconds: float = 90.0
     """Wall time after which a batch begins no further pass, and what is left of it is refused; or three quarters of
     the model's responseTimeout, where that is less: TorchServe kills the worker then."""
+    audit: float = 0.0
+    """The share of the explanations, 0 to 1, whose maps are verified while no request waits; their verdicts are only
+    counted. At most one is verified at a time: what is drawn meanwhile is left out."""
     traces: str | None = None
     """The URL that spans of OpenTelemetry go to by OTLP over HTTP, "http://127.0.0.1:4318/v1/traces"; None: nowhere."""
     limits: Limits = field(default_factory=Limits)
@@ -66,7 +69,9 @@ class Settings:
         if traces is not None and not (isinstance(traces, str) and traces.startswith(("http://", "https://"))):
             msg = f"handler.traces is {traces!r}: expected the URL of a collector, http://HOST:4318/v1/traces"
             raise LoadError(msg)
-        _numbers("handler", {key: values[key] for key in ("verify_seconds", "batch_seconds") if key in values})
+        _numbers("handler", {key: values[key] for key in ("verify_seconds", "batch_seconds", "audit") if key in values})
+        if values.get("audit", 0) > 1:
+            raise LoadError(f"handler.audit is {values['audit']!r}: expected a share of the explanations, 0 to 1")
         methods = values.pop("methods", tuple(METHODS))
         names = methods if isinstance(methods, list | tuple) else []
         if "staa" not in names or not all(isinstance(name, str) and name in METHODS for name in names):

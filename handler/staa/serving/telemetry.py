@@ -5,19 +5,28 @@ trace of its `traceparent` header (W3C Trace Context), and one for each of its s
 opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from staa.attribution import METHODS
 from staa.errors import LoadError
 from staa.serving.job import Job, failed_requests
 from staa.serving.wire import Request
-from staa.types import Options
+from staa.types import Attribution, Faithfulness, Options, Result
+from staa.verify import VERDICTS, verdict
 
 STAGES = ("decode", "prepare", "forward", "refine", "verify", "encode")
 """The stages of a job; each has a histogram of seconds."""
-COUNTERS = ("answers", "rows", "forwards")
-"""The counters: requests that were answered, videos in them, and forward passes."""
+LABEL_FIGURES = ("doubt", "margin")
+"""What is said of the labels of a video; each has a histogram: `label_figures`."""
+MAP_FIGURES = ("map_concentration", "map_strongest_step", "map_strongest_cell", "map_against")
+"""What is said of a map; each has a histogram, with the method as label: `map_figures`."""
+COUNTERS = ("answers", "rows", "forwards", "verdicts")
+"""The counters: requests that were answered, videos in them, forward passes, and maps that were verified. The last has
+the labels method, verdict (a key of VERDICTS), and source: "request" asked for it, or it is a sample, "audit"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class RequestSpan:
     """The code of the error, if the request failed."""
 
 
-def _nowhere(_name: str, _value: float) -> None:
+def _nowhere(_name: str, _value: float, _labels: Sequence[str]) -> None:
     """Discard a measurement."""
 
 
@@ -43,15 +52,17 @@ def _nowhere(_name: str, _value: float) -> None:
 class Telemetry:
     """Pass measurements on; by default they are discarded."""
 
-    observe: Callable[[str, float], None] = _nowhere
-    """A function that takes a stage of STAGES and the seconds that a job spent in it."""
-    count: Callable[[str, int], None] = _nowhere
-    """A function that takes a counter of COUNTERS and by how much it increases."""
+    observe: Callable[[str, float, Sequence[str]], None] = _nowhere
+    """A function that takes a histogram, a value and the values of its labels: a stage of STAGES and the seconds that
+    a job spent in it, or a name of LABEL_FIGURES or MAP_FIGURES and a number from 0 to 1."""
+    count: Callable[[str, int, Sequence[str]], None] = _nowhere
+    """A function that takes a counter of COUNTERS, by how much it increases, and the values of its labels. It is also
+    called from the thread of the audit."""
     send: Callable[[RequestSpan], None] | None = None
     """A function that takes the spans of a request and returns without waiting."""
 
     def measure(self, jobs: Sequence[Job], requests: int, forwards: int) -> None:
-        """Report the times of a batch, and how many requests, videos and forward passes it had.
+        """Report the times and results of a batch, and how many requests, videos and forward passes it had.
 
         A request for a card counts no video. A video without an error does not count either if another video of its
         request failed, since it has no result for that reason only.
@@ -60,11 +71,34 @@ class Telemetry:
         counted = [job for job in jobs if job.error is not None or job.request_key not in failed]
         for job in counted:
             for stage, seconds in job.seconds.items():
-                self.observe(stage, seconds)
+                self.observe(stage, seconds, ())
+            if job.error is None and job.result is not None:
+                self._measure_result(job.result)
         videos = sum(not job.is_card for job in counted)
-        for counter, count in zip(COUNTERS, (requests, videos, forwards), strict=True):
+        for counter, count in {"answers": requests, "rows": videos, "forwards": forwards}.items():
             if count:
-                self.count(counter, count)
+                self.count(counter, count, ())
+
+    def _measure_result(self, result: Result) -> None:
+        """Report what the labels and the map of one video are like, and the verdict on the map if there is one."""
+        for name, value in label_figures(result).items():
+            self.observe(name, value, ())
+        shown = result.attribution
+        if shown is None:
+            return
+        for name, value in map_figures(shown).items():
+            self.observe(name, value, (shown.method,))
+        if result.faithfulness is not None:
+            self.count_verdict(shown.method, result.faithfulness, "request")
+
+    def count_verdict(self, method: str, checked: Faithfulness, source: str) -> None:
+        """Count the verdict on a map; the other verdicts count 0, so that their series begin together with it.
+
+        Prometheus takes the first value of a series for nothing: the rarest verdict would lose most by that.
+        """
+        code = verdict(checked)
+        for each in VERDICTS:
+            self.count("verdicts", int(each == code), (method, each, source))
 
     def trace(
         self,
@@ -99,6 +133,38 @@ class Telemetry:
         code = next((job.error.code for job in jobs if job.error is not None), None)
         name = f"{'explain' if options.explain else 'predict'} {model}"
         self.send(RequestSpan(name, headers, times, spans, facts, code))
+
+
+def label_figures(result: Result) -> dict[str, float]:
+    """Return how sure the model is of its labels, each a number from 0 to 1.
+
+    doubt: 1 less the best score. margin: the best score less the second; only where the result has two labels.
+    """
+    scores = [prediction.score for prediction in result.predictions[:2]]
+    figures = {"doubt": 1 - scores[0]}
+    if len(scores) > 1:
+        figures["margin"] = scores[0] - scores[1]
+    return figures
+
+
+def map_figures(shown: Attribution) -> dict[str, float]:
+    """Return how a map looks, each a number from 0 to 1, and small where there may be something wrong.
+
+    map_concentration: 1 less the entropy of `joint` divided by that of an even map; 0 is even, 1 is a single cell.
+    map_strongest_step: the largest share of the map in one step. map_strongest_cell: the same of one cell.
+    map_against: the share of `signed` that speaks against the class; only for class maps that are not 0 everywhere.
+    """
+    joint = shown.joint.astype(np.float64)
+    cells = joint[joint > 0]
+    evenness = -float((cells * np.log(cells)).sum()) / (math.log(joint.size) or 1)
+    figures = {
+        "map_concentration": max(1 - evenness, 0.0),
+        "map_strongest_step": float(shown.temporal.max()),
+        "map_strongest_cell": float(shown.joint.max()),
+    }
+    if shown.signed is not None and shown.signed.any():
+        figures["map_against"] = -float(shown.signed.clip(max=0).sum(dtype=np.float64))
+    return figures
 
 
 def seconds_of(jobs: Sequence[Job]) -> dict[str, float]:
