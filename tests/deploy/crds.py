@@ -79,7 +79,13 @@ SCHEMAS: dict[str, Schema] = {
         record({"selector": record({"matchLabels": mapping(TEXT)}), "endpoints": many(_ENDPOINT)})
     ),
     "monitoring.coreos.com/v1 PrometheusRule": custom(
-        record({"groups": many(record({"name": TEXT, "rules": many({"anyOf": [_RECORDING, _ALERT]})}))})
+        record(
+            {
+                "groups": many(
+                    record({"name": TEXT, "rules": many({"anyOf": [_RECORDING, _ALERT]})}, {"interval": DURATION})
+                )
+            }
+        )
     ),
     "keda.sh/v1alpha1 ScaledObject": custom(
         record(

@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -21,11 +22,20 @@ from tests.deploy.monitoring import QUERIES, RECORDED
 from tests.deploy.proxies import Proxy, running
 from tests.made.programs import free_ports, program
 from tests.made.torchserve import Server, call, start
-from tests.made.videos import encode, images
+from tests.made.videos import moving_disc
 
 SCRAPE = 1  # seconds
 # What Grafana puts in: its own interval, four scrapes and more, and the choices of the dashboard's variables.
 BURST = 64  # requests at once: 28 more than one server's queue and batch hold
+# Figures of a past in which a hundred maps, labels and verdicts an hour were as the default model's are.
+PAST = {
+    "model_method:staa_maps:rate1h": 100 / 3600,
+    "model_method:staa_map_concentration:rate1h": 15 / 3600,
+    "model:staa_labels:rate1h": 100 / 3600,
+    "model:staa_doubt:rate1h": 2 / 3600,
+    "model_method_source:staa_verdicts:increase6h": 600,
+    "model_method_source:staa_distrusted:increase6h": 30,
+}
 VARIABLES = {"$__rate_interval": "5m", "${job}": "staa", "$job": "staa", "$model": ".+"}
 
 
@@ -77,9 +87,10 @@ def background(*command: str | Path, cwd: Path) -> Iterator[None]:
 
 def use(server: Server) -> None:
     """Ask for all that has a metric: maps, a check of one, what is no video, and more than the queue holds."""
-    clip = encode(images(12))
+    clip = moving_disc()
     path = f"{server.inference}/explanations/motions"
-    assert call(path, clip).status == call(path, clip, {"X-Staa-Verify": "2"}).status == 200
+    class_map = {"X-Staa-Method": "staa_class", "X-Staa-Verify": "2"}
+    assert call(path, clip).status == call(path, clip, class_map).status == 200
     assert call(path, b"no video at all").status == call(path, b"another one").status == 415
     with ThreadPoolExecutor(BURST) as pool:
         replies = list(pool.map(lambda _: call(f"{server.inference}/predictions/motions", clip).status, range(BURST)))
@@ -92,6 +103,39 @@ def before(server: Server) -> AbstractContextManager[Proxy]:
     return running(inference, health=health, metrics=metrics)
 
 
+def audited(archive: Path) -> None:
+    """Let a model's archive ask for the audit of every explanation."""
+    with zipfile.ZipFile(archive) as packed:
+        files = {info: packed.read(info) for info in packed.infolist()}
+    with zipfile.ZipFile(archive, "w") as packed:
+        for info, content in files.items():
+            config = info.filename == "model-config.yaml"
+            packed.writestr(info, content.replace(b"handler:\n", b"handler:\n  audit: 1\n") if config else content)
+
+
+def remember(folder: Path) -> None:
+    """Write a week of recorded figures, up to 2 hours ago, into a Prometheus' folder that is to be."""
+    labels = {"model": 'job="staa",model="motions"'}
+    labels["model_method"] = f'{labels["model"]},Method="staa"'
+    labels["model_method_source"] = f'{labels["model_method"]},Source="audit"'
+    now = int(time.time())
+    lines = []
+    for name, value in PAST.items():
+        lines.append(f"# TYPE {name} gauge")
+        lines += [f"{name}{{{labels[name.partition(':')[0]]}}} {value} {now - 3600 * age}" for age in range(168, 1, -1)]
+    (folder / "past").write_text("\n".join([*lines, "# EOF", ""]))
+    promtool = program("promtool", "apt-get install prometheus")
+    command: list[str | Path] = [
+        promtool,
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        folder / "past",
+        folder / "data",
+    ]
+    subprocess.run(command, capture_output=True, timeout=60, check=True)
+
+
 @pytest.fixture(scope="module")
 def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
     """Serve the default model behind the proxy, use it, and watch both by the example of a configuration."""
@@ -100,6 +144,8 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
     folder = tmp_path_factory.mktemp("watch")
     archive: list[str | Path] = [ROOT / "archive.sh", "motions", "--output", folder]
     subprocess.run(archive, capture_output=True, timeout=300, check=True)
+    audited(folder / "motions.mar")
+    remember(folder)
     port, prober = free_ports(2)
     with (
         start(folder, "motions") as server,
@@ -107,7 +153,8 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
     ):
         config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
         config["global"] |= {"scrape_interval": f"{SCRAPE}s", "evaluation_interval": f"{SCRAPE}s"}
-        config["rule_files"] = [str(MONITORING / "rules.yaml")]
+        rules = (MONITORING / "rules.yaml").read_text().replace("interval: 1m", f"interval: {SCRAPE}s")
+        (folder / "rules.yaml").write_text(rules)
         for job in config["scrape_configs"]:
             job |= {"static_configs": [{"targets": [f"127.0.0.1:{proxy.plain}"]}], "scrape_timeout": f"{SCRAPE}s"}
         config["scrape_configs"][1]["relabel_configs"][-1]["replacement"] = f"127.0.0.1:{prober}"
@@ -119,6 +166,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
             seen = Watch(server, f"http://127.0.0.1:{port}")
             use(server)
             seen.wait('probe_success == 1 and on () up{job="staa"} == 1 and on () Requests5XX')
+            seen.wait('staa_verdicts_total{Source="audit"} == 1')  # nothing is asked meanwhile
             use(server)  # a rate needs two values of each counter
             time.sleep(3 * SCRAPE)
             yield seen
