@@ -173,7 +173,7 @@ class Explainer:
         def probability(changed: Tensor) -> Tensor:
             logits = self.forward(changed, []).logits
             if contrast is None:
-                return logits.softmax(-1)[:, [target]]
+                return self.signature.probabilities(logits)[:, [target]]
             return logits[:, [target, contrast]].softmax(-1)
 
         return probability
@@ -236,7 +236,7 @@ class Explainer:
     ) -> Result:
         """Make the result of one clip from its logits (K,), its map and its options."""
         count = options.top_k or min(DEFAULT_TOP_K, len(self.labels))
-        scores = logits.softmax(-1).tolist()
+        scores = self.signature.probabilities(logits).tolist()
         best = [Prediction(class_id, self.labels[class_id], scores[class_id]) for class_id in _ranked(logits)[:count]]
         steps = sampling.steps(clip.seconds, clip.fps, clip.duration, self.grid.t)
         threshold = None if shown is None else focus.threshold(shown.joint, options.mass)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from staa import attribution, families
+from staa.checkpoint.config import PROBLEMS
 from staa.checkpoint.files import RECIPE_FILES
 from staa.errors import LoadError, OptionError
 from staa.prepare import prepare
@@ -26,6 +27,8 @@ class Signature:
     """The label of each class, in the order of the class numbers."""
     grid: Grid
     recipe: Recipe
+    problem_type: str = PROBLEMS[0]
+    """One of PROBLEMS: whether a clip has one class, or any number of them."""
 
     @classmethod
     def of(cls, config: Any, recipe: Recipe) -> Self:
@@ -42,7 +45,7 @@ class Signature:
                 f"the preprocessing ends in {shape}, the model takes {size} (height, width): correct {RECIPE_FILES[0]}"
             )
         labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
-        return cls(config.model_type, labels, grid, recipe)
+        return cls(config.model_type, labels, grid, recipe, config.problem_type or PROBLEMS[0])
 
     def check(self, options: Options) -> None:
         """Raise OptionError if this model cannot fulfil the options; call it before a video is decoded."""
@@ -74,6 +77,10 @@ class Signature:
             msg = f"{option} is {named!r}: expected a number from 0 to {len(self.labels) - 1} or a label ({some})"
             raise OptionError(msg)
         return class_id
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probability of each class, given logits (..., K); those of several labels do not sum to 1."""
+        return logits.softmax(-1) if self.problem_type == PROBLEMS[0] else logits.sigmoid()
 
     def prepare(
         self, clips: Sequence[Clip], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32

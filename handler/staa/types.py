@@ -183,7 +183,7 @@ class Faithfulness:
     target: int
     """The number of the class whose probability was measured."""
     contrast: int | None
-    """The contrast of the map, if any: the softmax is then over target and contrast only."""
+    """The contrast of the map, if any: the probability is then a softmax over target and contrast only."""
     points: int
     """The number of points of each curve, without its two ends."""
     probability: float
@@ -226,7 +226,7 @@ class Prediction:
     class_id: int
     label: str
     score: float
-    """Softmax probability."""
+    """The probability: a softmax over all classes, or the sigmoid of its logit if a clip may have several labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -81,6 +81,7 @@ def card() -> dict[str, Any]:
     return {
         "model": {"name": "motions", "version": "1.0", "family": "timesformer", "classes": 8},
         "labels": ["moves down", "moves right", "grows", "moves up", "spins", "shrinks", "stays", "blinks"],
+        "problem_type": "single_label_classification",
         "input": {
             "frames": 16,
             "height": 96,

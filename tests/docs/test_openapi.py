@@ -18,6 +18,7 @@ from staa.errors import LoadError, RequestError, StaaError, TooLargeError
 from staa.families import FAMILIES
 from staa.recipe import Recipe
 from staa.serving import Settings, wire
+from staa.signature import Signature
 from staa.verify import VERDICTS
 from staa_client.video.frames import KIND
 from staa_video.frames_archive import FORM, unpack
@@ -61,7 +62,7 @@ def test_the_card_is_as_described(spec: dict[str, Any]) -> None:
     """The card of the default model is the example, and follows the schema."""
     explainer = Explainer.load(SPEC.parents[1] / "model_store" / "motions", "cpu")
     model = wire.Model("motions", "0.1.0", explainer.family, explainer.labels)
-    body, kind = wire.card(model, explainer.grid, explainer.recipe, Settings("weights"))
+    body, kind = wire.card(model, explainer.signature, Settings("weights"))
     assert kind == "application/json"
     content = spec["paths"]["/predictions/{model}"]["post"]["responses"]["200"]["content"]["application/json"]
     assert json.loads(body) == content["examples"]["card"]["value"]
@@ -74,11 +75,13 @@ def test_the_card_of_every_recipe(spec: dict[str, Any]) -> None:
     settings = Settings("w", methods=("staa",), verify=0, limits=Limits(bytes=10**6, seconds=0.5))
     for resize, told in ((None, None), (64, 64), ((40, 60), [40, 60])):
         recipe = Recipe(resize, "bilinear", (32, 48), (1.0,) * 3, (0.0,) * 3)
-        card = json.loads(wire.card(model, Grid(2, 4, 6, 2), recipe, settings)[0])
+        signature = Signature("vivit", ("a", "b"), Grid(2, 4, 6, 2), recipe, "multi_label_classification")
+        card = json.loads(wire.card(model, signature, settings)[0])
         follow(spec, card, "Card")
         wants = {"frames": 4, "height": 32, "width": 48, "resize": told, "interpolation": "bilinear"}
         assert card["input"] == wants | {"steps": [2, 4, 6]}
         assert card["methods"] == {"staa": {"version": "1", "classes": False}}
+        assert card["problem_type"] == "multi_label_classification"
         assert card["verify"] == 0
         assert card["limits"]["seconds"] == 0.5
 

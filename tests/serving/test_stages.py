@@ -56,7 +56,7 @@ def test_each_stage_runs_in_a_process_of_its_own() -> None:
     decoded = in_a_process(decode_all, Decoding(explainer.signature, settings), pickle.dumps(jobs))
     done: list[Job] = pickle.loads(in_a_process(run_all, decoded))  # noqa: S301 - our own
     model = wire.Model("tiny", "1.0", explainer.family, explainer.labels)
-    card = wire.card(model, explainer.grid, explainer.recipe, settings)
+    card = wire.card(model, explainer.signature, settings)
     replies = [
         word(request, [job for job in done if job.request_index == index], model, card)
         for index, (request, _) in enumerate(accepted)

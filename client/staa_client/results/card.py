@@ -23,6 +23,8 @@ class Card:
     model: Model
     labels: tuple[str, ...] = field(repr=False)
     """The label of each class, by class id."""
+    problem_type: str
+    """"single_label_classification", or "multi_label_classification" if the scores of a video do not sum to 1."""
     frames: int
     """T, the number of frames of a clip."""
     size: tuple[int, int]

@@ -16,7 +16,7 @@ class Prediction:
     class_id: int
     label: str
     score: float
-    """The probability, 0 to 1."""
+    """The probability, 0 to 1; the card's `problem_type` says whether those of all classes sum to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Faithfulness:
     target: ClassName
     """The class whose probability was measured."""
     contrast: ClassName | None
-    """The contrast of the map, if it has one: the softmax is then over target and contrast only."""
+    """The contrast of the map, if it has one: the probability is then a softmax over target and contrast only."""
     probability: float
     """The probability of the target for the whole clip, 0 to 1."""
     blurred: float

@@ -29,13 +29,15 @@ KEYS = _COUNTS | {
     "patch_size", "pooler_act", "pooler_output_size", "pred_hidden_size", "pred_mlp_ratio",
     "pred_zero_init_mask_tokens", "qkv_bias", "qv_bias", "tubelet_size", "use_mean_pooling",
 }  # fmt: skip
-"""The keys of all families that are read, beside the names of the classes."""
+"""The keys of all families that are read, beside the kind of problem and the names of the classes."""
+PROBLEMS = ("single_label_classification", "multi_label_classification")
+"""The kinds of problem, as transformers names them: one class is right, or any number of classes are."""
 _JOINERS = {"\u200c", "\u200d"}
 """The two invisible characters that words of some scripts need."""
 
 
 def clean(document: Any, name: str) -> dict[str, Any]:  # whatever JSON holds
-    """Return the keys that are read, with plain values; the names of the classes are `id2label` and `label2id`.
+    """Return the keys that are read, with plain values, and `problem_type`, `id2label` and `label2id` if they are told.
 
     Raises:
         ValueError: a value is not plain, or is out of all proportion; the message begins with `name`.
@@ -47,6 +49,8 @@ def clean(document: Any, name: str) -> dict[str, Any]:  # whatever JSON holds
         for part in value if isinstance(value, list) and len(value) <= 3 else [value]:
             if not _is_plain(key, part):
                 raise ValueError(f"{name} has {key} = {str(part)[:40]!r}: expected a plain value of a usual size")
+    if (problem := _problem_type(document, name)) is not None:
+        kept["problem_type"] = problem
     labels = _labels(document, name)
     if labels is None:
         return kept
@@ -77,6 +81,16 @@ def _is_plain(key: str, value: object) -> bool:
         case str():
             return len(value) <= _MOST_TEXT and value.isascii() and value.isprintable()
     return False
+
+
+def _problem_type(document: Mapping[str, Any], name: str) -> str | None:
+    """Return one of PROBLEMS; None if the file names none, which means the first of them."""
+    problem = document.get("problem_type")
+    if problem == "regression":
+        raise ValueError(f"{name} has problem_type = 'regression': its outputs are no classes, use a classifier")
+    if problem is not None and problem not in PROBLEMS:
+        raise ValueError(f"{name} has problem_type = {str(problem)[:40]!r}: expected one of {', '.join(PROBLEMS)}")
+    return problem
 
 
 def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:

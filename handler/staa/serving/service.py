@@ -161,7 +161,7 @@ class Service:
         """
         self.explainer, self.telemetry = explainer, telemetry or Telemetry()
         self.model = wire.Model(name, version, explainer.family, explainer.labels)
-        self.card = wire.card(self.model, explainer.grid, explainer.recipe, settings)
+        self.card = wire.card(self.model, explainer.signature, settings)
         self.batch_seconds = min(settings.batch_seconds, 0.75 * patience)
         self._children: Pool | None = None
         if decode is None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from staa.attribution import CANDIDATES, METHODS
 from staa.errors import StaaError
-from staa.recipe import Recipe
 from staa.serving.settings import Settings
 from staa.serving.wire.encodings import ENCODINGS, Body, Reply, rounded, to_json
-from staa.types import Faithfulness, Floats, Grid, Refinement, Result
+from staa.signature import Signature
+from staa.types import Faithfulness, Floats, Refinement, Result
 from staa.verify import VERDICTS, verdict
 from staa_video import Clip
 
@@ -39,13 +39,15 @@ class Answer:
     """How many seconds the choice of its map took."""
 
 
-def card(model: Model, grid: Grid, recipe: Recipe, settings: Settings) -> Reply:
+def card(model: Model, signature: Signature, settings: Settings) -> Reply:
     """Write the card of a model: its labels, its input, its options and its limits."""
+    grid, recipe = signature.grid, signature.recipe
     height, width = recipe.shape or (None, None)  # it is never None for a model that was loaded
     return to_json(
         {
             "model": _model(model),
             "labels": list(model.labels),
+            "problem_type": signature.problem_type,
             "input": {
                 "frames": grid.frames,
                 "height": height,
