@@ -63,7 +63,7 @@ class Signature:
         """Return the number of a class that an option names by its label or by its number.
 
         Raises:
-            OptionError: the model has no such class.
+            OptionError: the model has no such class, or several of this label.
         """
         if named is None:
             return None
@@ -71,7 +71,13 @@ class Signature:
         if text.isascii() and text.isdigit() and len(text) < 10:
             class_id = int(text)
         elif named in self.labels:
-            return self.labels.index(text)
+            numbers = [number for number, label in enumerate(self.labels) if label == named]
+            if len(numbers) > 1:
+                some = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+                raise OptionError(
+                    f"{option} is {named!r}, the label of several classes: name one by its number ({some})"
+                )
+            return numbers[0]
         if not 0 <= class_id < len(self.labels):
             some = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
             msg = f"{option} is {named!r}: expected a number from 0 to {len(self.labels) - 1} or a label ({some})"

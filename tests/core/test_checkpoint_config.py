@@ -93,8 +93,12 @@ LABELS = {str(number): f"class {number}" for number in range(8)}
         ({"num_labels": True}, "num_labels"),
         ({"id2label": {str(number): "x" for number in range(60_000)}}, "50000 labels"),
         ({"id2label": LABELS | {"8": "one more"}}, "8 rows"),
-        ({"id2label": {"0": "x", "7": "y"}}, "class 1"),
-        ({"id2label": {"-1": "x"}}, "class 0"),
+        ({"id2label": {"0": "x", "8": "y"}}, "8 rows"),
+        ({"id2label": {"0": "x", "4": "y"}}, "8 rows"),
+        *(
+            ({"id2label": {key: "x"}}, f"'{key[:40]}' in id2label")
+            for key in ("-1", "one", "01", "", "1.0", "50000", "\u0663", "9" * 5000)
+        ),
         ({"id2label": []}, "id2label"),
         *(
             ({"id2label": LABELS | {"3": bad}}, "label 3")

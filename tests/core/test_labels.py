@@ -1,5 +1,6 @@
 """What labels mean: one of all classes or any number of them, and how a class is named."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from staa import Explainer, Options
 from staa.checkpoint import config
-from staa.errors import LoadError
+from staa.errors import LoadError, OptionError
 from tests.made import models
 
 SEVERAL = "multi_label_classification"
@@ -59,3 +60,32 @@ def test_one_label_is_right_unless_the_configuration_says_otherwise(tmp_path: Pa
         result = explainer([models.clip(0)], Options(top_k=5))[0]
         assert explainer.signature.problem_type == "single_label_classification"
         assert sum(guess.score for guess in result.predictions) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_class_without_a_label_is_named_by_its_number(tmp_path: Path) -> None:
+    """Where a list of labels has holes, the classes in them are LABEL_1 and so on, and each row has its own."""
+    named = config.clean({"id2label": {"4": "e", "0": "a", "2": "c"}}, "config.json")
+    assert list(named["id2label"].values()) == ["a", "LABEL_1", "c", "LABEL_3", "e"]
+    folder = models.save(models.timesformer(), tmp_path)
+    facts = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(facts | {"id2label": {"0": "a", "4": "e"}}))
+    explainer = Explainer.load(folder, device="cpu")
+    assert explainer.labels == ("a", "LABEL_1", "LABEL_2", "LABEL_3", "e")
+    wanted = models.explainer(models.timesformer())([models.clip(0)])[0].predictions
+    found = explainer([models.clip(0)])[0].predictions
+    assert [guess.class_id for guess in found] == [guess.class_id for guess in wanted]
+    assert explainer.signature.class_id("target", "LABEL_2") == 2
+
+
+def test_classes_of_one_label_are_told_by_their_numbers(tmp_path: Path) -> None:
+    """Two classes of one label are served; as a target the label is refused with their numbers, a number is taken."""
+    names = ["run", "sit", "run", "LABEL_4", "run"]
+    explainer = load(tmp_path, id2label=dict(enumerate(names)), label2id={})
+    assert explainer.labels == tuple(names)
+    by_number = explainer([models.clip(0)], Options(method="staa_class", target=2))[0].attribution
+    assert by_number is not None
+    assert by_number.target == 2
+    with pytest.raises(OptionError, match=r"target is 'run', the label of several classes.*\(0, 2, 4\)"):
+        explainer.check(Options(method="staa_class", target="run"))
+    with pytest.raises(OptionError, match=r"contrast is 'run'"):
+        explainer.check(Options(method="staa_class", target="sit", contrast="run"))

@@ -118,7 +118,8 @@ class MeanScores:
 
     A server lists only the `top_k` strongest classes. The rest of the probability is divided evenly between the other
     classes, so that the mean is a distribution over all classes: with 10 classes and two listed at 0.6 and 0.24, each
-    of the other eight counts as 0.02.
+    of the other eight counts as 0.02. No class counts more than the weakest listed one: if a video may have several
+    labels, scores do not sum to 1.
     """
 
     def __init__(self, count: int) -> None:
@@ -139,7 +140,8 @@ class MeanScores:
         listed = {guess.class_id: guess.score for guess in predictions}
         self._labels |= {guess.class_id: guess.label for guess in predictions}
         others = model.classes - len(listed)
-        self._scores.append((listed, max(0.0, 1 - sum(listed.values())) / others if others > 0 else 0.0))
+        left = max(0.0, 1 - sum(listed.values())) / others if others > 0 else 0.0
+        self._scores.append((listed, min([left, *listed.values()])))  # several labels at once do not sum to 1
         known = {class_id for scores, _ in self._scores for class_id in scores}
         means = {
             class_id: sum(scores.get(class_id, rest) for scores, rest in self._scores) / len(self._scores)

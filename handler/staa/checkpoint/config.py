@@ -5,6 +5,7 @@ transformers acts on keys of this file: `_attn_implementation` fetches code, `au
 """
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,7 @@ KEYS = _COUNTS | {
 """The keys of all families that are read, beside the kind of problem and the names of the classes."""
 PROBLEMS = ("single_label_classification", "multi_label_classification")
 """The kinds of problem, as transformers names them: one class is right, or any number of classes are."""
+_CLASS = re.compile("0|[1-9][0-9]{0,5}")
 _JOINERS = {"\u200c", "\u200d"}
 """The two invisible characters that words of some scripts need."""
 
@@ -94,7 +96,10 @@ def _problem_type(document: Mapping[str, Any], name: str) -> str | None:
 
 
 def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:
-    """Return the label of each class in their order; None if the file names none."""
+    """Return the label of each class in their order; None if the file names none.
+
+    A class between others that has no label is called as transformers calls it, `LABEL_3`.
+    """
     given, count = document.get("id2label"), document.get("num_labels")
     if count is not None and (type(count) is not int or not 1 <= count <= MOST_LABELS):
         raise ValueError(f"{name} has num_labels = {str(count)[:40]}: expected 1 to {MOST_LABELS}")
@@ -102,12 +107,14 @@ def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:
         return None if count is None else [f"LABEL_{number}" for number in range(count)]
     if not isinstance(given, dict) or not 1 <= len(given) <= MOST_LABELS:
         raise ValueError(f"{name} has an id2label that is no object of 1 to {MOST_LABELS} labels")
-    if count is not None and count != len(given):
-        raise ValueError(f"{name} has num_labels = {count} and {len(given)} labels: they must agree")
-    labels = [given.get(str(number)) for number in range(len(given))]
+    if strange := [key for key in given if not _CLASS.fullmatch(key) or int(key) >= MOST_LABELS]:
+        msg = f"{name} has {strange[0][:40]!r} in id2label: expected the number of a class below {MOST_LABELS}"
+        raise ValueError(msg)
+    count = max(count or 0, *(int(key) + 1 for key in given))
+    labels = [given.get(str(number), f"LABEL_{number}") for number in range(count)]
     for number, label in enumerate(labels):
         if not isinstance(label, str):
-            raise ValueError(f"{name} has no label in words for class {number} of {len(given)}")  # noqa: TRY004
+            raise ValueError(f"{name} has no label in words for class {number} of {count}")  # noqa: TRY004
         if len(label) > MOST_LABEL_CHARACTERS or not is_harmless(label):
             msg = f"label {number} in {name} is {label[:60]!r}: expected at most {MOST_LABEL_CHARACTERS} characters,"
             raise ValueError(f"{msg} none of them a control character or a line break")

@@ -85,3 +85,11 @@ def test_the_mean_of_scores_is_a_distribution_over_all_classes() -> None:
     assert list(mean) == sorted(mean, key=lambda label: -mean[label])
     assert smooth.add(Model("m", "2", "f", 2), [Prediction(0, "other", 0.9)]) == (Prediction(0, "other", 0.9),)
     assert math.isclose(sum(each.score for each in smooth.add(Model("m", "2", "f", 2), [Prediction(1, "x", 1.0)])), 1)
+
+
+def test_a_class_that_is_not_listed_counts_no_more_than_the_weakest_listed_one() -> None:
+    """Where a video may have several labels, two weak ones leave nothing for the third to be strong by."""
+    model, smooth = Model("m", "1", "f", 3), MeanScores(2)
+    smooth.add(model, [Prediction(0, "a", 0.03), Prediction(1, "b", 0.01)])
+    mean = {each.label: each.score for each in smooth.add(model, [Prediction(2, "c", 0.9), Prediction(0, "a", 0.8)])}
+    assert mean == pytest.approx({"c": (0.01 + 0.9) / 2, "a": (0.03 + 0.8) / 2, "b": (0.01 + 0.0) / 2})
