@@ -95,7 +95,7 @@ def _class_map(reading: Reading, *, through_mlps: bool = True, recentred: bool =
     direction = reading.direction[:, None]
     is_carried = any(attention.site.carried for attention in reading.captured)
     for attention in reversed(reading.writers):
-        if through_mlps:
+        if through_mlps and attention.site.mlp is not None:
             direction = back_through_mlp(attention, direction)
         pushes.append(written_for(attention, direction, centred=is_carried == recentred))
     return _sum_carried_back(reading, pushes[::-1], classes=True)
@@ -181,19 +181,23 @@ CANDIDATES = {
 """The name of a class map among which `refine` chooses -> what it is."""
 
 
-def candidates(forward: Forward, request: MapRequest, directions: Tensor) -> dict[str, Attribution]:
+def candidates(
+    forward: Forward, request: MapRequest, directions: Tensor, *, exclusive: bool
+) -> dict[str, Attribution]:
     """Return the maps among which `refine` chooses, for a forward pass whose only explained row is the one asked for.
 
-    With a contrast there is no map "probability": of two classes, it has the direction of their difference anyway.
+    Maps that would be the same as another one are left out: "probability" with a contrast, or where the classes do not
+    exclude each other, and "direct" where no MLP follows what is read.
 
     Args:
         forward: what the forward pass kept for this row.
         request: the map that is wanted.
         directions: (K, width) the direction of each class in the residual stream.
+        exclusive: whether a video has one of the classes, and not several.
     """
     (row,) = forward.rows
     reading = probable = Reading(forward.captured, _direction(request, directions)[None])
-    if request.contrast is None:
+    if request.contrast is None and exclusive:
         mean = forward.logits[row].softmax(-1) @ directions
         probable = replace(reading, direction=reading.direction - mean)
     signed = {
@@ -202,8 +206,10 @@ def candidates(forward: Forward, request: MapRequest, directions: Tensor) -> dic
         "recentred": _class_map(probable, recentred=True),
         "direct": _class_map(reading, through_mlps=False),
     }
-    if request.contrast is not None:
+    if request.contrast is not None or not exclusive:
         del signed["probability"]
+    if all(attention.site.mlp is None for attention in reading.writers):
+        del signed["direct"]
     return {name: _attribution(each[0].clamp(min=0), each[0], reading.grid, request) for name, each in signed.items()}
 
 
@@ -363,7 +369,8 @@ def spread(attention: Captured, cls: Tensor | None, tokens: Tensor) -> tuple[Ten
         passed = row @ attention.matrix
     elif attention.queries_keys is not None:
         query, key, scale = attention.queries_keys
-        passed = row_times_attention(row[..., : query.shape[-2]], query, key, scale).mean(2)
+        softcap = attention.site.softcap
+        passed = row_times_attention(row[..., : query.shape[-2]], query, key, scale, softcap).mean(2)
     else:
         raise ValueError("queries and keys were not kept: name the method before the forward pass")
     passed = passed.squeeze(2)

@@ -115,12 +115,25 @@ class Captured:
         return replace(self, wanted=wanted, queries_keys=queries_keys, **parts)
 
 
-def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Return softmax(scale * query key^T) value, all (sequences, heads, tokens, head width), and call the listener."""
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float | None = None
+) -> Tensor:
+    """Return softmax(scale * query key^T) value, all (sequences, heads, tokens, head width), and call the listener.
+
+    A soft cap, which no kernel knows, bounds the logits before the softmax; the whole matrix is then computed.
+    """
     listener = getattr(module, LISTENER, None)
     if listener is not None:
         listener(query, key, value, scale)
+    if softcap is not None:
+        logits = bound(query @ key.transpose(-2, -1) * scale, softcap)
+        return logits.softmax(-1, torch.float32).to(value.dtype) @ value
     return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+
+def bound(logits: Tensor, softcap: float | None) -> Tensor:
+    """Return logits between -softcap and softcap, softcap * tanh(logits / softcap); None bounds nothing."""
+    return logits if softcap is None else (logits / softcap).tanh() * softcap
 
 
 def attend_with_matrix(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -162,12 +175,16 @@ def _attention(
     *,
     scaling: float,
     dropout: float = 0.0,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Compute what transformers' sdpa does: three times (B, heads, N, d) -> (B, N, heads, d), None."""
+    """Compute what transformers' sdpa does, and with a soft cap its eager attention.
+
+    Query, key and value are (B, heads, N, d), the result is (B, N, heads, d), None.
+    """
     if attention_mask is not None or dropout:
         raise ValueError("attention is read without mask and dropout: call model.eval() and pass whole clips")
-    return attend(module, query, key, value, scaling).transpose(1, 2).contiguous(), None
+    return attend(module, query, key, value, scaling, softcap).transpose(1, 2).contiguous(), None
 
 
 def attend_first_token(
@@ -182,17 +199,17 @@ def attend_first_token(
     return attend(module, query, key, value, scale).transpose(1, 2).flatten(2)
 
 
-def attention_weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
+def attention_weights(query: Tensor, key: Tensor, scale: float, softcap: float | None = None) -> Tensor:
     """Return the attention weights (R, sequences, heads, q, n), float32.
 
     Queries are (R, sequences, heads, q, d), keys (R, sequences, heads, n, d).
     """
     queries = query.float() * scale
     if key.device.type != "cpu" or key[0, 0].numel() < LONG_KEYS:
-        return (key.float() @ queries.transpose(-2, -1)).transpose(-2, -1).softmax(-1)
+        return bound((key.float() @ queries.transpose(-2, -1)).transpose(-2, -1), softcap).softmax(-1)
     pairs = zip(queries.flatten(0, 1), key.flatten(0, 1), strict=True)  # all at once the keys would be copied first
     logits = torch.stack([rows @ keys.float().transpose(1, 2) for rows, keys in pairs])
-    return logits.softmax(-1).view(*key.shape[:2], *logits.shape[1:])
+    return bound(logits, softcap).softmax(-1).view(*key.shape[:2], *logits.shape[1:])
 
 
 def mean_matrices(query: Tensor, key: Tensor, scale: float) -> Tensor:
@@ -226,7 +243,7 @@ def _head_mean(attention: Tensor, heads: int) -> Tensor:
     return attention.view(-1, heads, *attention.shape[1:]).mean(1).transpose(1, 2)
 
 
-def row_times_attention(row: Tensor, query: Tensor, key: Tensor, scale: float) -> Tensor:
+def row_times_attention(row: Tensor, query: Tensor, key: Tensor, scale: float, softcap: float | None = None) -> Tensor:
     """Return row @ A for each head: (R, sequences, k, q) -> (R, sequences, heads, k, n), float32.
 
     A is the attention of queries (R, sequences, heads, q, d) to keys (R, sequences, heads, n, d). It is computed in
@@ -235,14 +252,14 @@ def row_times_attention(row: Tensor, query: Tensor, key: Tensor, scale: float) -
     step = max(1, CHUNK_WEIGHTS.get(key.device.type, 2**20) // key[..., 0].numel())
     if len(key) > 1 and step < min(SHORT_CHUNK, query.shape[-2]):  # short chunks read all keys for little work
         clips = [slice(index, index + 1) for index in range(len(key))]
-        return torch.cat([row_times_attention(row[clip], query[clip], key[clip], scale) for clip in clips])
+        return torch.cat([row_times_attention(row[clip], query[clip], key[clip], scale, softcap) for clip in clips])
     batch, (tokens, width) = key.shape[:3], key.shape[-2:]
     transposed = key.float().reshape(-1, tokens, width).transpose(1, 2)  # copied once, not by every chunk
     total = torch.zeros(*batch, row.shape[2], tokens, device=key.device)
     for start in range(0, query.shape[-2], step):
         chunk = slice(start, start + step)
         queries = (query[..., chunk, :].float() * scale).reshape(-1, query[..., chunk, :].shape[-2], width)
-        attention = (queries @ transposed).softmax(-1).view(*batch, -1, tokens)
+        attention = bound(queries @ transposed, softcap).softmax(-1).view(*batch, -1, tokens)
         total += row[:, :, None, :, chunk] @ attention
     return total
 
@@ -283,7 +300,7 @@ def make_reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None
             elif mean is not None:
                 matrix = split(mean, rows)
             else:
-                weights = _mean_over_queries(split(query[:, :, site.queries], rows), keys, scale)
+                weights = _mean_over_queries(split(query[:, :, site.queries], rows), keys, scale, site.softcap)
                 if wanted.sizes:
                     place = [wanted.weights.index(row) for row in wanted.sizes]
                     their = weights if wanted.sizes == wanted.weights else weights[place]
@@ -296,13 +313,13 @@ def make_reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None
     return reduce
 
 
-def _mean_over_queries(query: Tensor, key: Tensor, scale: float) -> Tensor:
+def _mean_over_queries(query: Tensor, key: Tensor, scale: float, softcap: float | None) -> Tensor:
     """Return the mean over queries (R, sequences, heads, q, d) of their attention: (R, sequences, heads, n)."""
     count = query.shape[-2]
     if count == 1:
-        return attention_weights(query, key, scale).squeeze(-2)
+        return attention_weights(query, key, scale, softcap).squeeze(-2)
     even = torch.full((*query.shape[:2], 1, count), 1 / count, device=query.device)
-    return row_times_attention(even, query, key, scale).squeeze(-2)
+    return row_times_attention(even, query, key, scale, softcap).squeeze(-2)
 
 
 def _rows_of_share(site: Site, wanted: Wanted) -> Rows:

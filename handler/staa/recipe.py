@@ -24,6 +24,8 @@ _COMMON: dict[str, Any] = {
     "image_std": _HALF,
 }
 _IMAGENET = {"image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD}
+_FRAME = {"do_center_crop": False, "resample": 3}  # the whole frame, whatever its shape
+_CLIP = {"image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}
 _VIVIT = {"size": {"shortest_edge": 256}, "rescale_factor": 1 / 127.5, "offset": True}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -36,10 +38,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "VivitImageProcessor": _VIVIT,
     "VivitVideoProcessor": _VIVIT,
     "VJEPA2VideoProcessor": {"crop_size": 256, **_IMAGENET},
+    "VideoPrismVideoProcessor": {**_FRAME, **_CLIP, "size": {"height": 288, "width": 288}, "do_normalize": False},
+    "LlavaOnevisionVideoProcessor": {**_FRAME, **_CLIP, "size": {"height": 384, "width": 384}},
 }
 """Processor class -> its defaults for keys that a file leaves out, if they differ from those in _COMMON."""
 
-_MODES = {2: "bilinear", 3: "bicubic"}
+_MODES = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Recipe:
     resize: int | tuple[int, int] | None
     """The length of the shortest edge, or (height, width), in pixels; None does not resize."""
     mode: str
-    """The interpolation of the resize: "bilinear" or "bicubic", antialiased."""
+    """The interpolation of the resize: "bilinear", "bicubic" or "lanczos", antialiased."""
     crop: tuple[int, int] | None
     """(height, width) of the centre crop in pixels; a smaller frame is padded with zeros. None does not crop."""
     scale: Triple
@@ -74,7 +78,8 @@ class Recipe:
         name = _processor(config)
         facts = _COMMON | DEFAULTS[name] | {key: value for key, value in config.items() if value is not None}
         if facts["resample"] not in _MODES:
-            raise LoadError(f"resample = {facts['resample']} is not supported: 2 (bilinear) and 3 (bicubic) are")
+            known = ", ".join(f"{number} ({mode})" for number, mode in _MODES.items())
+            raise LoadError(f"resample = {facts['resample']} is not supported: {known} are")
         if facts["offset"] and not facts["do_rescale"]:
             raise LoadError("offset without do_rescale has no meaning: set do_rescale to true or offset to false")
         crop = _edges("crop_size", facts["crop_size"])

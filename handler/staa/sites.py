@@ -92,6 +92,8 @@ class Site:
     """The stream that the attention's output is added to; None if the share of it is not measured."""
     after: Stream | None = None
     """The stream with the attention's output added to it."""
+    softcap: float | None = None
+    """The soft cap of its attention logits; None caps nothing."""
 
     @property
     def carried(self) -> bool:

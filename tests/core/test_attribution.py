@@ -21,6 +21,8 @@ from tests.made.families import VARIANTS, Variant
 torch.set_num_threads(1)
 
 
+MLPS = {"vjepa2": "pooler.cross_attention_layer", "videoprism_vision_model": "head"}
+"""Family -> the module whose MLP writes into the token that is read, if not all do."""
 FIRST = {
     "timesformer": "timesformer.encoder.layer.0",
     "vivit": "vivit.layers.0",
@@ -118,20 +120,20 @@ def test_the_direct_terms_add_up_to_the_logit(variant: Variant, explainer: Expla
     hooks = []
     outputs = [site.output or site.module for site in explainer.sites if site.role in READ_ROLES]
     for name, module in model.named_modules():
-        mlp = name.endswith((".mlp.fc2", "layer.0.output.dense", "layer.1.output.dense", "layer.2.output.dense"))
-        if any(module is output for output in outputs):
-            kind = "attention"
-        elif mlp and not (variant.family == "vjepa2" and "cross_attention_layer" not in name):
-            kind = "mlp"
-        else:
+        ends = ".mlp.fc2", "layer.0.output.dense", "layer.1.output.dense", "layer.2.output.dense"
+        mlp = name.endswith(ends) and name.startswith(MLPS.get(variant.family, ""))
+        attention = any(module is output for output in outputs)
+        if not (attention or mlp):
             continue
+        kind = "attention" if attention else "mlp"
         hooks.append(
             module.register_forward_hook(
                 lambda _m, _i, out, kind=kind: heard[kind].append(read(out[0] if isinstance(out, tuple) else out))
             )
         )
-    first = model.get_submodule(FIRST[variant.family])
-    hooks.append(first.register_forward_pre_hook(lambda _m, inputs: heard["start"].append(read(inputs[0]))))
+    if variant.family in FIRST:
+        first = model.get_submodule(FIRST[variant.family])
+        hooks.append(first.register_forward_pre_hook(lambda _m, inputs: heard["start"].append(read(inputs[0]))))
     layer = slow.norm(variant, model)
     where = layer if layer is not None else model.classifier
 
@@ -145,15 +147,16 @@ def test_the_direct_terms_add_up_to_the_logit(variant: Variant, explainer: Expla
     forward = explainer.forward(pixels, {0: "staa_class"})
     for hook in hooks:
         hook.remove()
-    (token,), (begin,) = heard["token"], heard["start"]
+    (token,) = heard["token"]
     written = [one for one in forward.captured if one.values is not None]
-    assert len(heard["mlp"]) == len(heard["attention"]) == len(written)
+    assert len(heard["mlp"]) == len(heard["start"]) * len(written)  # VideoPrism's query is not in what is read
+    assert len(heard["attention"]) == len(written)
     for target in range(5):
         toward = explainer.directions[target].double()
         pushed = sum(written_for(one, toward[None, None].float()).double().sum() for one in written)
         biases = sum(toward @ site.output.bias.double() for site in explainer.sites if site.output is not None)
         assert pushed + biases == pytest.approx(float(sum(toward @ part for part in heard["attention"])), abs=1e-4)
-        rest = toward @ begin + sum(toward @ part for part in heard["mlp"])
+        rest = sum(toward @ part for part in (*heard["start"], *heard["mlp"]))
         logit = pushed + biases + rest
         if layer is not None:
             logit = logit / (token.var(unbiased=False) + layer.eps).sqrt()

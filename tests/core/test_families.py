@@ -13,6 +13,7 @@ from transformers import (
     TimesformerConfig,
     VideoMAEConfig,
     VideoMAEForPreTraining,
+    VideoPrismVisionConfig,
     VJEPA2Model,
 )
 
@@ -201,7 +202,7 @@ def test_the_librarys_modules_are_where_they_were(variant: Variant, model: Any, 
     """Input name, module names and number of blocks are those of this transformers; an unread attention is an error."""
     assert type(model).main_input_name == family(variant.family).INPUT_NAME
     read = [site for site in explainer.sites if site.role in READ_ROLES]
-    assert len(read) == (1 if variant.family == "vjepa2" else model.config.num_hidden_layers)
+    assert len(read) == (1 if read[0].role == "query" else model.config.num_hidden_layers)
     assert len(explainer.sites) == len({site.module for site in explainer.sites}) == variant.blocks
     sites = explainer._family.sites(model, explainer.grid, 1)
     with pytest.raises(RuntimeError, match="read 0 of"), capture.capture(sites, Wanted((0,)), 1):
@@ -273,6 +274,12 @@ def test_timesformers_that_cannot_be_read_are_refused(changes: dict[str, Any], n
     """A configuration that transformers would fail on or misread is refused with what is expected."""
     with pytest.raises(LoadError, match=named):
         family("timesformer").grid(TimesformerConfig(**changes))
+
+
+def test_a_videoprism_of_longer_tubelets_is_refused() -> None:
+    """A pass of transformers fails on tubelets of two frames, so such a configuration is refused at load."""
+    with pytest.raises(LoadError, match="tubelets of one frame"):
+        family("videoprism_vision_model").grid(VideoPrismVisionConfig(tubelet_size=[2, 18, 18]))
 
 
 @pytest.mark.slow

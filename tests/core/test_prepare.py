@@ -19,6 +19,7 @@ CONFIGS: list[dict[str, Any]] = [
     {"size": {"height": 61, "width": 85}, "crop_size": {"height": 96, "width": 71}},
     {"size": {"shortest_edge": 64}, "crop_size": {"height": 101, "width": 101}},
     {"size": {"shortest_edge": 64}, "resample": 3, "do_center_crop": False},
+    {"size": {"height": 61, "width": 85}, "resample": 1, "do_center_crop": False},
     {"do_resize": False, "crop_size": {"height": 33, "width": 34}},
     {"do_rescale": False, "offset": False, "do_normalize": True, "image_mean": [10, 20, 30.5], "image_std": [2, 3, 4]},
     {"do_normalize": False, "image_std": [9, 9, 9]},

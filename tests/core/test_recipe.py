@@ -15,7 +15,7 @@ def test_every_known_processor_has_whole_defaults(name: str) -> None:
         Recipe.read({key: name}) for key in ("image_processor_type", "feature_extractor_type", "video_processor_type")
     }
     assert len(recipes) == 1
-    assert recipes.pop().crop in {(224, 224), (256, 256)}
+    assert recipes.pop().shape in {(224, 224), (256, 256), (288, 288), (384, 384)}
 
 
 def test_vjepa2_takes_its_size_from_its_crop() -> None:
@@ -25,6 +25,22 @@ def test_vjepa2_takes_its_size_from_its_crop() -> None:
     )
     assert recipe.resize == 438
     assert recipe.crop == (384, 384)
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"video_processor_type": "LlavaOnevisionVideoProcessor", "resample": 1, "size": {"height": 288, "width": 288}},
+        {"video_processor_type": "LlavaOnevisionVideoProcessor", "size": {"height": 288, "width": 288}},
+        {"video_processor_type": "VideoPrismVideoProcessor", "crop_size": None, "do_center_crop": None},
+    ],
+)
+def test_videoprism_sees_the_whole_frame_from_0_to_1(saved: dict[str, Any]) -> None:
+    """Published files squeeze the whole frame into the model's square, and only divide by 255."""
+    recipe = Recipe.read({**saved, "do_normalize": False, "do_sample_frames": True, "num_frames": 16})
+    assert (recipe.resize, recipe.crop, recipe.shape) == ((288, 288), None, (288, 288))
+    assert (recipe.scale, recipe.shift) == ((1 / 255,) * 3, (0.0,) * 3)
+    assert recipe.mode == ("lanczos" if "resample" in saved else "bicubic")
 
 
 def test_spellings_of_a_size() -> None:
@@ -40,7 +56,7 @@ def test_spellings_of_a_size() -> None:
     [
         ({}, "VivitImageProcessor"),
         ({"image_processor_type": "CLIPImageProcessor"}, "CLIPImageProcessor.*VideoMAEImageProcessor"),
-        ({"image_processor_type": "VideoMAEImageProcessor", "resample": 1}, "resample = 1"),
+        ({"image_processor_type": "VideoMAEImageProcessor", "resample": 0}, "resample = 0"),
         (
             {"image_processor_type": "VideoMAEImageProcessor", "size": {"shortest_edge": 2, "longest_edge": 4}},
             "longest_edge",

@@ -16,6 +16,8 @@ from transformers import (
     TimesformerForVideoClassification,
     VideoMAEConfig,
     VideoMAEForVideoClassification,
+    VideoPrismForVideoClassification,
+    VideoPrismVisionConfig,
     VivitConfig,
     VivitForVideoClassification,
     VJEPA2Config,
@@ -86,6 +88,18 @@ def _vjepa2(**changes: Any) -> Any:
     return _eager(VJEPA2ForVideoClassification(VJEPA2Config(**{**facts, **small, **changes})))
 
 
+def _videoprism(**changes: Any) -> Any:
+    torch.manual_seed(0)
+    size = {"image_size": [16, 32], "tubelet_size": [1, 8, 8], "num_frames": 4, "attn_logit_softcapping": 2.0}
+    layers = {"num_spatial_layers": 2, "num_temporal_layers": 2, "hidden_size": 32, "num_attention_heads": 4}
+    facts = {**size, **layers, "intermediate_size": 64, "num_labels": 5, **changes}
+    spread = facts.pop("initializer_range", 0.3)
+    model = VideoPrismForVideoClassification(VideoPrismVisionConfig(**facts))
+    for name, parameter in model.named_parameters():  # transformers' own are small, and many of them zero
+        nn.init.normal_(parameter, std=1.0 if name.endswith("query") else spread)
+    return _eager(model)
+
+
 def _timesformer(kind: str) -> Callable[..., Any]:
     def make(**changes: Any) -> Any:
         torch.manual_seed(0)
@@ -108,6 +122,7 @@ VARIANTS = {
     "videomae-mean": Variant("videomae", _videomae, blocks=3, shape=(3, 2, 4)),
     "videomae-cls": Variant("videomae", _first, blocks=3, shape=(2, 2, 2)),
     "vjepa2": Variant("vjepa2", _vjepa2, blocks=3 + 2 + 1, shape=(4, 3, 3)),
+    "videoprism": Variant("videoprism_vision_model", _videoprism, blocks=2 + 2 + 1, shape=(4, 2, 4)),
 }
 
 BASE: dict[str, Any] = {
@@ -121,6 +136,19 @@ BASE: dict[str, Any] = {
 }
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "num_labels": 174}
 _VITL = {**BASE, **_LARGE, "mlp_ratio": 4.0, "num_pooler_layers": 3, "crop_size": 256, "frames_per_clip": 16}
+_PRISM: dict[str, Any] = {
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "initializer_range": 0.05,
+    "num_labels": 400,
+    "image_size": 288,
+    "tubelet_size": [1, 18, 18],
+    "num_frames": 16,
+    "num_spatial_layers": 12,
+    "num_temporal_layers": 4,
+    "attn_logit_softcapping": 50.0,
+}
 PUBLISHED: dict[str, tuple[str, dict[str, Any], Shape]] = {
     "timesformer-base-finetuned-k400": ("divided", {**BASE, "image_size": 224, "num_frames": 8}, (8, 14, 14)),
     "timesformer-hr-finetuned-k400": ("divided", {**BASE, "image_size": 448, "num_frames": 16}, (16, 28, 28)),
@@ -135,6 +163,7 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any], Shape]] = {
         (8, 14, 14),
     ),
     "vjepa2-vitl-fpc16-256-ssv2": ("vjepa2", _VITL, (8, 16, 16)),
+    "videoprism-base-f16r288": ("videoprism", _PRISM, (16, 16, 16)),
 }
 """Best-known public checkpoint -> variant, its configuration (initializer_range apart), and its grid."""
 
@@ -144,7 +173,7 @@ def logits(model: Any, pixels: Tensor) -> Tensor:
     with torch.no_grad():
         if getattr(model.config, "attention_type", None) != "space_only":
             found: Tensor = model(**{model.main_input_name: pixels}).logits
-            return found
+            return found.flatten(1)  # VideoPrism's are (B, 1, K)
         last = model(pixel_values=pixels, output_hidden_states=True).hidden_states[-1][:, 0]
         mean = last.reshape(len(pixels), pixels.shape[1], -1).mean(1)
         headed: Tensor = model.classifier(model.timesformer.layernorm(mean))

@@ -50,14 +50,21 @@ VALUES = {
     "vivit": r"\.v_proj$",
     "videomae": r"attention\.value$",
     "vjepa2": r"cross_attn\.v_proj$",
+    "videoprism_vision_model": r"^head\.v_proj$",
 }
 MATRICES = {
     "timesformer": r"(temporal_attention|\.attention)\.attention\.attn_drop$",
     "vivit": r"layers\.\d+\.attention$",
     "videomae": r"attention\.attention$",
     "vjepa2": r"(vjepa2\.encoder\.layer\.\d+\.attention|self_attn|cross_attn)$",
+    "videoprism_vision_model": r"(_layers\.\d+\.attention|^head)$",
 }
-OUTPUTS = {"timesformer": ".output.dense", "vivit": ".o_proj", "videomae": ".output.dense"}
+OUTPUTS = {
+    "timesformer": ".output.dense",
+    "vivit": ".o_proj",
+    "videomae": ".output.dense",
+    "videoprism_vision_model": ".o_proj",
+}
 
 
 def attentions(variant: Variant, model: Any, clip: Tensor) -> tuple[list[Attention], Tensor]:
@@ -67,7 +74,7 @@ def attentions(variant: Variant, model: Any, clip: Tensor) -> tuple[list[Attenti
     for path, matrix in seen:
         name = path.removesuffix(".attn_drop")
         numbers, tokens = _tokens(variant, model, name), int(np.prod(shape(model.config)))
-        one = Attention(numbers, matrix, tokens, query="cross_attn" in name)
+        one = Attention(numbers, matrix, tokens, query=re.search("cross_attn$|^head$", name) is not None)
         block = name.removesuffix(".attention").removesuffix(".attention").removesuffix(".temporal_attention")
         block = block.removesuffix(".self_attn").removesuffix(".cross_attn")
         if name in values and "temporal" not in name:
@@ -75,9 +82,12 @@ def attentions(variant: Variant, model: Any, clip: Tensor) -> tuple[list[Attenti
             one.values = kept.transpose(0, 2, 1, 3)
             one.output = np.eye(kept.shape[2] * kept.shape[3])
             if variant.family in OUTPUTS:
-                parent = name if variant.family == "vivit" else name.rpartition(".")[0]
+                parent = name if OUTPUTS[variant.family] == ".o_proj" else name.rpartition(".")[0]
                 linear = model.get_submodule(parent + OUTPUTS[variant.family])
                 one.output = linear.weight.detach().double().numpy()
+            if variant.family == "videoprism_vision_model":
+                found.append(one)
+                continue
             one.mlp = _mlp(variant, model.get_submodule(block))
             stream = streams[block + (".layer_norm2" if variant.family == "vjepa2" else ".layernorm_after")]
             one.read = stream[0, ::32] if reads_all(variant, model) else stream[:, 0]
@@ -85,7 +95,7 @@ def attentions(variant: Variant, model: Any, clip: Tensor) -> tuple[list[Attenti
             one.between = "time" if "temporal" in name else "space"
             begin, end = ("temporal_layernorm", "layernorm_before") if "temporal" in name else STREAMS
             one.before, one.after = (_by_number(model, f"{block}.{norm}", streams) for norm in (begin, end))
-        if "self_attn" in name:
+        if re.search("self_attn$|temporal_layers", name):
             one.between = "pool"
         found.append(one)
     return found, answer
@@ -138,7 +148,7 @@ def _watch(
         seen.append((name, matrix.double().numpy()))
 
     def keep_values(name: str, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        values[name.rpartition(".")[0]] = output.double().numpy()[..., -model.config.hidden_size :]
+        values[name.rpartition(".")[0]] = output.double().numpy()[..., -output.shape[-1] // (1 + 2 * name.endswith("qkv")) :]
 
     def keep_stream(name: str, _module: nn.Module, inputs: Any, _output: Tensor) -> None:
         streams[name] = inputs[0].double()
@@ -164,9 +174,11 @@ def _tokens(variant: Variant, model: Any, name: str) -> list[list[int]]:
     step_major = [t * patches + p for t in range(steps) for p in range(patches)]
     if variant.family == "vivit":
         return [[cls, *step_major]]
-    if variant.family in {"videomae", "vjepa2"}:
+    if variant.family in {"videomae", "vjepa2"} or name == "head":
         return [step_major]
-    kind = model.config.attention_type
+    kind = getattr(model.config, "attention_type", None)
+    if "spatial_layers" in name:
+        return [[t * patches + p for p in range(patches)] for t in range(steps)]
     if "temporal" in name:
         return [[t * patches + p for t in range(steps)] for p in range(patches)]
     if kind == "joint_space_time":
@@ -201,7 +213,7 @@ def start(variant: Variant, model: Any, found: list[Attention], tokens: int) -> 
             state += 1 / len(state)
         else:
             state[0] = 1
-    elif variant.family == "vjepa2":
+    elif found[-1].query:
         state += found[-1].matrix[0, :, 0].mean(0)
     else:
         state[tokens:] = 1 / (len(state) - tokens)
@@ -358,6 +370,9 @@ def norm(variant: Variant, model: Any) -> nn.LayerNorm | None:
     if variant.family == "videomae":
         found: nn.LayerNorm = model.fc_norm if model.config.use_mean_pooling else model.videomae.layernorm
         return found
+    if variant.family == "videoprism_vision_model":
+        head: nn.LayerNorm = model.head_layernorm
+        return head
     return None if variant.family == "vjepa2" else getattr(model, variant.family).layernorm
 
 
@@ -369,6 +384,7 @@ def direction(variant: Variant, model: Any, target: int) -> Doubles:
     if layer is None:
         return np.asarray(row)
     weight, deviation = layer.weight.detach().double(), x.std(unbiased=False)
+    weight = weight + (variant.family == "videoprism_vision_model")
     jacobian = torch.func.jacrev(lambda y: row @ (weight * (y - y.mean()) / y.std(unbiased=False)))(x)
     # the derivative at x lacks its part along x itself, where only the deviation changes
     centred = (x - x.mean()) / deviation

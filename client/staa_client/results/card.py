@@ -32,7 +32,7 @@ class Card:
     resize: int | tuple[int, int] | None
     """The size of frames before the crop, in pixels: their shortest edge, or (height, width); None: not resized."""
     interpolation: str
-    """How frames are scaled: "bilinear" or "bicubic", antialiased."""
+    """How frames are scaled: "bilinear", "bicubic" or "lanczos", antialiased."""
     steps: tuple[int, int, int]
     """(t, h, w), the shape of its maps."""
     methods: Mapping[str, MethodCard]
@@ -43,8 +43,8 @@ class Card:
     """The limits for a video: bytes, pixels of a frame, frames, duration and seconds of decoding."""
 
     def __post_init__(self) -> None:
-        if self.interpolation not in {"bilinear", "bicubic"}:
-            raise ValueError(f"frames are scaled by bilinear or bicubic interpolation, got {self.interpolation!r}")
+        if self.interpolation not in {"bilinear", "bicubic", "lanczos"}:
+            raise ValueError(f"frames are scaled by bilinear, bicubic or lanczos, got {self.interpolation!r}")
 
     @property
     def input(self) -> tuple[object, ...]:

@@ -19,12 +19,14 @@ _MOST_LAYERS = 1000
 _MOST_TEXT = 100
 _COUNTS = {
     "attention_heads", "num_attention_heads", "num_channels", "in_chans", "num_frames", "frames_per_clip",
-    "num_hidden_layers", "num_pooler_layers", "pred_num_attention_heads", "pred_num_hidden_layers",
+    "num_hidden_layers", "num_pooler_layers", "num_auxiliary_layers", "num_spatial_layers", "num_temporal_layers",
+    "pred_num_attention_heads", "pred_num_hidden_layers",
     "pred_num_mask_tokens", "decoder_num_attention_heads", "decoder_num_hidden_layers",
 }  # fmt: skip
 """Keys whose numbers are small in every model."""
 KEYS = _COUNTS | {
-    "attention_dropout", "attention_probs_dropout_prob", "attention_type", "crop_size", "decoder_hidden_size",
+    "apply_l2norm", "attention_dropout", "attention_probs_dropout_prob", "attention_type", "attn_logit_softcapping",
+    "crop_size", "decoder_hidden_size",
     "decoder_intermediate_size", "drop_path_rate", "hidden_act", "hidden_dropout_prob", "hidden_size", "image_size",
     "initializer_range", "intermediate_size", "layer_norm_eps", "mlp_ratio", "model_type", "norm_pix_loss",
     "patch_size", "pooler_act", "pooler_output_size", "pred_hidden_size", "pred_mlp_ratio",

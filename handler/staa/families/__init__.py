@@ -15,6 +15,7 @@ FAMILIES = {
     "vivit": "staa.families.vivit",
     "videomae": "staa.families.videomae",
     "vjepa2": "staa.families.vjepa2",
+    "videoprism_vision_model": "staa.families.videoprism",
 }
 """`model_type` of the configuration -> the module of the family."""
 
