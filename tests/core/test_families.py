@@ -1,7 +1,6 @@
 """Every family and variant against the slow way: right numbers, right places, and nothing of the model changed."""
 
 import copy
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from transformers import (
     VideoPrismVisionConfig,
     VJEPA2Model,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES
 
 from staa import Explainer, Options, capture
 from staa.capture import LISTENER, Wanted
@@ -55,6 +55,12 @@ def joints(explainer: Explainer, pixels: torch.Tensor, rows: list[int]) -> np.nd
 def test_every_family_is_tested() -> None:
     """A new family without a variant here fails."""
     assert {variant.family for variant in VARIANTS.values()} == set(FAMILIES)
+
+
+def test_every_video_classifier_of_transformers_is_served() -> None:
+    """Each class of AutoModelForVideoClassification in the installed transformers has its family."""
+    refused = set(MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES) - set(FAMILIES)
+    assert not refused, f"refused are {', '.join(sorted(refused))}"
 
 
 def test_joint_equals_the_slow_computation(variant: Variant, model: Any, explainer: Explainer) -> None:
@@ -226,35 +232,6 @@ def test_a_stride_that_cannot_be_is_refused(stride: Any) -> None:
     with pytest.raises(LoadError, match="from 1 to 24"):
         Explainer(model, recipe, stride)
     assert Explainer(model, recipe).stride == 8
-
-
-@pytest.mark.parametrize("name", ["vivit", "videomae-mean"])
-def test_published_names_of_weights_load(name: str, tmp_path: Path) -> None:
-    """Checkpoints with the older names, as they are published, load completely and give the same labels."""
-    from safetensors.torch import load_file, save_file
-
-    model = VARIANTS[name].make()
-    file = families.save(model, tmp_path) / "model.safetensors"
-    renames = {
-        "vivit": [
-            (r"vivit\.layers\.", "vivit.encoder.layer."),
-            (r"attention\.q_proj", "attention.attention.query"),
-            (r"attention\.k_proj", "attention.attention.key"),
-            (r"attention\.v_proj", "attention.attention.value"),
-            (r"attention\.o_proj", "attention.output.dense"),
-            (r"mlp\.fc1", "intermediate.dense"),
-            (r"mlp\.fc2", "output.dense"),
-        ],
-        "videomae-mean": [(r"query\.bias", "q_bias"), (r"value\.bias", "v_bias")],
-    }[name]
-    weights = load_file(file)
-    for pattern, old in renames:
-        weights = {re.sub(pattern, old, key): value for key, value in weights.items()}
-    save_file(weights, file, {"format": "pt"})
-    loaded = Explainer.load(tmp_path, device="cpu")
-    pixels = families.pixels(loaded, 1)
-    found, wanted = (each.forward(pixels, []).logits for each in (loaded, families.explainer(model)))
-    assert (found - wanted).abs().max() < 1e-4
 
 
 def test_checkpoints_without_a_head_are_refused(tmp_path: Path) -> None:

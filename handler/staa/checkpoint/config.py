@@ -20,19 +20,21 @@ _MOST_TEXT = 100
 _COUNTS = {
     "attention_heads", "num_attention_heads", "num_channels", "in_chans", "num_frames", "frames_per_clip",
     "num_hidden_layers", "num_pooler_layers", "num_auxiliary_layers", "num_spatial_layers", "num_temporal_layers",
-    "pred_num_attention_heads", "pred_num_hidden_layers",
-    "pred_num_mask_tokens", "decoder_num_attention_heads", "decoder_num_hidden_layers",
+    "pred_num_attention_heads", "pred_num_hidden_layers", "pred_num_mask_tokens", "decoder_num_attention_heads",
+    "decoder_num_hidden_layers",
 }  # fmt: skip
 """Keys whose numbers are small in every model."""
 KEYS = _COUNTS | {
-    "apply_l2norm", "attention_dropout", "attention_probs_dropout_prob", "attention_type", "attn_logit_softcapping",
-    "crop_size", "decoder_hidden_size",
-    "decoder_intermediate_size", "drop_path_rate", "hidden_act", "hidden_dropout_prob", "hidden_size", "image_size",
-    "initializer_range", "intermediate_size", "layer_norm_eps", "mlp_ratio", "model_type", "norm_pix_loss",
-    "patch_size", "pooler_act", "pooler_output_size", "pred_hidden_size", "pred_mlp_ratio",
-    "pred_zero_init_mask_tokens", "qkv_bias", "qv_bias", "tubelet_size", "use_mean_pooling",
+    "apply_l2norm", "attention_type", "attn_logit_softcapping", "crop_size", "decoder_hidden_size",
+    "decoder_intermediate_size", "hidden_act", "hidden_size", "image_size", "intermediate_size", "layer_norm_eps",
+    "mlp_ratio", "model_type", "norm_pix_loss", "patch_size", "pooler_act", "pooler_output_size", "pred_hidden_size",
+    "pred_mlp_ratio", "pred_zero_init_mask_tokens", "qkv_bias", "qv_bias", "tubelet_size", "use_mean_pooling",
 }  # fmt: skip
 """The keys of all families that are read, beside the kind of problem and the names of the classes."""
+TRAINING_KEYS = {
+    "attention_dropout", "attention_probs_dropout_prob", "drop_path_rate", "hidden_dropout_prob", "initializer_range",
+}  # fmt: skip
+"""Keys that mean something in training alone; transformers refuses some values that its older releases wrote there."""
 PROBLEMS = ("single_label_classification", "multi_label_classification")
 """The kinds of problem, as transformers names them: one class is right, or any number of classes are."""
 _CLASS = re.compile("0|[1-9][0-9]{0,5}")
@@ -120,4 +122,4 @@ def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:
         if len(label) > MOST_LABEL_CHARACTERS or not is_harmless(label):
             msg = f"label {number} in {name} is {label[:60]!r}: expected at most {MOST_LABEL_CHARACTERS} characters,"
             raise ValueError(f"{msg} none of them a control character or a line break")
-    return labels  # type: ignore[return-value]  # all of them are texts
+    return labels
