@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForVideoClassification
 from transformers.models.timesformer import TimesformerConfig
 from transformers.models.videomae import VideoMAEConfig
+from transformers.models.videoprism import VideoPrismVisionConfig
 from transformers.models.vivit import VivitConfig
 from transformers.models.vjepa2 import VJEPA2Config
 
@@ -33,10 +34,11 @@ CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ViViT-B 32x224": (VivitConfig, {"num_labels": 400}),
     "VideoMAE-B 16x224": (VideoMAEConfig, {"num_labels": 400, "use_mean_pooling": True}),
     "V-JEPA2-L 16x256": (VJEPA2Config, {"crop_size": 256, "frames_per_clip": 16, "num_labels": 174}),
+    "VideoPrism-B 16x288": (VideoPrismVisionConfig, {"num_labels": 400}),
     "TimeSformer-B HR 16x448": (TimesformerConfig, {"num_frames": 16, "image_size": 448, "num_labels": 400}),
 }
 """facebook/timesformer-base-finetuned-k400, google/vivit-b-16x2-kinetics400, MCG-NJU/videomae-base-finetuned-kinetics,
-facebook/vjepa2-vitl-fpc16-256-ssv2, facebook/timesformer-hr-finetuned-k400."""
+facebook/vjepa2-vitl-fpc16-256-ssv2, google/videoprism-base-f16r288, facebook/timesformer-hr-finetuned-k400."""
 PLAIN, ATTENTIONS = "transformers' default forward", "output_attentions=True"
 LABELS, STAA, CLASS = "ours, labels", "ours, labels and staa", "ours, labels and staa_class"
 EXACT, HALF, WITHOUT = "the same, every query", "the same, bfloat16", "labels, without: "

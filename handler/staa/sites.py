@@ -13,7 +13,8 @@ Role = Literal["cls", "first", "all", "query", "time", "pool", "deep"]
 """What the classifier has from an attention.
 
 "cls", "first", "all", "query": what it writes into the token that is read (CLS, token 0, the mean of all, a learned
-query). "time": the temporal half of divided attention. "pool": self-attention of an attentive pooler. "deep": others.
+query). "time": the temporal half of divided attention. "pool": what mixes the tokens last before a learned query reads
+them, self-attention of a pooler or temporal attention. "deep": others.
 """
 READ_ROLES = ("cls", "first", "all", "query")
 """The roles of attentions that write into the token that is read."""

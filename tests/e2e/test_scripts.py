@@ -1,4 +1,4 @@
-"""archive.sh and serve.sh: what they build, how they start, and what they say when they cannot."""
+"""archive.sh, serve.sh and newest.sh: what they build, how they start, and what they say when they cannot."""
 
 import ast
 import json
@@ -240,3 +240,17 @@ def test_serve_fails_with_the_workers_own_words_on_the_java_of_the_wheel(tmp_pat
     assert "ValueError: the weights are of another model" in done.stderr
     assert "WARNING" not in done.stdout + done.stderr
     assert not [process for process in psutil.process_iter(["cmdline"]) if str(folder) in str(process.info["cmdline"])]
+
+
+# What newest.sh says
+
+
+def test_newest_says_what_it_does_before_it_does_anything(tmp_path: Path) -> None:
+    """Its help and its refusal of unknown words need neither .venv nor network; it leaves nothing in TMPDIR."""
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("*.py", "*.json", "__pycache__"))
+    (tmp_path / "temporary").mkdir()
+    for argument, code, words in (("--help", 0, "usage: tests/newest.sh [VERSION]"), ("--new", 2, "'--new'")):
+        done = run(tmp_path / "tests" / "newest.sh", argument, TMPDIR=str(tmp_path / "temporary"))
+        assert done.returncode == code
+        assert words in done.stdout + done.stderr
+    assert not list((tmp_path / "temporary").iterdir())
