@@ -19,7 +19,8 @@ trap 'rm -rf "$environment"' EXIT
 python=$environment/bin/python
 packages() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 echo "import site; site.addsitedir('$(packages "$PWD/.venv/bin/python")')" >"$(packages "$python")/beneath.pth"
-"$python" -m pip install --quiet --upgrade "transformers${1:+==$1}"
+log=$environment/pip.log # of use only where it fails: else it says that the release is beyond the range that is allowed
+"$python" -m pip install --quiet --upgrade "transformers${1:+==$1}" 2>"$log" || { cat "$log" >&2 && exit 1; }
 export PYTHONPATH=$PWD/client:$PWD/video:$PWD/handler # this checkout, also where .venv is a link to another one's
 version() { "$1" -c 'from importlib.metadata import version; print(version("transformers"))'; }
 

@@ -101,7 +101,7 @@ def shape(name: str, batch: int) -> tuple[int, ...]:
 def operations(name: str) -> int:
     """Return the floating point operations of the plain forward of one clip."""
     with torch.device("meta"):
-        model = plain_model(name, attn_implementation="eager")
+        model = plain_model(name, attn_implementation="eager").requires_grad_(requires_grad=False)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(**{model.main_input_name: torch.empty(shape(name, 1), device="meta")})
     return int(counter.get_total_flops())
