@@ -120,20 +120,30 @@ def attend(
 ) -> Tensor:
     """Return softmax(scale * query key^T) value, all (sequences, heads, tokens, head width), and call the listener.
 
-    A soft cap, which no kernel knows, bounds the logits before the softmax; the whole matrix is then computed.
+    A soft cap, which no kernel knows, bounds the logits before the softmax.
     """
     listener = getattr(module, LISTENER, None)
     if listener is not None:
         listener(query, key, value, scale)
     if softcap is not None:
-        logits = bound(query @ key.transpose(-2, -1) * scale, softcap)
-        return logits.softmax(-1, torch.float32).to(value.dtype) @ value
+        return _attend_bounded(query, key, value, scale, softcap)
     return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+
+def _attend_bounded(query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
+    """Compute attention with a soft cap by its matrices, a few sequences at a time so that they fit a cache."""
+    output = value.new_empty(*query.shape[:-1], value.shape[-1])
+    step = max(1, CHUNK_WEIGHTS.get(key.device.type, 2**20) // (query[0, ..., 0].numel() * key.shape[-2]))
+    for start in range(0, len(query), step):
+        chunk = slice(start, start + step)
+        logits = bound(query[chunk] * scale @ key[chunk].transpose(-2, -1), softcap)
+        output[chunk] = logits.softmax(-1, torch.float32).to(value.dtype) @ value[chunk]
+    return output
 
 
 def bound(logits: Tensor, softcap: float | None) -> Tensor:
     """Return logits between -softcap and softcap, softcap * tanh(logits / softcap); None bounds nothing."""
-    return logits if softcap is None else (logits / softcap).tanh() * softcap
+    return logits if softcap is None else (logits / softcap).tanh_() * softcap
 
 
 def attend_with_matrix(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

@@ -17,35 +17,51 @@ def parts() -> tuple[Tensor, Tensor, Tensor]:
     return query, key, value
 
 
-def whole(query: Tensor, key: Tensor) -> Tensor:
+def whole(query: Tensor, key: Tensor, softcap: float | None = None) -> Tensor:
     """Return all attention, in float64."""
-    return ((query.double() @ key.double().transpose(-2, -1)) * SCALE).softmax(-1)
+    logits = (query.double() @ key.double().transpose(-2, -1)) * SCALE
+    return (logits if softcap is None else softcap * torch.tanh(logits / softcap)).softmax(-1)
 
 
 @pytest.mark.parametrize("chunk", [1, 3 * 4 * 17 * 5, 2**30])
 @pytest.mark.parametrize("clips", [1, 3])
+@pytest.mark.parametrize("softcap", [None, 0.5])
 def test_a_row_carried_in_chunks(
-    parts: tuple[Tensor, Tensor, Tensor], chunk: int, clips: int, monkeypatch: pytest.MonkeyPatch
+    parts: tuple[Tensor, Tensor, Tensor], chunk: int, clips: int, softcap: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Carrying rows through attention gives what the whole matrix gives."""
     query, key, _ = parts
     rows = torch.rand(6, 2, 17, generator=torch.Generator().manual_seed(1))
     monkeypatch.setitem(capture.CHUNK_WEIGHTS, "cpu", chunk)
     row, queries, keys = (part.reshape(clips, -1, *part.shape[1:]) for part in (rows, query, key))
-    found = capture.row_times_attention(row, queries, keys, SCALE)
-    wanted = torch.einsum("skq,shqn->shkn", rows.double(), whole(query, key))
+    found = capture.row_times_attention(row, queries, keys, SCALE, softcap)
+    wanted = torch.einsum("skq,shqn->shkn", rows.double(), whole(query, key, softcap))
     assert torch.allclose(found.flatten(0, 1).double(), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("chunk", [1, 2 * 4 * 17 * 17, 2**30])
+@pytest.mark.parametrize("softcap", [0.5, 50.0])
+def test_a_soft_cap_bounds_the_logits(
+    parts: tuple[Tensor, Tensor, Tensor], chunk: int, softcap: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attention with a soft cap is that of the whole matrix, however many sequences are computed at a time."""
+    query, key, value = parts
+    monkeypatch.setitem(capture.CHUNK_WEIGHTS, "cpu", chunk)
+    wanted = whole(query, key, softcap) @ value.double()
+    assert torch.allclose(capture.attend(nn.Identity(), *parts, SCALE, softcap).double(), wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize("long", [1, 2**30])
+@pytest.mark.parametrize("softcap", [None, 0.5])
 def test_the_attention_of_some_queries(
-    parts: tuple[Tensor, Tensor, Tensor], long: int, monkeypatch: pytest.MonkeyPatch
+    parts: tuple[Tensor, Tensor, Tensor], long: int, softcap: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sequence by sequence or all at once."""
     query, key, _ = parts
     monkeypatch.setattr(capture, "LONG_KEYS", long)
-    found = capture.attention_weights(query.reshape(2, 3, 4, 17, 8)[:, :, :, 2:3], key.reshape(2, 3, 4, 17, 8), SCALE)
-    assert torch.allclose(found.flatten(0, 1).double(), whole(query, key)[:, :, 2:3], atol=1e-6)
+    queries, keys = (part.reshape(2, 3, 4, 17, 8) for part in (query, key))
+    found = capture.attention_weights(queries[:, :, :, 2:3], keys, SCALE, softcap)
+    assert torch.allclose(found.flatten(0, 1).double(), whole(query, key, softcap)[:, :, 2:3], atol=1e-6)
 
 
 @pytest.mark.parametrize("cache", [1, 4 * 17 * 8 * 4, 2**30])
