@@ -12,8 +12,8 @@ from benchmarks.faithfulness.baselines import BATCH, Subject
 from benchmarks.faithfulness.metrics import Map
 from staa import Options, focus
 from staa.attribution import CANDIDATES, METHODS, Reading, back_through_mlp, spread, without_cls, written_for
-from staa.capture import Wanted, capture
-from staa.sites import READ_ROLES
+from staa.capture import capture
+from staa.sites import READ_ROLES, Wanted
 
 Way = Callable[[Subject, Tensor, int], Map]
 MASS = Options().mass

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from staa.capture import Captured, Wanted, row_times_attention
+from staa.capture import Captured, row_times_attention
 from staa.errors import OptionError
-from staa.sites import READ_ROLES, Layout, mean_value
+from staa.sites import READ_ROLES, Layout, Wanted, mean_value
 from staa.types import Attribution, Floats, Forward, Grid
 
 _NO_CHANNEL = 1e-6
@@ -181,9 +181,7 @@ CANDIDATES = {
 """The name of a class map among which `refine` chooses -> what it is."""
 
 
-def candidates(
-    forward: Forward, request: MapRequest, directions: Tensor, *, exclusive: bool
-) -> dict[str, Attribution]:
+def candidates(forward: Forward, request: MapRequest, directions: Tensor, *, exclusive: bool) -> dict[str, Attribution]:
     """Return the maps among which `refine` chooses, for a forward pass whose only explained row is the one asked for.
 
     Maps that would be the same as another one are left out: "probability" with a contrast, or where the classes do not

@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import AttentionInterface, PreTrainedModel
 
 from staa.errors import LoadError
-from staa.sites import READ_ROLES, Layout, Site, written_sizes
+from staa.sites import READ_ROLES, Rows, Site, Wanted, measured_share, written_sizes
 
 LISTENER = "_staa_listener"
 ATTENTION = "staa"
@@ -40,25 +40,8 @@ MLP_STRIDE = 32
 CACHE_NUMBERS = {"cpu": 2**18, "cuda": 2**26}
 """Device -> how many numbers of the keys of short sequences are taken at a time, so that all fits a cache."""
 
-Rows = tuple[int, ...]
 QueriesKeys = tuple[Tensor, Tensor, float]
 """Queries (R, sequences, heads, q, d), keys (R, sequences, heads, n, d), scale; q is n, or 1 in a shortened block."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Say what each row (clip) of a batch needs of every attention; all rows ascend."""
-
-    weights: Rows = ()
-    """All rows that are explained: they need the attention weights of the query that is read."""
-    sizes: Rows = ()
-    """The rows that also need how much every token wrote, whatever the class."""
-    classes: Rows = ()
-    """The rows that are explained for a class: they also need the values, and the token read before each MLP."""
-    carried: Rows = ()
-    """The rows whose maps are carried back to the input: those of `sizes` and of `classes`."""
-    queries: Rows = ()
-    """The rows that need queries and keys of every attention, for a rollout."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -313,8 +296,7 @@ def make_reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None
                 weights = _mean_over_queries(split(query[:, :, site.queries], rows), keys, scale, site.softcap)
                 if wanted.sizes:
                     place = [wanted.weights.index(row) for row in wanted.sizes]
-                    their = weights if wanted.sizes == wanted.weights else weights[place]
-                    sizes = written_sizes(site, their, split(value, indices[wanted.sizes]))
+                    sizes = written_sizes(site, weights[place], split(value, indices[wanted.sizes]))
                 values = keep(value, wanted.classes) if wanted.classes else None
         if wanted.queries:
             queries_keys = keep(query, wanted.queries), keep(key, wanted.queries), scale
@@ -358,28 +340,15 @@ def _hook_streams(
     before, after = site.before, site.after
 
     def keep_before(_module: nn.Module, inputs: tuple[Tensor]) -> None:
-        found["before"] = _on_grid(inputs[0], before.layout, indices[rows])
+        found["before"] = before.layout.without_cls(inputs[0], indices[rows])
 
     def keep_share(_module: nn.Module, inputs: tuple[Tensor]) -> None:
         began = found.pop("before")
         if inputs[0].shape[1] > 1:  # not in a shortened block, which has nothing to carry back
-            found["share"] = measured_share(began, _on_grid(inputs[0], after.layout, indices[rows]))
+            found["share"] = measured_share(began, after.layout.without_cls(inputs[0], indices[rows]))
 
     yield before.module.register_forward_pre_hook(keep_before)
     yield after.module.register_forward_pre_hook(keep_share)
-
-
-def _on_grid(tokens: Tensor, layout: Layout, rows: Tensor | None) -> Tensor:
-    """Arrange tokens (B*sequences, n, width) of some rows by step and patch, without CLS: (R, t, h*w, width)."""
-    clips = layout.split(tokens, rows)
-    return layout.to_grid(clips[:, :, 1:] if layout.cls else clips)
-
-
-def measured_share(before: Tensor, after: Tensor) -> Tensor:
-    """Return how much of each token (..., width), along itself, was added to it: 0..1, (...)."""
-    before, after = before.float(), after.float()
-    kept: Tensor = torch.linalg.vecdot(before, after) / torch.linalg.vecdot(after, after).clamp(min=1e-12)
-    return (1 - kept).clamp(0, 1)
 
 
 @contextmanager

@@ -137,7 +137,7 @@ class Explainer:
         """Return the class maps of a row among which `choose` chooses, by name; the first is that of `attribution`."""
         only = Forward(forward.logits, (row,), [captured.only((row,)) for captured in forward.captured])
         request = self._map_request(options, forward.logits[row])
-        return attribution.candidates(only, request, self.directions)
+        return attribution.candidates(only, request, self.directions, exclusive=self.signature.is_exclusive)
 
     def choose(
         self,

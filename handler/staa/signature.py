@@ -84,9 +84,14 @@ class Signature:
             raise OptionError(msg)
         return class_id
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Return whether a video has one of the classes; if not, it may have several of them or none."""
+        return self.problem_type == PROBLEMS[0]
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probability of each class, given logits (..., K); those of several labels do not sum to 1."""
-        return logits.softmax(-1) if self.problem_type == PROBLEMS[0] else logits.sigmoid()
+        return logits.softmax(-1) if self.is_exclusive else logits.sigmoid()
 
     def prepare(
         self, clips: Sequence[Clip], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32

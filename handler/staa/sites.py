@@ -18,6 +18,7 @@ them, self-attention of a pooler or temporal attention. "deep": others.
 """
 READ_ROLES = ("cls", "first", "all", "query")
 """The roles of attentions that write into the token that is read."""
+Rows = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ class Layout:
         if self.patch_major:
             return tokens.reshape(-1, patches, steps, *rest).transpose(1, 2)
         return tokens.reshape(-1, steps, patches, *rest)
+
+    def without_cls(self, tokens: Tensor, rows: Tensor | None) -> Tensor:
+        """Select rows (R,) of a batch, and arrange them by step and patch, without CLS.
+
+        Tokens are (B*sequences, n, width), the result (R, t, h*w, width).
+        """
+        clips = self.split(tokens, rows)
+        return self.to_grid(clips[:, :, 1:] if self.cls else clips)
 
     def to_sequences(self, tokens: Tensor) -> Tensor:
         """Arrange tokens in sequences, the inverse of `to_grid`: (R, t, h*w) -> (R, sequences, m)."""
@@ -108,6 +117,22 @@ class Site:
         return slice(first, None, step) if step else slice(first, first + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Say what each row (clip) of a batch needs of every attention; all rows ascend."""
+
+    weights: Rows = ()
+    """All rows that are explained: they need the attention weights of the query that is read."""
+    sizes: Rows = ()
+    """The rows that also need how much every token wrote, whatever the class."""
+    classes: Rows = ()
+    """The rows that are explained for a class: they also need the values, and the token read before each MLP."""
+    carried: Rows = ()
+    """The rows whose maps are carried back to the input: those of `sizes` and of `classes`."""
+    queries: Rows = ()
+    """The rows that need queries and keys of every attention, for a rollout."""
+
+
 @torch.no_grad()
 def head_factors(output: nn.Linear, heads: int) -> Tensor:
     """Return a matrix (heads, d, d) for each head: v @ matrix is as long as what the layer makes of the head's value v.
@@ -148,3 +173,10 @@ def mean_value(values: Tensor, layout: Layout) -> Tensor:
     if layout.cls:  # the sum of a part takes longer than that of all
         total = total - values[..., 0, :].sum(1, dtype=torch.float32)
     return total / count
+
+
+def measured_share(before: Tensor, after: Tensor) -> Tensor:
+    """Return how much of each token (..., width), along itself, was added to it: 0..1, (...)."""
+    before, after = before.float(), after.float()
+    kept: Tensor = torch.linalg.vecdot(before, after) / torch.linalg.vecdot(after, after).clamp(min=1e-12)
+    return (1 - kept).clamp(0, 1)

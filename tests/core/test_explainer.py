@@ -7,8 +7,9 @@ from transformers import TimesformerForVideoClassification
 
 from staa import Explainer, Options
 from staa.attribution import METHODS, Reading
-from staa.capture import LISTENER, Wanted, capture, make_reduce
+from staa.capture import LISTENER, capture, make_reduce
 from staa.errors import OptionError
+from staa.sites import Wanted
 from tests.made import models, slow
 from tests.made.families import VARIANTS
 

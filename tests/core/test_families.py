@@ -18,10 +18,10 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES
 
 from staa import Explainer, Options, capture
-from staa.capture import LISTENER, Wanted
+from staa.capture import LISTENER
 from staa.errors import LoadError
 from staa.families import FAMILIES, family
-from staa.sites import READ_ROLES
+from staa.sites import READ_ROLES, Wanted
 from tests.made import families, slow
 from tests.made.families import VARIANTS, Variant
 

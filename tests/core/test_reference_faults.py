@@ -10,8 +10,9 @@ import torch
 
 from staa import Clip, Explainer, Options, decode, focus
 from staa.attribution import METHODS, Reading
-from staa.capture import Wanted, make_reduce
+from staa.capture import make_reduce
 from staa.serving import wire
+from staa.sites import Wanted
 from staa.types import Attribution, Grid
 from tests.made import models, videos
 

@@ -148,7 +148,9 @@ def _watch(
         seen.append((name, matrix.double().numpy()))
 
     def keep_values(name: str, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        values[name.rpartition(".")[0]] = output.double().numpy()[..., -output.shape[-1] // (1 + 2 * name.endswith("qkv")) :]
+        values[name.rpartition(".")[0]] = output.double().numpy()[
+            ..., -output.shape[-1] // (1 + 2 * name.endswith("qkv")) :
+        ]
 
     def keep_stream(name: str, _module: nn.Module, inputs: Any, _output: Tensor) -> None:
         streams[name] = inputs[0].double()
@@ -276,8 +278,8 @@ def _keys(one: Attention, sequence: int, has_cls: bool) -> range:
 
 def back(one: Attention, toward: Doubles) -> Doubles:
     """Carry directions (k, width) back through the MLP of the tokens that are read; k is 1 for a sample of all."""
-    assert one.mlp is not None
-    assert one.read is not None
+    if one.mlp is None or one.read is None:
+        return toward
     norm, first, last, gate = one.mlp
     weight, shift, into, bias, out = (
         part.detach().double() for part in (norm.weight, norm.bias, first.weight, first.bias, last.weight)

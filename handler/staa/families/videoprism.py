@@ -58,7 +58,13 @@ def sites(model: nn.Module, grid: Grid, _stride: int) -> list[Site]:
     return [
         *(Site(module, frames, "deep", softcap=softcap) for module in spatial),
         *(Site(module, patches, "pool", softcap=softcap) for module in temporal),
-        Site(head, Layout(grid), "query", output=head.o_proj, factors=head_factors(head.o_proj, config.num_attention_heads)),
+        Site(
+            head,
+            Layout(grid),
+            "query",
+            output=head.o_proj,
+            factors=head_factors(head.o_proj, config.num_attention_heads),
+        ),
     ]
 
 

@@ -68,7 +68,7 @@ class Audit:
             if job.error is None and job.result is not None and job.request is not None and job.pixels is not None:
                 shown, verified = job.result.attribution, job.request.options.verify
                 if shown is not None and not verified and self._random.random() < self._share:
-                    self._begin(job.pixels, shown)
+                    self._begin(job.pixels, shown, refined=job.result.refinement is not None)
 
     def close(self) -> None:
         """End the thread; a pass that is under way is waited for."""
@@ -79,20 +79,20 @@ class Audit:
             self._thread.join()
         atexit.unregister(self.close)
 
-    def _begin(self, pixels: Tensor, shown: Attribution) -> None:
+    def _begin(self, pixels: Tensor, shown: Attribution, *, refined: bool) -> None:
         if self._thread is None:
             atexit.register(self.close)  # a home that ends without `close` must not end within a pass
-        self._thread = threading.Thread(target=self._run, args=(pixels, shown), name="audit", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(pixels, shown, refined), name="audit", daemon=True)
         self._thread.start()
 
-    def _run(self, pixels: Tensor, shown: Attribution) -> None:
+    def _run(self, pixels: Tensor, shown: Attribution, refined: bool) -> None:  # of a thread
         """Verify the map `shown` of a clip with pixels (1, T, 3, H, W), and count the verdict."""
         explainer = self._explainer
         try:
             self._await_rest()
             pixels = pixels.to(explainer.device, explainer.dtype)
             logits = explainer.forward(pixels, []).logits[0]
-            checked = explainer.verify(pixels, logits, shown, POINTS, 1, math.inf, self._await_rest)
+            checked = explainer.verify(pixels, logits, shown, POINTS, 1, math.inf, self._await_rest, refined=refined)
             self._telemetry.count_verdict(shown.method, checked, "audit")
         except _ClosedError:
             pass
