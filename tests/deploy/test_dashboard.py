@@ -35,6 +35,7 @@ PAST = {
     "model:staa_doubt:rate1h": 2 / 3600,
     "model_method_source:staa_verdicts:increase6h": 600,
     "model_method_source:staa_distrusted:increase6h": 30,
+    "model_method_source:staa_faithful:increase6h": 400,
 }
 VARIABLES = {"$__rate_interval": "5m", "${job}": "staa", "$job": "staa", "$model": ".+"}
 
