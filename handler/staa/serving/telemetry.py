@@ -148,7 +148,7 @@ def label_figures(result: Result) -> dict[str, float]:
 
 
 def map_figures(shown: Attribution) -> dict[str, float]:
-    """Return how a map looks, each a number from 0 to 1, and small where there may be something wrong.
+    """Return how a map looks, each a number from 0 to 1.
 
     map_concentration: 1 less the entropy of `joint` divided by that of an even map; 0 is even, 1 is a single cell.
     map_strongest_step: the largest share of the map in one step. map_strongest_cell: the same of one cell.
