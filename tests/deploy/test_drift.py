@@ -100,7 +100,7 @@ def verdicts(labels: Sequence[str], past: list[float], now: list[float]) -> dict
     ("kind", "alerts"),
     [
         ("later", {}),
-        ("noise", {"StaaMapsFlat": 2, "StaaMapsUnfaithful": 1}),
+        ("noise", {"StaaMapsFlat": 1, "StaaMapsUnfaithful": 1}),  # the class maps of noise are half as flat
         ("blurred", {"StaaMapsFlat": 2, "StaaScoresDrift": 1}),
     ],
 )
