@@ -25,7 +25,7 @@ from staa_client.errors import (
 from staa_client.files import load, save
 from staa_client.results.card import Card, MethodCard
 from staa_client.results.explanation import Explanation, Moment
-from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Result
+from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
 from staa_client.video.frames import Frames
 
 __version__ = "0.1.0"
@@ -52,6 +52,7 @@ __all__ = [
     "NotVideoError",
     "Options",
     "Prediction",
+    "Refinement",
     "ReplyError",
     "RequestError",
     "Result",

@@ -99,13 +99,14 @@ class AsyncClient:
         end: float | None = None,
         mass: float | None = None,
         verify: int | None = None,
+        refine: int | None = None,
         maps: Maps = "base64",
         sample: Sample = "server",
         timeout: Timeouts | Keep = KEEP,
     ) -> Explanation:
         """See `Client.explain`."""
         options: dict[str, Any] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
-        options |= {"start": start, "end": end, "mass": mass, "verify": verify, "maps": maps}
+        options |= {"start": start, "end": end, "mass": mass, "verify": verify, "refine": refine, "maps": maps}
         return await self._run(call_steps.explain(self._context.begin(timeout), video, model, options, sample))
 
     def batch(

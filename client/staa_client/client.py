@@ -116,6 +116,7 @@ class Client:
         end: float | None = None,
         mass: float | None = None,
         verify: int | None = None,
+        refine: int | None = None,
         maps: Maps = "base64",
         sample: Sample = "server",
         timeout: Timeouts | Keep = KEEP,
@@ -135,14 +136,15 @@ class Client:
             end: End of the clip, in seconds of the source.
             mass: Share of the attention that the dynamic threshold keeps, 0 to 1; the server's default is 0.7.
             verify: Asks the server to check the map, with 2 to 16 points on the curves; each point needs 8 clips
-            through
-                the model. The check is `faithfulness` of the result.
+                through the model. The check is `faithfulness` of the result.
+            refine: Asks the server to choose the best of several class maps, by a test with 8 to 32 clips of which
+                parts are hidden. The choice is `refinement` of the result. Only class methods take it.
             maps: The encoding of the maps: "base64" (float16, small), "npz" (float32) or "json" (5 digits).
             sample: As in `predict`.
             timeout: The timeout of this call, instead of the client's.
         """
         options: dict[str, Any] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
-        options |= {"start": start, "end": end, "mass": mass, "verify": verify, "maps": maps}
+        options |= {"start": start, "end": end, "mass": mass, "verify": verify, "refine": refine, "maps": maps}
         return self._run(call_steps.explain(self._context.begin(timeout), video, model, options, sample))
 
     def batch(

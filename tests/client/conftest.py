@@ -92,6 +92,7 @@ def card() -> dict[str, Any]:
         },
         "methods": {"staa": {"version": "1", "classes": False}, "staa_class": {"version": "2", "classes": True}},
         "verify": 16,
+        "refine": 32,
         "limits": {"bytes": 67108864, "pixels": 9437184, "duration": 600.0, "frames": 20000, "seconds": 30.0},
     }
 
@@ -110,6 +111,18 @@ def checked(reply: dict[str, Any]) -> dict[str, Any]:
         "cost": {"clips": 34, "seconds": 0.75},
     }
     return reply | {"explanation": reply["explanation"] | {"faithfulness": found}}
+
+
+def refined(reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply of a server that was asked to choose its map."""
+    found = {
+        "chosen": "direct",
+        "message": "this map was chosen by a test: of what was written directly",
+        "runner_up": "class",
+        "lead": 0.0312,
+        "cost": {"clips": 16, "seconds": 0.5},
+    }
+    return reply | {"explanation": reply["explanation"] | {"refinement": found}}
 
 
 def flat(explanation: Explanation) -> Explanation:

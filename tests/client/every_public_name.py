@@ -28,6 +28,7 @@ from staa_client import (
     NotVideoError,
     Options,
     Prediction,
+    Refinement,
     ReplyError,
     RequestError,
     Result,
@@ -61,6 +62,7 @@ OTHERS: list[type[StaaError]] = [ReplyError, SourceError, StreamError, TimedOutE
 def ask(path: Path) -> Iterator[str]:
     """Yield words about one video, by every way to ask for it."""
     wanted: Options = {"top_k": 3, "method": "staa_class", "target": "moves up", "contrast": 3, "sample": "auto"}
+    wanted["refine"] = 16
     with Client("http://127.0.0.1:8080", token=lambda: "secret", timeout=Timeout(total=30), verify=True) as client:
         result: Result = client.predict(path, top_k=3, start=0.5, end=2.0, timeout=None)
         explanation: Explanation = client.explain(path, **wanted)
@@ -81,10 +83,11 @@ def about(card: Card, result: Result, explanation: Explanation) -> Iterator[str]
     target: ClassName | None = explanation.target
     moments: tuple[Moment, ...] = explanation.top(2)
     check: Faithfulness | None = explanation.faithfulness
+    choice: Refinement | None = explanation.refinement
     areas: Areas | None = check.deletion if check else None
     heat: NDArray[np.float32] = explanation.heatmap(second=1.5)
     yield f"{__version__} {method.version} {model.family} {best.label} {clip.fps}"
-    yield f"{target} {moments} {areas} {heat.shape}"
+    yield f"{target} {moments} {choice} {areas} {heat.shape}"
     yield str(save("both.html", [explanation, load("one.json")], alpha=0.5, focus=True))
 
 

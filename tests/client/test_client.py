@@ -74,6 +74,17 @@ def test_the_small_encoding_is_the_default() -> None:
     assert recorder.requests[0].headers["x-staa-maps"] == "base64"
 
 
+def test_tests_of_a_map_are_asked_for_by_their_size() -> None:
+    """What the server may spend on choosing a map, and on checking it, are headers; neither is sent unasked."""
+    recorder = Recorder()
+    with client(recorder) as staa:
+        staa.explain(b"1", method="staa_class", refine=16, verify=4)
+        staa.explain(b"1")
+    asked, plain = (request.headers for request in recorder.requests)
+    assert (asked["x-staa-refine"], asked["x-staa-verify"]) == ("16", "4")
+    assert not {"x-staa-refine", "x-staa-verify"} & set(plain)
+
+
 def test_every_request_says_what_its_body_is(tmp_path: Path) -> None:
     """Both clients name the body's type in every attempt: TorchServe reads a body without one as a form and fails."""
     path = tmp_path / "clip.mp4"

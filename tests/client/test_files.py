@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from staa_client import Explanation, ReplyError, contract, load
+from staa_client import Explanation, Refinement, ReplyError, contract, load
 from staa_client import files as saving
 from staa_client.files import save
 
@@ -103,12 +103,15 @@ DEEP = b"[" * 200_000
 @pytest.mark.parametrize("ending", ["json", "npz"])
 def test_what_was_saved_is_read_back(ending: str, explanation: Explanation, tmp_path: Path) -> None:
     """`load` gives the explanation that `save` wrote."""
-    signed = dataclasses.replace(explanation, signed=explanation.joint * np.float32(0.5))
+    choice = Refinement("direct", "it was chosen", "class", 0.03125, 16, 0.5)
+    signed = dataclasses.replace(explanation, signed=explanation.joint * np.float32(0.5), refinement=choice)
     path = signed.save(tmp_path / f"x.{ending}")
     again = load(path)
     for name in ("temporal", "spatial", "joint", "signed"):
         np.testing.assert_allclose(getattr(again, name), getattr(signed, name), rtol=1e-6)
     assert again.without_maps() == signed.without_maps()
+    assert isinstance(again, Explanation)
+    assert again.refinement == choice
     other = tmp_path / "other.json"
     other.write_text("{}")
     with pytest.raises(ReplyError):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from staa_client import AsyncClient, Client, Explanation, ReplyError, StaaError, load
 from staa_client.cli.terminal import describe, describe_on_a_line
-from tests.client.conftest import card, checked, document, encoded
+from tests.client.conftest import card, checked, document, encoded, refined
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 VALUES = st.one_of(
@@ -25,8 +25,8 @@ ENDINGS = (".json", ".npz", ".parquet", ".html", ".png", ".gif")
 
 
 def small() -> dict[str, Any]:
-    """A checked reply with a map of 4 x 3 x 3 cells for a video of 4 frames."""
-    reply = checked(document())
+    """A reply with a chosen and checked map of 4 x 3 x 3 cells for a video of 4 frames."""
+    reply = refined(checked(document()))
     reply["clip"] |= {"frames": [0, 1, 2, 3], "times": [0.0, 0.1, 0.2, 0.3], "notes": ["HDR tone-mapped"]}
     even = 1 / 36
     reply["explanation"] |= {

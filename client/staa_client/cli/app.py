@@ -120,6 +120,7 @@ def explain(
     contrast: arg.Contrast = None,
     mass: arg.Mass = None,
     verify: arg.Verify = None,
+    refine: arg.Refine = None,
     sample: arg.Sampled = "server",
     concurrency: arg.Concurrency = 4,
     output: arg.Output = None,
@@ -131,7 +132,7 @@ def explain(
 ) -> int:
     """Print the labels, when and where; draw the map, on the terminal or into files."""
     options = _options(top_k=top_k, start=start, end=end, sample=sample, method=method, target=target)
-    options |= _options(contrast=contrast, mass=mass, verify=verify)
+    options |= _options(contrast=contrast, mass=mass, verify=verify, refine=refine)
     look = {"alpha": alpha, "focus": focus, "colormap": colormap}
     look_given = {name: value for name, value in look.items() if value is not None}
     outputs = OutputFiles(tuple(output or ()), look_given)
@@ -160,13 +161,14 @@ def batch(
     contrast: arg.Contrast = None,
     mass: arg.Mass = None,
     verify: arg.Verify = None,
+    refine: arg.Refine = None,
     sample: arg.Sampled = "server",
     concurrency: arg.Concurrency = 4,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Ask for many videos into one file; called again, it goes on where it was interrupted."""
     options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
-    options |= _options(mass=mass, verify=verify)
+    options |= _options(mass=mass, verify=verify, refine=refine)
     with connect(context, server, token, token_file, cacert, timeout) as client:
         return commands.collect(client, videos, model, options, output, explain=not labels, concurrency=concurrency)
 

@@ -46,6 +46,10 @@ Mass: TypeAlias = Annotated[float | None, typer.Option(help="Share of the attent
 Verify: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Check the map with N points, 2 to 16, on its curves.")
 ]
+Refine: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Choose the best of several class maps, by a test with N clips, 8 to 32."),
+]
 Sampled: TypeAlias = Annotated[
     str, typer.Option("--sample", metavar="WHERE", help="server, client (send only the frames), or auto (above 4 MB).")
 ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def describe(answer: Result | Explanation) -> str:
-    """Return the labels; of an explanation also the strongest seconds and region, and the check; last the notes."""
+    """Return the labels; of an explanation also the strongest seconds and region, and its tests; last the notes."""
     about_map = map_lines(answer) if isinstance(answer, Explanation) else []
     notes = [_one_line(f"note   {note}") for note in answer.clip.notes]
     return "\n".join([*label_lines(answer.predictions), *about_map, *notes])
@@ -81,7 +81,7 @@ def label_lines(predictions: tuple[Prediction, ...]) -> list[str]:
 
 
 def map_lines(answer: Explanation) -> list[str]:
-    """Return lines about the map: its class, when and where, what the model did not see, and the check."""
+    """Return lines about the map: its class, when and where, what the model did not see, its choice and its check."""
     layer = Layer(answer)
     lines = ["", *([f"{layer.class_words}:"] if layer.class_words else []), *([layer.balance] if layer.balance else [])]
     for row, moment in enumerate(answer.top(3)):
@@ -90,6 +90,8 @@ def map_lines(answer: Explanation) -> list[str]:
     clip = answer.clip
     lines.append(f"where  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
     lines += [f"{'' if row else 'seen':<5}  {limit}" for row, limit in enumerate(_unseen_lines(clip))]
+    if (choice := answer.refinement) is not None:
+        lines.append(f"map    {choice} ({choice.clips} clips, {choice.seconds:.2f} s)")
     if (check := answer.faithfulness) is not None:
         lines.append(f"check  {check.message} ({check.verdict}; {check.clips} clips, {check.seconds:.2f} s)")
     return [_one_line(text) for text in lines]

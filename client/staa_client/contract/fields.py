@@ -16,6 +16,7 @@ INTEGERS: Final = {
     "clips": (0, 2**31 - 1),
     "frames": (1, 1024),
     "height": (1, 2**16 - 1),
+    "refine": (0, 1000),
     "verify": (0, 1000),
     "width": (1, 2**16 - 1),
 }
@@ -24,6 +25,7 @@ NUMBERS: Final = {
     **dict.fromkeys(("score", "probability", "blurred", "map", "random", "centre"), (0.0, 1.0)),
     "duration": (0.0, 1e9),
     "fps": (0.0, 1e6),
+    "lead": (0.0, 2.0),
     "seconds": (0.0, 1e9),
 }
 """The same for numbers that need not be whole."""

@@ -19,11 +19,11 @@ from staa_client.errors import ReplyError
 from staa_client.results.card import Card, MethodCard
 from staa_client.results.explanation import MAPS, Explanation
 from staa_client.results.maps import unpack
-from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Result
+from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
 from staa_client.video.source import Source
 
 T = TypeVar("T")
-_ABOUT = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", "faithfulness"}
+_ABOUT = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", "faithfulness", "refinement"}
 BROKEN = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, OSError, EOFError,
     SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
@@ -194,6 +194,7 @@ def _explanation(document: dict[str, Any], source: Source | None = None, name: s
         contrast=_class(fields.get("contrast")),
         signed=signed,
         faithfulness=_faithfulness(fields["faithfulness"]) if "faithfulness" in fields else None,
+        refinement=_refinement(fields["refinement"]) if "refinement" in fields else None,
         extra=read_plain({field: value for field, value in fields.items() if field not in _KNOWN}),
         source=source,
         name=name,
@@ -225,6 +226,10 @@ def _faithfulness(check: dict[str, Any]) -> Faithfulness:
         deletion=_plain(Areas, check["deletion"]),
         insertion=_plain(Areas, check["insertion"]),
     )
+
+
+def _refinement(choice: dict[str, Any]) -> Refinement:
+    return _plain(Refinement, choice | choice["cost"])
 
 
 def _rounded(threshold: float, joint: Any) -> float:  # whatever JSON or npz holds

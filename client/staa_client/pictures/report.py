@@ -126,7 +126,7 @@ def _map_facts(layer: Layer) -> dict[str, str]:
     """Return the facts of a map, its method and options: name -> text."""
     explanation, (share, cells) = layer.explanation, layer.kept_words
     (t, h, w), (x0, y0, x1, y1) = explanation.joint.shape, explanation.box
-    model, check = explanation.model, explanation.faithfulness
+    model, choice, check = explanation.model, explanation.refinement, explanation.faithfulness
     subject = layer.subject.partition(" ")[0]
     return {
         "Model": f"{model.name} {model.version} ({model.family}, {model.classes} classes)",
@@ -136,6 +136,7 @@ def _map_facts(layer: Layer) -> dict[str, str]:
         "Map": f"{t} steps of {h} x {w} cells over pixels ({x0}, {y0}) to ({x1}, {y1})",
         **({"Colours": f"end at {layer.scale_top:.3g} times the even share of a cell"} if layer.has_signs else {}),
         "Threshold": f"the dynamic one keeps {percent(share)} of the {subject}, in {cells}",
+        **({} if choice is None else {"Choice": str(choice)}),
         **({} if check is None else {"Check": f"{check.message} ({check.verdict})"}),
     }
 

@@ -2,7 +2,7 @@
 
 from staa_client.results.card import Card, MethodCard
 from staa_client.results.explanation import Answer, Explanation, Moment
-from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Result
+from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
 
 __all__ = [
     "Answer",
@@ -16,5 +16,6 @@ __all__ = [
     "Model",
     "Moment",
     "Prediction",
+    "Refinement",
     "Result",
 ]

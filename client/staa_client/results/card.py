@@ -39,6 +39,8 @@ class Card:
     """Name -> method of attribution."""
     verify: int
     """The largest allowed value of the option verify; 0: the server makes no checks."""
+    refine: int
+    """The largest allowed value of the option refine; 0: the server chooses no map by a test."""
     limits: Mapping[str, float]
     """The limits for a video: bytes, pixels of a frame, frames, duration and seconds of decoding."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from staa_client import _late
 from staa_client.results.maps import Box, Floats, grid_at, lay_on_frame, pack, region_box, strongest_cells
-from staa_client.results.result import ClassName, ClipInfo, Faithfulness, Model, Prediction, Result
+from staa_client.results.result import ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
 from staa_client.video.source import Source
 
 FLAT = 3.0
@@ -71,6 +71,8 @@ class Explanation:
     """(t, h, w) for a class map: positive for the target, negative against it; absolute values sum to 1."""
     faithfulness: Faithfulness | None = None
     """The check whether the label depends on the map, if it was asked for (`verify`)."""
+    refinement: Refinement | None = None
+    """The choice of the map among several, if it was asked for (`refine`)."""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Fields of the reply's `explanation` that this client does not know."""
     source: Source | None = field(default=None, repr=False)
@@ -199,11 +201,12 @@ class Explanation:
 
     def without_maps(self) -> dict[str, Any]:
         """Return `to_dict()` without `temporal`, `spatial`, `joint` and `signed`."""
-        checked = {} if self.faithfulness is None else {"faithfulness": self.faithfulness.to_dict()}
+        about = {"refinement": self.refinement, "faithfulness": self.faithfulness}
+        tested = {name: test.to_dict() for name, test in about.items() if test is not None}
         return Result(self.model, self.predictions, self.clip).to_dict() | {
             "explanation": {
                 **self.extra,
-                **checked,
+                **tested,
                 "method": self.method,
                 "method_version": self.method_version,
                 "target": None if self.target is None else asdict(self.target),

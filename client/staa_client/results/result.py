@@ -1,4 +1,4 @@
-"""Holds the result for a video: its labels, the clip, the model, and the check of a map."""
+"""Holds the result for a video: its labels, the clip, the model, the choice of a map and the check of it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -57,7 +57,8 @@ class Faithfulness:
     probability: float
     """The probability of the target for the whole clip, 0 to 1."""
     blurred: float
-    """The probability of the target with all cells deleted, that is for the blurred clip, 0 to 1."""
+    """The probability of the target with all cells deleted, 0 to 1: for the blurred clip, or for a clip of one colour
+    if the map was chosen by `refine`."""
     deletion: Areas
     """The areas while cells are deleted: low is good."""
     insertion: Areas
@@ -69,6 +70,36 @@ class Faithfulness:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON data, in the form of the HTTP contract."""
+        flat = asdict(self)
+        return flat | {"cost": {name: flat.pop(name) for name in ("clips", "seconds")}}
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """Says which of several class maps of one forward pass was chosen, and by how much.
+
+    The gain of a map is the target's probability where only its strongest cells are shown, less that where they are
+    hidden: a mean over some shares of the cells.
+    """
+
+    chosen: str
+    """The name of the map: "class" (the one without `refine`), "probability", "recentred" or "direct"."""
+    message: str
+    """The choice in words."""
+    runner_up: str
+    """The name of the second best map."""
+    lead: float
+    """The gain of the chosen map less that of the second best, 0 to 2."""
+    clips: int
+    """How many clips went through the model for the choice."""
+    seconds: float
+    """How many seconds the choice took."""
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.chosen}, ahead of {self.runner_up} by {self.lead:.3f})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choice as plain JSON data, in the form of the HTTP contract."""
         flat = asdict(self)
         return flat | {"cost": {name: flat.pop(name) for name in ("clips", "seconds")}}
 

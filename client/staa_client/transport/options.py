@@ -21,6 +21,7 @@ class Options(TypedDict, total=False):
     contrast: int | str | None
     mass: float | None
     verify: int | None
+    refine: int | None
     maps: Maps
     sample: Sample
     timeout: Timeouts | Keep

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from staa_client import Explanation
+from staa_client import Explanation, Refinement
 from tests.client.batch.conftest import CountingServer, client
 
 
 def test_parquet_has_labels_and_maps(explanation: Explanation, tmp_path: Path) -> None:
     """One row: label, score, the flat maps with their shape, and the rest as JSON."""
+    explanation = replace(explanation, refinement=Refinement("direct", "it was chosen", "class", 0.03125, 16, 0.5))
     table = pq.read_table(explanation.to_parquet(tmp_path / "x.parquet"))
     (row,) = table.to_pylist()
     assert (row["label"], row["shape"], row["error_code"]) == ("moves down", [16, 12, 12], None)
     np.testing.assert_array_equal(np.array(row["joint"], np.float32).reshape(row["shape"]), explanation.joint)
     assert json.loads(row["reply"]) == explanation.without_maps()
+    assert json.loads(row["reply"])["explanation"]["refinement"]["chosen"] == "direct"
 
 
 def test_a_name_that_is_no_utf_8_stands_as_its_escape(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from staa_client import ClassName, Client, Explanation, contract
 from staa_client.cli.terminal import describe, describe_on_a_line, describe_sight
 from staa_client.pictures.report import render_report
-from tests.client.conftest import checked, document, encoded, server
+from tests.client.conftest import checked, document, encoded, refined, server
 
 
 def test_the_terminal_says_what_was_not_seen(explanation: Explanation) -> None:
@@ -38,6 +38,15 @@ def test_a_check_is_told_with_its_cost() -> None:
     explanation = contract.explanation(200, {}, encoded(checked(document()), "json"))
     assert "check  the label rests on it (faithful; 34 clips, 0.75 s)" in describe(explanation)
     assert "the label rests on it" in render_report(explanation, None)
+
+
+def test_the_choice_of_a_map_is_told_with_its_cost() -> None:
+    """Which map was chosen, by how much it was ahead, and what that took: in a line, and in the report."""
+    explanation = contract.explanation(200, {}, encoded(refined(document()), "json"))
+    choice = "this map was chosen by a test: of what was written directly (direct, ahead of class by 0.031)"
+    assert f"map    {choice} (16 clips, 0.50 s)" in describe(explanation)
+    assert choice in render_report(explanation, None)
+    assert "Choice" not in render_report(contract.explanation(200, {}, encoded(document(), "json")), None)
 
 
 def test_a_window_without_a_label_is_a_line_too() -> None:

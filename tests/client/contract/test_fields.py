@@ -10,7 +10,7 @@ import pytest
 from staa_client import Client, ReplyError, contract
 from staa_client.contract import failure
 from staa_client.contract.fields import is_harmless, one_line
-from tests.client.conftest import card, checked, document, server
+from tests.client.conftest import card, checked, document, refined, server
 
 TEXTS: list[Any] = [
     "two\nlines",
@@ -52,6 +52,11 @@ PLACES: list[tuple[tuple[str | int, ...], list[Any]]] = [
     (("explanation", "faithfulness", "message"), TEXTS),
     (("explanation", "faithfulness", "probability"), NUMBERS),
     (("explanation", "faithfulness", "cost"), [{}, {"clips": -1, "seconds": 0}, {"clips": 1, "seconds": 1e300}]),
+    (("explanation", "refinement"), [None, 5, [], {}]),
+    (("explanation", "refinement", "chosen"), TEXTS),
+    (("explanation", "refinement", "message"), TEXTS),
+    (("explanation", "refinement", "lead"), [*NUMBERS, -1]),
+    (("explanation", "refinement", "cost"), [{}, {"clips": -1, "seconds": 0}, {"clips": 1, "seconds": 1e300}]),
     (("explanation", "new"), ["\ud800", 10**400, [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]], {"\ud800": 1}]),
 ]
 
@@ -73,7 +78,7 @@ def changed(reply: dict[str, Any], place: tuple[str | int, ...], value: Any) -> 
 )
 def test_a_value_out_of_range_is_a_reply_error(place: tuple[str | int, ...], value: Any) -> None:
     """Labels, names, scores, sizes, shapes, times and frames: a ReplyError on one line that can be printed."""
-    body = json.dumps(changed(checked(document()), place, value)).encode()
+    body = json.dumps(changed(refined(checked(document())), place, value)).encode()
     with pytest.raises(ReplyError) as caught:
         contract.explanation(200, {}, body)
     assert str(caught.value).isprintable()
@@ -82,8 +87,10 @@ def test_a_value_out_of_range_is_a_reply_error(place: tuple[str | int, ...], val
 
 def test_the_reply_that_the_others_change_is_read() -> None:
     """Without a change there is no error, with rounding neither."""
-    reply = checked(document())
-    assert contract.explanation(200, {}, json.dumps(reply).encode()).faithfulness is not None
+    reply = refined(checked(document()))
+    whole = contract.explanation(200, {}, json.dumps(reply).encode())
+    assert whole.faithfulness is not None
+    assert whole.refinement is not None
     contract.explanation(200, {}, json.dumps(changed(reply, ("predictions", 0, "score"), 1.0000002)).encode())
     noted = contract.explanation(200, {}, json.dumps(changed(reply, ("clip", "notes"), ["HDR", "y" * 300])).encode())
     assert noted.clip.notes == ("HDR", "y" * 200)
@@ -103,6 +110,8 @@ def test_the_reply_that_the_others_change_is_read() -> None:
         (("methods",), {"a\nb": {"version": "1", "classes": True}}),
         (("methods", "staa", "classes"), "yes"),
         (("verify",), -1),
+        (("refine",), -1),
+        (("refine",), "some"),
     ],
 )
 def test_a_card_out_of_range_is_a_reply_error(place: tuple[str | int, ...], value: Any) -> None:

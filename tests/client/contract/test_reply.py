@@ -9,10 +9,11 @@ import pytest
 
 from staa_client import (
     Areas,
+    Refinement,
     ReplyError,
     contract,
 )
-from tests.client.conftest import checked, document, encoded
+from tests.client.conftest import checked, document, encoded, refined
 
 
 def test_what_a_check_found_is_read_and_written() -> None:
@@ -28,6 +29,20 @@ def test_what_a_check_found_is_read_and_written() -> None:
     plain = contract.explanation(200, {}, encoded(document(), "json"))
     assert plain.faithfulness is None
     assert "faithfulness" not in plain.to_dict()["explanation"]
+
+
+@pytest.mark.parametrize("encoding", ["json", "npz", "base64"])
+def test_how_a_map_was_chosen_is_read_and_written(encoding: str) -> None:
+    """The names, the lead and the cost, in every encoding; without a choice there is none."""
+    reply = refined(document())
+    explanation = contract.explanation(200, {}, encoded(reply, encoding))
+    message = reply["explanation"]["refinement"]["message"]
+    assert explanation.refinement == Refinement("direct", message, "class", 0.0312, 16, 0.5)
+    assert explanation.to_dict()["explanation"]["refinement"] == reply["explanation"]["refinement"]
+    assert not explanation.extra
+    plain = contract.explanation(200, {}, encoded(document(), encoding))
+    assert plain.refinement is None
+    assert "refinement" not in plain.to_dict()["explanation"]
 
 
 @pytest.mark.parametrize(("encoding", "relative"), [("json", 1e-6), ("npz", 1e-6), ("base64", 1e-3)])
