@@ -189,7 +189,8 @@ class Faithfulness:
     probability: float
     """The target's probability for the whole clip."""
     blurred: float
-    """The target's probability with all tokens deleted, that is for the blurred clip."""
+    """The target's probability with all tokens deleted: for the blurred clip, or for a clip of one colour if the map
+    was chosen by `refine`."""
     map: Areas
     random: Areas
     """The areas for the better one of two random orders."""
@@ -197,7 +198,7 @@ class Faithfulness:
 
     @property
     def clips(self) -> int:
-        """Return how many clips went through the model for the check: 8 for each point, the clip and its blur."""
+        """Return how many clips went through the model for the check: 8 for each point, the clip, and its fill."""
         return 8 * self.points + 2
 
 

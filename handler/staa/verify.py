@@ -36,7 +36,7 @@ VERDICTS = {
     "faithful": "the class rests on the cells of this map more than on random ones and on the middle of the clip",
     "no_better_than_centre": "the middle of the clip would have said as much as this map: do not rely on it",
     "no_better_than_random": "the class rests on the cells of this map no more than on random ones: distrust it",
-    "untestable": "the class hardly loses anything with the whole clip blurred: that cannot show what it rests on",
+    "untestable": "the class hardly loses anything with all cells hidden: that cannot show what it rests on",
 }
 """Stable code of a verdict -> its meaning."""
 
@@ -173,7 +173,7 @@ def verify(
     timed = within(seconds, 8 * count + 2, probabilities)
     curve = curves(timed, pixels, fill(pixels), orders, grid, 0, token_shares(count), batch)
     if not np.isfinite(curve).all():
-        raise StaaError("the model's answers to a clip with blurred parts are no numbers: ask without verify")
+        raise StaaError("the model's answers to a clip with hidden parts are no numbers: ask without verify")
     of_map, *of_random, of_centre = (Areas(*map(float, both)) for both in area_under(curve, token_shares(count)).T)
     ends = float(curve[0, 0, 0]), float(curve[0, 0, -1])
     return ends, (of_map, max(of_random, key=lambda areas: areas.gain), of_centre)
