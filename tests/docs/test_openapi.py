@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 
 import staa.errors
 from staa import Explainer, Grid, Limits
-from staa.attribution import METHODS
+from staa.attribution import CANDIDATES, METHODS
 from staa.errors import LoadError, RequestError, StaaError, TooLargeError
 from staa.families import FAMILIES
 from staa.recipe import Recipe
@@ -55,6 +55,7 @@ def test_the_same_names(spec: dict[str, Any]) -> None:
     assert schemas["Maps"]["enum"] == list(wire.ENCODINGS)
     assert schemas["Method"]["enum"] == list(METHODS)
     assert schemas["Faithfulness"]["properties"]["verdict"]["enum"] == list(VERDICTS)
+    assert schemas["Candidate"]["enum"] == list(CANDIDATES)
     assert schemas["Model"]["properties"]["family"]["enum"] == list(FAMILIES)
 
 
@@ -72,7 +73,7 @@ def test_the_card_is_as_described(spec: dict[str, Any]) -> None:
 def test_the_card_of_every_recipe(spec: dict[str, Any]) -> None:
     """A resize to rows and columns, or none, and few methods follow the schema, and are what they are."""
     model = wire.Model("tiny", "1.0", "vivit", ["a", "b"])
-    settings = Settings("w", methods=("staa",), verify=0, limits=Limits(bytes=10**6, seconds=0.5))
+    settings = Settings("w", methods=("staa",), verify=0, refine=0, limits=Limits(bytes=10**6, seconds=0.5))
     for resize, told in ((None, None), (64, 64), ((40, 60), [40, 60])):
         recipe = Recipe(resize, "bilinear", (32, 48), (1.0,) * 3, (0.0,) * 3)
         signature = Signature("vivit", ("a", "b"), Grid(2, 4, 6, 2), recipe, "multi_label_classification")
@@ -80,9 +81,9 @@ def test_the_card_of_every_recipe(spec: dict[str, Any]) -> None:
         follow(spec, card, "Card")
         wants = {"frames": 4, "height": 32, "width": 48, "resize": told, "interpolation": "bilinear"}
         assert card["input"] == wants | {"steps": [2, 4, 6]}
-        assert card["methods"] == {"staa": {"version": "1", "classes": False}}
+        assert card["methods"] == {"staa": {"version": "2", "classes": False}}
         assert card["problem_type"] == "multi_label_classification"
-        assert card["verify"] == 0
+        assert card["verify"] == card["refine"] == 0
         assert card["limits"]["seconds"] == 0.5
 
 

@@ -33,6 +33,7 @@ NAMES = (
     "X-Staa-Start",
     "X-Staa-Method",
     "X-Staa-Verify",
+    "X-Staa-Refine",
     "X-Staa-Describe",
     "X-Staa-Target",
 )

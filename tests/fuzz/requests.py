@@ -53,6 +53,7 @@ ODD_HEADERS = (
     "X-Staa-Start: nan",
     "X-Staa-Describe: true",
     "X-Staa-Verify: 99",
+    "X-Staa-Refine: 7.5",
     "Range: bytes=0-",
     "Content-Type: application/x-www-form-urlencoded",
     "Content-Type: text/plain; charset=%1b[2K",

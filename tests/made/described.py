@@ -116,6 +116,8 @@ def before_call(_context: Any, case: Any, **_: Any) -> None:
     case.path_parameters["model"] = "motions"
     if "X-Staa-Verify" in case.headers:
         case.headers["X-Staa-Verify"] = "2"
+    if "X-Staa-Refine" in case.headers:
+        case.headers["X-Staa-Refine"] = "8"
     film: Any = clip() if case.media_type == "multipart/form-data" else base64.b64encode(clip()).decode()
     if isinstance(case.body, Mapping):
         case.body = filmed(copy.deepcopy(dict(case.body)), film)
@@ -130,6 +132,8 @@ def filmed(body: Any, film: Any) -> Any:
     changed = dict(body)
     if changed.get("verify"):
         changed["verify"] = 2
+    if changed.get("refine"):
+        changed["refine"] = 8
     for name in ("video", "b64"):
         if name in changed:
             changed[name] = filmed(changed[name], film) if isinstance(changed[name], Mapping) else film

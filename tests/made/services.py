@@ -31,6 +31,7 @@ class Scripted(Explainer):
     """Explain, or let the test answer in its place; it gets the true way to go on."""
 
     on_forward: Callable[..., Any] | None = None
+    on_choose: Callable[..., Any] | None = None
     on_verify: Callable[..., Any] | None = None
     works = True
 
@@ -40,6 +41,10 @@ class Scripted(Explainer):
             return super().forward(pixels, rows)
         forward: Forward = self.on_forward(super().forward, pixels, rows)
         return forward
+
+    def choose(self, *arguments: Any) -> Any:
+        """Choose a map, or do what the test has for it."""
+        return self.on_choose(super().choose, *arguments) if self.on_choose else super().choose(*arguments)
 
     def verify(self, *arguments: Any, **named: Any) -> Any:
         """Check a map, or do what the test has for it."""

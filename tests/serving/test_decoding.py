@@ -115,8 +115,11 @@ def test_a_job_that_is_decoded_holds_pixels_and_no_video(explainer: Scripted) ->
 
 def test_options_are_checked_before_a_video_is_decoded(explainer: Scripted) -> None:
     """What this model, or its operator, does not answer costs no decoding."""
-    stage = Decoding(explainer.signature, Settings("tiny", verify=0), decode=lambda *_: pytest.fail("decoded"))
-    for options in (Options(method="magic"), Options(top_k=99), Options(verify=2)):
+    stage = Decoding(
+        explainer.signature, Settings("tiny", verify=0, refine=8), decode=lambda *_: pytest.fail("decoded")
+    )
+    many, without_class = Options(method="staa_class", refine=9), Options(refine=8)
+    for options in (Options(method="magic"), Options(top_k=99), Options(verify=2), many, without_class):
         job = Job(0, request=VideoRequest(b"video", options, "json"))
         stage.run_one(job)
         assert isinstance(job.error, errors.OptionError)

@@ -67,6 +67,25 @@ def test_all_maps_of_a_batch_share_the_time_for_verifying(explainer: Scripted) -
     assert given == [30, 10]
 
 
+def test_choosing_and_checking_maps_share_the_time(explainer: Scripted) -> None:
+    """What was spent on choosing the map of a request, and on its neighbour's, is not there for checking it."""
+    given: list[float] = []
+    clock = Clock()
+
+    def spend(true: Any, *arguments: Any) -> Any:
+        given.append(arguments[-1])
+        clock.now += 8
+        return true(*arguments)
+
+    explainer.on_choose = explainer.on_verify = spend
+    both = {"method": "staa_class", "refine": 8, "verify": 2}
+    served = service(explainer, clock=clock, batch_size=2)
+    replies, statuses = ask(served, [{"video": film(1), **both}, {"video": film(2), **both}])
+    assert given == [30, 22, 14, 6]
+    assert statuses == [200, 200]
+    assert all({"refinement", "faithfulness"} <= set(reply["explanation"]) for reply in replies)
+
+
 def test_verifying_ends_with_the_time_of_the_batch(explainer: Scripted) -> None:
     """What decoding and the forward pass took is not there for it."""
     given: list[float] = []
@@ -162,4 +181,25 @@ def test_a_map_that_cannot_be_verified_is_its_requests_error_alone(explainer: Sc
     assert statuses == [500, 413, 200, 200]
     assert [reply["error"]["code"] for reply in replies[:2]] == ["internal", "too_slow"]
     assert replies[2]["explanation"]["faithfulness"]["cost"]["clips"] == 34
+    assert replies[2]["predictions"] == replies[3]["predictions"]
+
+
+def test_a_map_that_cannot_be_chosen_is_its_requests_error_alone(explainer: Scripted) -> None:
+    """Choosing one map fails, another takes too long, a third is well: 500, 413 and 200; no failure is checked."""
+
+    def choose(true: Any, pixels: Any, maps: Any, clips: int, batch: int, seconds: float) -> Any:
+        assert batch == 4
+        if clips == 8:
+            raise ZeroDivisionError
+        return true(pixels, maps, clips, batch, 0 if clips == 9 else seconds)
+
+    explainer.on_choose = choose
+    asked = {"method": "staa_class", "verify": 2}
+    bodies = [{"video": film(1), "refine": clips, **asked} for clips in (8, 9, 12, 0)]
+    served = service(explainer, batch_size=4)
+    replies, statuses = ask(served, bodies)
+    assert statuses == [500, 413, 200, 200]
+    assert [reply["error"]["code"] for reply in replies[:2]] == ["internal", "too_slow"]
+    assert replies[2]["explanation"]["refinement"]["cost"]["clips"] == 12
+    assert "refinement" not in replies[3]["explanation"]
     assert replies[2]["predictions"] == replies[3]["predictions"]

@@ -1,14 +1,17 @@
 """The service without a server: a batch of all kinds of requests, each with its own answer."""
 
+import base64
 import json
 import logging
 import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
-from staa import decode
+from staa import Options, decode
+from staa.attribution import CANDIDATES
 from staa.serving import Incoming, Settings, Telemetry
 from tests.made import archives, videos
 from tests.made.requests import NOISE, film
@@ -47,6 +50,45 @@ def test_the_times_of_a_request_are_in_its_reply(explainer: Scripted) -> None:
               video.headers["Server-Timing"].split(", ")}  # fmt: skip
     assert list(timing) == ["decode", "prepare", "forward", "encode"]
     assert card.headers == {}
+
+
+def test_a_map_is_chosen_for_who_asks_for_it(explainer: Scripted) -> None:
+    """In a mixed batch one request gets the chosen map and what that took, others what they get by themselves."""
+    settings = Settings("tiny", decoders=1, refine=16)
+    served = service(explainer, settings=settings, batch_size=8)
+    asked = {"video": film(1), "method": "staa_class"}
+    bodies: list[Any] = [
+        asked | {"refine": 16},
+        asked,
+        asked | {"refine": 17},
+        {"video": film(1), "refine": 8},
+        asked | {"target": 1, "contrast": 2, "refine": 8},
+    ]
+    came = [Incoming({"body": body}, {}, explain=True) for body in bodies]
+    replies = served.answer([*came, Incoming({"body": bodies[0]})])
+    assert [reply.status for reply in replies] == [200, 200, 400, 400, 200, 200]
+    chosen, plain, many, other, contrasted, labels = (json.loads(reply.body) for reply in replies)
+    choice = chosen["explanation"]["refinement"]
+    assert choice["message"].endswith(CANDIDATES[choice["chosen"]])
+    assert {choice["chosen"], choice["runner_up"]} < set(CANDIDATES)
+    assert choice["lead"] >= 0
+    assert (choice["cost"]["clips"], contrasted["explanation"]["refinement"]["cost"]["clips"]) == (16, 6)
+    assert contrasted["explanation"]["refinement"]["chosen"] != "probability"
+    assert "refinement" not in plain["explanation"]
+    clip = decode(base64.b64decode(film(1)), explainer.grid.frames)
+    (alone,) = explainer([clip], Options(method="staa_class", refine=16))
+    assert alone.attribution is not None
+    np.testing.assert_allclose(chosen["explanation"]["joint"], alone.attribution.joint, atol=1e-4)
+    assert chosen["explanation"]["threshold"] == pytest.approx(alone.threshold, abs=1e-4)
+    assert len({reply["predictions"][0]["label"] for reply in (chosen, plain, labels)}) == 1
+    assert "at most 16" in many["error"]["message"]
+    assert "ask for staa_class" in other["error"]["message"]
+    assert [reply.headers["Server-Timing"].count("refine;dur=") for reply in (*replies[:2], *replies[4:])] == [
+        1,
+        0,
+        1,
+        0,
+    ]
 
 
 def test_cards_alone_cost_no_forward_pass(explainer: Scripted) -> None:

@@ -28,6 +28,13 @@ def test_what_the_operator_does_not_allow_is_refused() -> None:
         settings.check(Options(verify=5))
     with pytest.raises(OptionError, match="leave it out"):
         Settings.read({"weights": "w", "verify": 0}).check(Options(verify=2))
+    few = Settings.read({"weights": "w", "refine": 12})
+    few.check(Options(method="staa_class", refine=12))
+    with pytest.raises(OptionError, match="refine is 13: this server allows at most 12"):
+        few.check(Options(method="staa_class", refine=13))
+    for most in (0, 7):
+        with pytest.raises(OptionError, match="leave it out"):
+            Settings.read({"weights": "w", "refine": most}).check(Options(method="staa_class", refine=8))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +53,8 @@ def test_what_the_operator_does_not_allow_is_refused() -> None:
         ({"weights": "w", "stride": 0}, "stride"),
         ({"weights": "w", "verify": -1}, "verify"),
         ({"weights": "w", "verify": float("nan")}, "verify"),
+        ({"weights": "w", "refine": -1}, "refine"),
+        ({"weights": "w", "refine": "many"}, "refine"),
         ({"weights": "w", "threads": 2.5}, "threads"),
         ({"weights": "w", "verify_seconds": float("inf")}, "verify_seconds"),
         ({"weights": "w", "audit": 1.01}, "audit is .*share"),

@@ -81,6 +81,7 @@ def test_a_raw_body_is_not_copied() -> None:
 def test_options_are_read_everywhere(where: str) -> None:
     """Every option can be a header, a multipart field or a JSON key."""
     given: dict[str, Any] = {"top_k": 3, "method": "staa", "start": 0.5, "end": 2.5, "mass": 0.9, "verify": 4}
+    given["refine"] = 16
     given["maps"] = "base64"
     if where == "header":
         request = wire.parse(
@@ -90,7 +91,7 @@ def test_options_are_read_everywhere(where: str) -> None:
         request = parse({"video": VIDEO} | {name: str(value).encode() for name, value in given.items()})
     else:
         request = parse({"body": {"video": base64.b64encode(VIDEO).decode()} | given})
-    assert request.options == Options(top_k=3, start=0.5, end=2.5, mass=0.9, verify=4)
+    assert request.options == Options(top_k=3, start=0.5, end=2.5, mass=0.9, verify=4, refine=16)
     assert request.maps == "base64"
 
 
@@ -110,6 +111,9 @@ def test_options_are_read_everywhere(where: str) -> None:
         ("verify", "some", "whole number"),
         ("verify", "1_6", "whole number"),
         ("verify", "٤", "whole number"),
+        ("refine", "7", "8 to 32"),
+        ("refine", "33", "8 to 32"),
+        ("refine", "some", "whole number"),
         ("colour", "red", "top_k, method"),
         ("targets", "3", "top_k, method"),
     ],
