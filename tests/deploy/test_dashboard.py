@@ -87,10 +87,10 @@ def background(*command: str | Path, cwd: Path) -> Iterator[None]:
 
 
 def use(server: Server) -> None:
-    """Ask for all that has a metric: maps, a check of one, what is no video, and more than the queue holds."""
+    """Ask for all that has a metric: maps, a check and a choice of one, no video, and more than the queue holds."""
     clip = moving_disc()
     path = f"{server.inference}/explanations/motions"
-    class_map = {"X-Staa-Method": "staa_class", "X-Staa-Verify": "2"}
+    class_map = {"X-Staa-Method": "staa_class", "X-Staa-Refine": "8", "X-Staa-Verify": "2"}
     assert call(path, clip).status == call(path, clip, class_map).status == 200
     assert call(path, b"no video at all").status == call(path, b"another one").status == 415
     with ThreadPoolExecutor(BURST) as pool:

@@ -122,10 +122,12 @@ def test_errors_have_the_servers_words(client: Client, film: Path) -> None:
 def test_the_command_against_the_server(
     server: Server, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Pictures of a real answer in every form, with the class map and the check."""
+    """Pictures of a real answer in every form, with the class map, how it was chosen, and the check."""
     names = [tmp_path / f"x.{ending}" for ending in ("html", "png", "gif", "mp4", "json", "npz", "parquet")]
     outputs = [part for name in names for part in ("-o", str(name))]
-    more = ["--method", "staa_class", "--target", "3", "--verify", "2"]
+    more = ["--method", "staa_class", "--target", "3", "--refine", "8", "--verify", "2"]
     assert main(["explain", str(film), "--server", server.inference, *more, *outputs]) == 0
-    assert "check  " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "map    this map was chosen by a test" in told
+    assert "check  " in told
     assert all(name.stat().st_size > 1000 for name in names)

@@ -165,6 +165,29 @@ def test_a_map_is_verified_where_that_is_asked_for(server: Server, tmp_path: Pat
     assert "explanation" not in json.loads(server.call(PREDICT, known, {"X-Staa-Verify": "4"}).body)
 
 
+def test_a_map_is_chosen_where_that_is_asked_for(server: Server, clip: bytes) -> None:
+    """The reply names the chosen map and what that took, beside the check of it; another method is refused."""
+    asked = {"X-Staa-Method": "staa_class", "X-Staa-Refine": "8"}
+    stages = ("refine", "verify")
+    before = [server.metric(f"staa_{stage}_seconds_count") for stage in stages]
+    reply = server.call(EXPLAIN, clip, asked | {"X-Staa-Verify": "2"})
+    assert reply.status == 200, reply.body
+    body = json.loads(reply.body)
+    check(body, "Explained")
+    choice = body["explanation"]["refinement"]
+    assert choice["chosen"] != choice["runner_up"]
+    assert choice["cost"]["clips"] == 8
+    assert choice["cost"]["seconds"] > 0
+    assert body["explanation"]["faithfulness"]["cost"]["clips"] == 18
+    assert all(f"{stage};dur=" in reply.headers["server-timing"] for stage in stages)
+    assert [server.metric(f"staa_{stage}_seconds_count") for stage in stages] == [count + 1 for count in before]
+    assert (
+        "refinement" not in json.loads(server.call(EXPLAIN, clip, {"X-Staa-Method": "staa_class"}).body)["explanation"]
+    )
+    refused = server.call(EXPLAIN, clip, {"X-Staa-Refine": "8"})
+    assert (refused.status, json.loads(refused.body)["error"]["code"]) == (400, "option_invalid")
+
+
 BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "noise": (lambda: np.random.default_rng(0).bytes(20_000), 415, "not_a_video"),
     "empty": (lambda: b"", 400, "request_invalid"),

@@ -9,7 +9,7 @@
     │   ├── TooManyFramesError    413 too_many_frames      to be decoded
     │   ├── TooLongError          413 too_long             seconds of video
     │   ├── TooMuchMemoryError    413 too_much_memory      to decode it, in a process of its own
-    │   └── TooSlowError          413 too_slow             seconds spent on decoding, or on verifying a map
+    │   └── TooSlowError          413 too_slow             seconds spent on decoding, or on choosing or verifying a map
     ├── NotVideoError             415 not_a_video          no container with a video stream
     └── DecodeError               422 video_undecodable    a video, but its frames cannot be read
         └── NoFramesError         422 no_frames            a video, but it holds no frame where asked
@@ -80,7 +80,7 @@ class TooMuchMemoryError(TooLargeError):
 
 
 class TooSlowError(TooLargeError):
-    """Decoding, verifying a map, or all videos of a request together take more wall time than allowed."""
+    """Decoding, choosing or verifying a map, or all videos of a request together take more wall time than allowed."""
 
     code = "too_slow"
 

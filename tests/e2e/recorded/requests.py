@@ -86,6 +86,8 @@ def _maps() -> Iterator[tuple[str, Request]]:
         "target and contrast": {"target": "moves up", "contrast": 3},
         "contrast alone": {"contrast": "blinks"},
         "verified": {"verify": 2, "target": 1},
+        "chosen": {"refine": 16, "target": 2},
+        "chosen and verified": {"refine": 8, "verify": 2, "target": 2, "contrast": 3},
     }
     for name, options in ways.items():
         yield f"maps: {name}", Request(EXPLAIN, clip, headers(method="staa_class", **options))
@@ -147,6 +149,7 @@ def _bad_options() -> Iterator[tuple[str, Request]]:
         "method": ("magic", ""),
         "mass": (7, -0.1, "x", "nan"),
         "verify": (1, 17, "x", -2),
+        "refine": (7, 8, 33, "x"),
         "maps": ("xml",),
         "describe": ("perhaps",),
         "start": (-1, "x", "inf"),
