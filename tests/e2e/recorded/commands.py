@@ -128,6 +128,8 @@ def _answers() -> Iterator[tuple[str, Command]]:
     yield "explain --json", _staa("explain", "clip.mp4", "--json", *server)
     options = ("--method", "staa_class", "--target", "moves up", "--contrast", "3", "--mass", "0.5", "--verify", "2")
     yield "explain a class, verified", _staa("explain", "clip.mp4", *options, *server)
+    options = ("--method", "staa_class", "--target", "5", "--refine", "16")
+    yield "explain a class, chosen", _staa("explain", "clip.mp4", *options, *server)
     yield "explain, sampled here", _staa("explain", "clip.mp4", "--sample", "auto", *server)
     yield "explain several", _staa("explain", "clips/b.mp4", "empty.mp4", "clip.mp4", "--concurrency", "1", *server)
     yield "explain noise", _staa("explain", "noise.mp4", *server)

@@ -86,8 +86,8 @@ def _maps() -> Iterator[tuple[str, Request]]:
         "target and contrast": {"target": "moves up", "contrast": 3},
         "contrast alone": {"contrast": "blinks"},
         "verified": {"verify": 2, "target": 1},
-        "chosen": {"refine": 16, "target": 2},
-        "chosen and verified": {"refine": 8, "verify": 2, "target": 2, "contrast": 3},
+        "chosen": {"refine": 16, "target": 5},
+        "chosen and verified": {"refine": 8, "verify": 2, "target": 5, "contrast": 3},
     }
     for name, options in ways.items():
         yield f"maps: {name}", Request(EXPLAIN, clip, headers(method="staa_class", **options))
