@@ -25,19 +25,19 @@ from tests.made.awkward import CORNERS, SHARED
 from tests.made.colours import BT709, FULL, HLG, LIMITED, P3, PQ, SRGB, Colours
 from tests.made.videos import Image
 
-X265 = {"x265-params": "log-level=none:crf=4:keyint=10"}
+X265 = {"x265-params": "log-level=none:crf=4:keyint=10:bframes=0"}
 X264 = {"crf": "1"}
 VP9 = {"lossless": "1"}  # this build of FFmpeg writes it in 8 bits alone
 AV1 = {"crf": "10", "preset": "12", "svtav1-params": "lp=1"}
 META = {
-    "x265-params": "log-level=none:crf=4:hdr10=1:max-cll=4000,400:"
+    "x265-params": "log-level=none:crf=4:bframes=0:hdr10=1:max-cll=4000,400:"
     "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50)"
 }
 HDR = {
     "PQ of HEVC": Colours(PQ, options=X265),
     "PQ of HEVC in 12 bits": Colours(PQ, pixels="yuv420p12le", options=X265),
     "PQ of HEVC in full range": Colours(
-        PQ, range=FULL, options=X265 | {"x265-params": "log-level=none:crf=4:range=full"}
+        PQ, range=FULL, options=X265 | {"x265-params": "log-level=none:crf=4:bframes=0:range=full"}
     ),
     "PQ that a box of MP4 names": Colours(PQ, options=X265, boxed=True),
     "PQ in full range that a box of MP4 names": Colours(PQ, range=FULL, options=X265, boxed=True),
@@ -50,7 +50,9 @@ HDR = {
     "PQ of BT.709": Colours(PQ, 1, 1, options=X265),
     "PQ of P3": Colours(PQ, P3, options=X265),
     "HLG of HEVC": Colours(HLG, options=X265),
-    "HLG of HEVC in full range": Colours(HLG, range=FULL, options={"x265-params": "log-level=none:crf=4:range=full"}),
+    "HLG of HEVC in full range": Colours(
+        HLG, range=FULL, options={"x265-params": "log-level=none:crf=4:bframes=0:range=full"}
+    ),
     "HLG of H.264 in 8 bits": Colours(HLG, codec="libx264", pixels="yuv420p", options=X264),
     "HLG of VP9 in Matroska": Colours(HLG, codec="libvpx-vp9", container="matroska", pixels="yuv420p", options=VP9),
     "HLG of AV1": Colours(HLG, codec="libsvtav1", options=AV1),
