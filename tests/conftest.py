@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy are imported: 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell that started the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what the tests start must hear Ctrl-C
 
 from tests.made.videos import CLIPS, moving_disc
 
