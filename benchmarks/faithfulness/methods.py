@@ -37,8 +37,7 @@ def refined(subject: Subject, pixels: Tensor, target: int) -> Map:
     explainer = subject.explainer
     options = Options(method="staa_class", target=target, refine=16)
     maps = explainer.candidates(explainer.forward(pixels, {0: options.method}), 0, options)
-    chosen, refinement = explainer.choose(pixels, maps, options.refine, BATCH)
-    subject.forwards += refinement.clips
+    chosen, _ = explainer.choose(pixels, maps, options.refine, BATCH)
     return chosen.ranking.astype(np.float64)
 
 
