@@ -49,8 +49,8 @@ def bomb(size: int = 60_000_000) -> bytes:
     """Return an archive whose clip.json unpacks to so many zeros."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("clip.json", bytes(size))
-        archive.writestr("0.png", bytes(size))
+        for name in ("clip.json", "0.png"):
+            archive.writestr(zipfile.ZipInfo(name), bytes(size), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

@@ -44,13 +44,15 @@ def steady(count: int = 8, **changes: Any) -> dict[str, Any]:
 def pack(
     facts: Any, images: Iterable[bytes] | Mapping[str, bytes], end: str = "png", method: int = zipfile.ZIP_STORED
 ) -> bytes:
-    """An archive: clip.json of these facts (bytes are taken as they are), then images by name, or by number."""
+    """An archive: clip.json of these facts (bytes are taken as they are), then images by name, or by number.
+
+    The same content gives the same bytes at any time: no member has today's date.
+    """
     named = images if isinstance(images, Mapping) else {f"{i}.{end}": image for i, image in enumerate(images)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
-        archive.writestr("clip.json", facts if isinstance(facts, bytes) else json.dumps(facts))
-        for name, image in named.items():
-            archive.writestr(name, image)
+        for name, content in {"clip.json": facts if isinstance(facts, bytes) else json.dumps(facts), **named}.items():
+            archive.writestr(zipfile.ZipInfo(name), content, method)
     return buffer.getvalue()
 
 
