@@ -1,7 +1,7 @@
 """The methods of the core as ways to explain, and other definitions of the class map that were tried."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -10,19 +10,30 @@ from torch.nn import functional as F
 
 from benchmarks.faithfulness.baselines import BATCH, Subject
 from benchmarks.faithfulness.metrics import Map
-from staa import Options, focus
+from staa import Explainer, Options, focus
 from staa.attribution import CANDIDATES, METHODS, Reading, back_through_mlp, spread, without_cls, written_for
 from staa.capture import capture
 from staa.sites import READ_ROLES, Wanted
 
 Way = Callable[[Subject, Tensor, int], Map]
+
+
+class Explained(Protocol):
+    """Has an explainer; our own methods ask nothing else of a subject."""
+
+    @property
+    def explainer(self) -> Explainer:
+        """Return it."""
+
+
+OurWay = Callable[[Explained, Tensor, int], Map]
 MASS = Options().mass
 
 
-def core_method(method: str, *, focused: bool = False) -> Way:
+def core_method(method: str, *, focused: bool = False) -> OurWay:
     """Return a method of the core as a way to explain; a class map shows what speaks against the class as negative."""
 
-    def way(subject: Subject, pixels: Tensor, target: int) -> Map:
+    def way(subject: Explained, pixels: Tensor, target: int) -> Map:
         options = Options(method=method, target=target if METHODS[method].classes else None)
         explainer = subject.explainer
         (shown,) = explainer.attributions(explainer.forward(pixels, {0: method}), [options])
@@ -32,7 +43,7 @@ def core_method(method: str, *, focused: bool = False) -> Way:
     return way
 
 
-def refined(subject: Subject, pixels: Tensor, target: int) -> Map:
+def refined(subject: Explained, pixels: Tensor, target: int) -> Map:
     """Choose among class maps with 16 more passes."""
     explainer = subject.explainer
     options = Options(method="staa_class", target=target, refine=16)
@@ -41,7 +52,7 @@ def refined(subject: Subject, pixels: Tensor, target: int) -> Map:
     return chosen.ranking.astype(np.float64)
 
 
-def before_writes(subject: Subject, pixels: Tensor, target: int) -> Map:
+def before_writes(subject: Explained, pixels: Tensor, target: int) -> Map:
     """Compute version 1 of `staa`: mean attention of the token that is read, mixed once with temporal attention."""
     reading = read_all(subject, pixels, target)
     rows = [kept.site.layout.to_grid(without_cls(kept.site.layout, kept.weights.mean(2))) for kept in _writers(reading)]
@@ -55,10 +66,10 @@ def before_writes(subject: Subject, pixels: Tensor, target: int) -> Map:
     return _on_grid(subject, space)
 
 
-def direct_pushes(subject: Subject, pixels: Tensor, target: int) -> Map:
+def direct_pushes(subject: Explained, pixels: Tensor, target: int) -> Map:
     """Compute version 2 of `staa_class`: the direction of the class is the same in all blocks, shares are 1/2."""
     reading = read_all(subject, pixels, target)
-    total = torch.zeros(1, subject.grid.t, subject.grid.h * subject.grid.w)
+    total = torch.zeros(1, subject.explainer.grid.t, subject.explainer.grid.h * subject.explainer.grid.w)
     for kept in reversed(reading.captured):
         if kept.site.carried:
             total = 0.5 * total + 0.5 * spread(kept, None, total)[1]
@@ -68,10 +79,10 @@ def direct_pushes(subject: Subject, pixels: Tensor, target: int) -> Map:
     return _on_grid(subject, total)
 
 
-def through_all_patches(subject: Subject, pixels: Tensor, target: int) -> Map:
+def through_all_patches(subject: Explained, pixels: Tensor, target: int) -> Map:
     """Compute `staa_class` with every patch's own row of spatial attention, where CLS's row stands for them."""
     reading = read_all(subject, pixels, target)
-    total = torch.zeros(1, subject.grid.t, subject.grid.h * subject.grid.w)
+    total = torch.zeros(1, subject.explainer.grid.t, subject.explainer.grid.h * subject.explainer.grid.w)
     direction = reading.direction[:, None]
     for kept in reversed(reading.captured):
         if kept.share is not None:
@@ -83,10 +94,10 @@ def through_all_patches(subject: Subject, pixels: Tensor, target: int) -> Map:
     return _on_grid(subject, total)
 
 
-def candidate(name: str) -> Way:
+def candidate(name: str) -> OurWay:
     """Return one of the maps among which `refine` chooses."""
 
-    def way(subject: Subject, pixels: Tensor, target: int) -> Map:
+    def way(subject: Explained, pixels: Tensor, target: int) -> Map:
         options = Options(method="staa_class", target=target)
         forward = subject.explainer.forward(pixels, {0: options.method})
         return subject.explainer.candidates(forward, 0, options)[name].ranking.astype(np.float64)
@@ -98,11 +109,11 @@ def _writers(reading: Reading) -> list[Any]:
     return [kept for kept in reading.captured if kept.weights is not None]
 
 
-def _on_grid(subject: Subject, weights: Tensor) -> Map:
-    return np.asarray(weights.double().view(subject.grid.shape))
+def _on_grid(subject: Explained, weights: Tensor) -> Map:
+    return np.asarray(weights.double().view(subject.explainer.grid.shape))
 
 
-def published(subject: Subject, pixels: Tensor, target: int) -> Map:
+def published(subject: Explained, pixels: Tensor, target: int) -> Map:
     """Draw `paper` as the public reference does: each step in pixels, blurred 7 x 7, cut at 70%, stretched to 0..1."""
     size = pixels.shape[-2:]
     steps = torch.from_numpy(core_method("paper")(subject, pixels, target))[:, None]
@@ -110,7 +121,7 @@ def published(subject: Subject, pixels: Tensor, target: int) -> Map:
     drawn = F.avg_pool2d(drawn, 7, stride=1, padding=3, count_include_pad=False)
     cut = drawn.flatten(1).quantile(0.7, 1).view(-1, 1, 1, 1)
     kept = _stretched(torch.where(drawn >= cut, drawn, 0))
-    cells = F.adaptive_avg_pool2d(kept, subject.grid.shape[1:])[:, 0]
+    cells = F.adaptive_avg_pool2d(kept, subject.explainer.grid.shape[1:])[:, 0]
     weights = steps.mean((1, 2, 3))[:, None, None]  # its "temporal attention" is the mean weight of a step
     return np.asarray(cells * weights / weights.max())
 
@@ -120,15 +131,16 @@ def _stretched(maps: Tensor) -> Tensor:
     return (maps - low) / (high - low).clamp(min=1e-12)
 
 
-def read_all(subject: Subject, pixels: Tensor, target: int) -> Reading:
+def read_all(subject: Explained, pixels: Tensor, target: int) -> Reading:
     """Return a reading of one forward pass in which everything is kept."""
     explainer = subject.explainer
+    model: Any = explainer.model
     with torch.inference_mode(), capture(explainer.sites, Wanted(*[(0,)] * 5), 1) as captured:
-        explainer.model(**{subject.input_name: pixels})
+        model(**{model.main_input_name: pixels})
     return Reading(captured, explainer.directions[[target]])
 
 
-CORE_METHODS: dict[str, Way] = {
+CORE_METHODS: dict[str, OurWay] = {
     "staa": core_method("staa"),
     "staa, focused": core_method("staa", focused=True),
     "staa_class": core_method("staa_class"),
@@ -140,7 +152,7 @@ CORE_METHODS: dict[str, Way] = {
     "staa, version 1": before_writes,
     "staa_class, version 2": direct_pushes,
 }
-ABLATIONS: dict[str, Way] = {
+ABLATIONS: dict[str, OurWay] = {
     **{f"staa_class, {name}": candidate(name) for name in CANDIDATES if name != "class"},
     "staa_class, every patch's own row": through_all_patches,
 }

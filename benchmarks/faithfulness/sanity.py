@@ -9,7 +9,7 @@ Even maps, where nothing speaks for the class, have no ranks and are left out; a
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,17 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from benchmarks.faithfulness.baselines import blocks as blocks_of
+from benchmarks.faithfulness.methods import CORE_METHODS, OurWay
 from benchmarks.faithfulness.metrics import Map
 from benchmarks.report import MODELS, argument_parser, heads, machine, row
-from staa import Clip, Explainer, Options, families
-from staa.attribution import METHODS
+from staa import Clip, Explainer
+from staa.checkpoint import loader
 from training.evaluate import fresh
 from training.movie import encode
 
 Frames = NDArray[np.uint8]
+WAYS = ("staa", "staa, version 1", "staa_class", "staa_class, version 2", "rollout", "paper (last block)")
+"""The present versions of our methods stand beside those before them."""
 
 
 def noise(frames: Frames) -> Frames:
@@ -58,9 +61,9 @@ CHANGES: dict[str, Callable[[Frames], Frames]] = {"noise": noise, "H.264": codec
 @torch.no_grad()
 def randomised(folder: Path, blocks: int, seed: int) -> Explainer:
     """Load a model with random weights in its head and in its last `blocks` blocks; -1 is all weights."""
-    explainer = Explainer.load(folder, device="cpu", stride=1)
-    model: Any = explainer.model
-    layers = blocks_of(explainer.family, model)
+    loaded, recipe = loader.load(folder, "cpu", "float32")
+    model: Any = loaded
+    layers = blocks_of(model.config.model_type, model)
     anew: list[nn.Module] = [model] if blocks < 0 else [model.classifier, *layers[len(layers) - blocks :]]
     generator = torch.Generator().manual_seed(seed)
     for module in anew:
@@ -69,14 +72,23 @@ def randomised(folder: Path, blocks: int, seed: int) -> Explainer:
                 parameter.normal_(0, float(parameter.std()), generator=generator)
             else:
                 parameter.copy_(parameter[torch.randperm(len(parameter), generator=generator)])
-    explainer.directions = families.family(explainer.family).directions(model)
-    return explainer
+    return Explainer(model, recipe, stride=1)
 
 
-def maps(explainer: Explainer, clips: Sequence[Clip], method: str, targets: list[int]) -> list[Map]:
-    """Return the map of every clip, for its target if the method takes one."""
-    options = [Options(method=method, target=target if METHODS[method].classes else None) for target in targets]
-    return [result.attribution.joint.astype(np.float64) for result in explainer(clips, options) if result.attribution]
+@dataclass(frozen=True)
+class Model:
+    """Holds a model as our own ways to explain take it."""
+
+    explainer: Explainer
+
+
+def maps(explainer: Explainer, clips: Sequence[Clip], way: OurWay, targets: list[int]) -> list[Map]:
+    """Return the map of every clip for its target, without what speaks against it."""
+    model = Model(explainer)
+    return [
+        np.clip(way(model, explainer.pixels([clip]), target), 0, None)
+        for clip, target in zip(clips, targets, strict=True)
+    ]
 
 
 def likeness(maps: list[Map], others: list[Map]) -> str:
@@ -106,15 +118,16 @@ def main() -> None:
         ]
         stages = ["head", "+ last block", *(f"+ {count} blocks" for count in range(2, blocks + 1)), "all"]
         print(f"\n## {folder.name}\n")
-        print(heads("method", *(f"new {stage}" for stage in stages), *CHANGES, "another clip"))
-        for method in METHODS:
-            true = maps(trained, clips, method, targets)
+        print(heads("way", *(f"new {stage}" for stage in stages), *CHANGES, "another clip"))
+        for name in WAYS:
+            way = CORE_METHODS[name]
+            true = maps(trained, clips, way, targets)
             cells = [
-                likeness(true * options.draws, [new for model in models for new in maps(model, clips, method, targets)])
+                likeness(true * options.draws, [new for model in models for new in maps(model, clips, way, targets)])
                 for models in drawn
             ]
-            cells += [likeness(true, maps(trained, changed, method, targets)) for changed in altered]
-            print(row(method, *cells, likeness(true, true[1:] + true[:1])), flush=True)
+            cells += [likeness(true, maps(trained, changed, way, targets)) for changed in altered]
+            print(row(name, *cells, likeness(true, true[1:] + true[:1])), flush=True)
 
 
 if __name__ == "__main__":

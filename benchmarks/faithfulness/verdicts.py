@@ -1,6 +1,7 @@
 """How often a verdict of `verify` is right: `python -m benchmarks.faithfulness.verdicts FOLDER`, one table.
 
-Maps of the clip itself, of another clip, of nobody (random numbers) and of the middle of the clip are verified alike.
+Maps of the clip itself, of another clip, of nobody (random numbers) and of the middle of the clip are verified alike;
+the chosen one of `refine=16` is verified as the server does it, by other cells and another fill than the choice was.
 A map of another clip and a random one should not be called faithful.
 """
 
@@ -21,6 +22,7 @@ from training.evaluate import fresh
 
 FIRST_CLIP = 6000
 """The number of the first fresh clip."""
+REFINED = "staa_class, refine=16"
 
 
 def explain(explainer: Explainer, pixels: Tensor, method: str) -> tuple[Forward, Attribution]:
@@ -48,9 +50,12 @@ def main() -> None:
     for index in range(options.clips):
         pixels = explainer.pixels([fresh(explainer, FIRST_CLIP + index)[0]])
         (forward, shown), plain = timed(partial(explain, explainer, pixels, "staa"))
+        of_class = Options(method="staa_class")
+        candidates = explainer.candidates(explainer.forward(pixels, {0: of_class.method}), 0, of_class)
         maps = {
             "staa": shown,
-            "staa_class": explain(explainer, pixels, "staa_class")[1],
+            "staa_class": next(iter(candidates.values())),
+            REFINED: explainer.choose(pixels, candidates, 16)[0],
             "centre": replace(shown, joint=_share(centre_map(explainer.grid))),
             # not the numbers that the check itself draws
             "random": replace(shown, joint=_share(np.random.default_rng([1, index]).random(explainer.grid.shape))),
@@ -60,7 +65,9 @@ def main() -> None:
         before = shown
         for points in options.points:
             for name, attribution in maps.items():
-                check = partial(explainer.verify, pixels, forward.logits[0], attribution, points)
+                check = partial(
+                    explainer.verify, pixels, forward.logits[0], attribution, points, refined=name == REFINED
+                )
                 checked, seconds = timed(check)
                 ratios[points].append(seconds / plain)
                 counted[points, name][verdict(checked)] += 1
