@@ -4,8 +4,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from staa_client.pictures.badge import badge_of
 from staa_client.pictures.layer import Layer, percent
 from staa_client.results.explanation import Explanation
 from staa_client.results.result import ClipInfo, Prediction, Result
@@ -92,8 +91,9 @@ def map_lines(answer: Explanation) -> list[str]:
     lines += [f"{'' if row else 'seen':<5}  {limit}" for row, limit in enumerate(_unseen_lines(clip))]
     if (choice := answer.refinement) is not None:
         lines.append(f"map    {choice} ({choice.clips} clips, {choice.seconds:.2f} s)")
-    if (check := answer.faithfulness) is not None:
-        lines.append(f"check  {check.message} ({check.verdict}; {check.clips} clips, {check.seconds:.2f} s)")
+    badge, check = badge_of(answer), answer.faithfulness
+    cost = f" ({check.verdict}; {check.clips} clips, {check.seconds:.2f} s)" if check is not None else ""
+    lines.append(f"check  {badge.words}. {badge.sentence}{cost}")
     return [_one_line(text) for text in lines]
 
 
@@ -103,9 +103,4 @@ def _unseen_lines(clip: ClipInfo) -> list[str]:
     x0, y0, x1, y1 = clip.box
     if clip.box != (0, 0, clip.width, clip.height):
         lines.append(f"x {x0} - {x1}, y {y0} - {y1} of {clip.width} x {clip.height}")
-    frames, taken = len(np.unique(clip.frames)), len(clip.frames)
-    if frames == 1 < taken:
-        lines.append(f"1 frame, repeated {taken} times: 'when' says nothing")
-    elif frames < taken:
-        lines.append(f"{frames} frames, repeated to make {taken}: 'when' says nothing between steps of one frame")
-    return lines
+    return [*lines, clip.repeats] if clip.repeats else lines

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from staa_client.pictures.badge import Badge, badge_of
 from staa_client.pictures.colours import BALANCE, HEAT, scale_of
 from staa_client.results.explanation import FLAT, Explanation
 from staa_client.results.maps import Floats
@@ -154,6 +155,17 @@ class Layer:
         rest = "against" if explanation.contrast is None else f"for {explanation.contrast}"
         target = explanation.target or "the label"
         return f"{percent(share)} of the weight speaks for {target}, {percent(1 - share)} {rest}"
+
+    @property
+    def badge(self) -> Badge:
+        """Return how far to trust the map."""
+        return badge_of(self.explanation)
+
+    @property
+    def clip_notes(self) -> str:
+        """Return what was done to the clip, and whether its frames repeat; mostly empty."""
+        clip = self.explanation.clip
+        return " · ".join([*([clip.repeats] if clip.repeats else []), *clip.notes])
 
     @property
     def scale_ends(self) -> tuple[str, str]:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from staa_client.pictures.badge import LIGHTS, Colour
 from staa_client.pictures.colours import table_of
 from staa_client.pictures.layer import Layer
 from staa_client.pictures.overlay import fit_text, load_font, paint_alone, paint_over, round_seconds, widen_spaces
 from staa_client.results.maps import Floats, grid_at, scaled_box
 
-Colour = tuple[int, int, int]
-"""A colour in sRGB, 0 to 255."""
 Size = tuple[int, int]
 """(width, height) in pixels."""
 PAPER: Colour = (20, 20, 26)
@@ -37,7 +36,7 @@ def letter_height(width: int) -> float:
 
 def strip_height(width: int) -> int:
     """Return the height of the strip under a picture of this width, both in pixels."""
-    return round(letter_height(width) * (9.0 if width / letter_height(width) < NARROW else 7.6))
+    return round(letter_height(width) * (10.3 if width / letter_height(width) < NARROW else 8.9))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +95,7 @@ class MovieStrip:
         pen.text((size / 2, y), fit_text(about, small, room), font=load_font(small), fill=SOFT)
         left = size / 2 if is_narrow else width * 0.5
         self._draw_scale(strip, pen, (left, y + (size * 1.3 if is_narrow else 0), width - size / 2))
+        self._draw_badge(pen, y + size * (2.6 if is_narrow else 1.3))
         self._draw_bars(pen)
         return strip
 
@@ -111,6 +111,15 @@ class MovieStrip:
         if left + beside_width <= room + size:
             colour = SOFT if is_class else ACCENT
             pen.text((size / 2 + left, size * 0.4), widen_spaces(beside, size), font=load_font(size), fill=colour)
+
+    def _draw_badge(self, pen: Any, y: float) -> None:
+        """Write how far to trust the map, and what was done to the clip, behind a dot in the colour of the verdict."""
+        badge, small = self.layer.badge, letter_height(self.width) * 0.8
+        x, colour = letter_height(self.width) / 2, LIGHTS[badge.tone]
+        pen.ellipse((x, y + small * 0.25, x + small * 0.7, y + small * 0.95), fill=colour)
+        text = " · ".join(part for part in (badge.words, self.layer.clip_notes, badge.sentence) if part)
+        line = fit_text(text, small, self.width - 2 * x - small)
+        pen.text((x + small, y), line, font=load_font(small), fill=colour)
 
     def _draw_scale(self, strip: Image.Image, pen: Any, line: tuple[float, float, float]) -> None:
         """Draw the colour scale between the texts for its ends; `line` is (left, top, right) in pixels."""

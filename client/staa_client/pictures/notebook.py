@@ -33,4 +33,5 @@ def describe(explanation: Explanation) -> str:
     subject = f"{layer.class_words[0].upper()}{layer.class_words[1:]}: most" if layer.class_words else "Most"
     balance = f" {layer.balance}." if layer.balance else ""
     where = f"in pixels ({x0}, {y0}) to ({x1}, {y1})"
-    return f"{explanation.name}: {labels or 'no label'}. {subject} at {when}, {where}.{balance}"
+    trust = f" {layer.badge.words[0].upper()}{layer.badge.words[1:]}."
+    return f"{explanation.name}: {labels or 'no label'}. {subject} at {when}, {where}.{balance}{trust}"

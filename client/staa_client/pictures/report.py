@@ -99,7 +99,11 @@ def _map_html(layer: Layer, index: int) -> str:
             "n": str(index),
             "title": html.escape(layer.title),
             "subject": html.escape(layer.subject),
+            "tone": layer.badge.tone,
+            "verdict": html.escape(layer.badge.words),
+            "sentence": html.escape(layer.badge.sentence),
             "balance": html.escape(layer.balance),
+            "notes": html.escape(layer.clip_notes),
             "low": html.escape(low),
             "high": html.escape(high),
             "scale": ",".join("#{:02x}{:02x}{:02x}".format(*colours[i].tolist()) for i in range(0, 256, 15)),
@@ -118,7 +122,6 @@ def _clip_facts(explanation: Explanation) -> dict[str, str]:
         "Video": f"{explanation.name}, {size}, {clip.duration:.2f} s, {clip.fps:.4g} frames/s",
         "Frames": f"{len(clip.frames)} of the video, from {clip.times[0]:.2f} to {clip.times[-1]:.2f} s: "
         + ", ".join(str(index) for index in clip.frames.tolist()),
-        **({"Notes": "; ".join(clip.notes)} if clip.notes else {}),
     }
 
 
@@ -126,7 +129,7 @@ def _map_facts(layer: Layer) -> dict[str, str]:
     """Return the facts of a map, its method and options: name -> text."""
     explanation, (share, cells) = layer.explanation, layer.kept_words
     (t, h, w), (x0, y0, x1, y1) = explanation.joint.shape, explanation.box
-    model, choice, check = explanation.model, explanation.refinement, explanation.faithfulness
+    model, choice = explanation.model, explanation.refinement
     subject = layer.subject.partition(" ")[0]
     return {
         "Model": f"{model.name} {model.version} ({model.family}, {model.classes} classes)",
@@ -137,7 +140,6 @@ def _map_facts(layer: Layer) -> dict[str, str]:
         **({"Colours": f"end at {layer.scale_top:.3g} times the even share of a cell"} if layer.has_signs else {}),
         "Threshold": f"the dynamic one keeps {percent(share)} of the {subject}, in {cells}",
         **({} if choice is None else {"Choice": str(choice)}),
-        **({} if check is None else {"Check": f"{check.message} ({check.verdict})"}),
     }
 
 

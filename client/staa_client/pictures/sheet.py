@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from staa_client.pictures.badge import INKS, Colour
 from staa_client.pictures.clip_frames import clip_frames
 from staa_client.pictures.colours import table_of
 from staa_client.pictures.layer import Layer, layers_of, percent
@@ -14,8 +15,6 @@ from staa_client.results.maps import Floats, scaled_box
 from staa_client.results.save_job import SaveJob
 from staa_client.video.frames import Frame
 
-Colour = tuple[int, int, int]
-"""A colour in sRGB, 0 to 255."""
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (24, 24, 32)
 SOFT: Colour = (104, 106, 120)
@@ -30,6 +29,8 @@ MOST_TILES, TALLEST = 8, 420
 """The most tiles, and the largest height of a tile in pixels."""
 CURVE_HEIGHT, SCALE_WIDTH = 150, 300
 """The height of the curve over time, and the width of the colour scale, in pixels."""
+HEAD_HEIGHT, LINE_HEIGHT = 84, 22
+"""Pixels for the title and the gap above the tiles, and for each line of text between them."""
 CAPTION_HEIGHT = 44
 """Pixels under a tile for its text and the gap to the next row."""
 
@@ -72,18 +73,20 @@ def draw_sheet(layer: Layer, frames: Sequence[Frame] | None, note: str = "") -> 
     maps = layer.shown
     columns, size = _tile_grid(len(steps), explanation.clip.width / explanation.clip.height)
     rows = -(-len(steps) // columns)
-    above = 110 + (24 if layer.balance else 0) + (22 if explanation.clip.notes else 0)
+    head = _head_lines(layer)
+    above = HEAD_HEIGHT + LINE_HEIGHT * len(head)
     below = above + rows * (size[1] + CAPTION_HEIGHT) + 8
-    page = Image.new("RGB", (WIDTH, below + CURVE_HEIGHT + 170), PAPER)
+    base = below + CURVE_HEIGHT + (LINE_HEIGHT if layer.clip_notes else 0)
+    page = Image.new("RGB", (WIDTH, base + 170), PAPER)
     pen = ImageDraw.Draw(page)
-    _draw_head(pen, layer, note)
+    _draw_head(pen, layer, head, note)
     left = (WIDTH - columns * size[0] - (columns - 1) * GAP) // 2
     for tile, step in enumerate(steps):
         row, column = divmod(tile, columns)
         corner = (left + column * (size[0] + GAP), above + row * (size[1] + CAPTION_HEIGHT))
         page.paste(draw_tile(layer, maps[step], step, frames, size), corner)
         _draw_caption(pen, explanation, step, corner, size)
-    middle, base = WIDTH * 2 // 3 - 20, below + CURVE_HEIGHT
+    middle = WIDTH * 2 // 3 - 20
     _draw_curve(pen, layer, (MARGIN, below, middle - 30, base), steps)
     _draw_labels(pen, explanation, (middle + 20, below, WIDTH - MARGIN, base))
     _draw_foot(page, layer, base + 76)
@@ -122,29 +125,30 @@ def _tile_grid(count: int, aspect: float) -> tuple[int, tuple[int, int]]:
     return columns, (max(round(height * aspect), 1), max(round(height), 1))
 
 
-def _draw_head(pen: ImageDraw.ImageDraw, layer: Layer, note: str) -> None:
-    """Write what the sheet is about: the title, the balance, the video with its notes, and why there are no frames."""
-    explanation, clip = layer.explanation, layer.explanation.clip
+def _head_lines(layer: Layer) -> list[tuple[str, Colour]]:
+    """Return the lines under the title: the video, how far to trust the map, and its class."""
+    clip = layer.explanation.clip
+    facts = f"{layer.explanation.name} · {clip.width} x {clip.height} · {clip.duration:.1f} s · {clip.fps:.4g} frames/s"
+    beside = layer.heading[1] if layer.class_words else ""
+    lines = [(facts, SOFT), (layer.badge.sentence, INKS[layer.badge.tone]), (beside, INK), (layer.balance, INK)]
+    return [line for line in lines if line[0]]
+
+
+def _draw_head(pen: ImageDraw.ImageDraw, layer: Layer, lines: Sequence[tuple[str, Colour]], note: str) -> None:
+    """Write the title with the badge beside it, the lines under them, and beside the first why there are no frames."""
     title, beside = layer.heading
-    if layer.class_words:
-        wide = load_font(15).getlength(beside)
-        pen.text((WIDTH - MARGIN, 42), beside, font=load_font(15), fill=SOFT, anchor="ra")
-    else:
-        title, wide = f"{title} - {beside}" if beside else title, -GAP
-    pen.text((MARGIN, 28), fit_text(title, 30, WIDTH - 2 * MARGIN - wide - GAP), font=load_font(30), fill=INK)
-    pen.text((MARGIN, 92), fit_text(layer.balance, 15, WIDTH - 2 * MARGIN), font=load_font(15), fill=INK)
-    notes = fit_text(" · ".join(clip.notes), 14, WIDTH - 2 * MARGIN)
-    pen.text((MARGIN, 116 if layer.balance else 92), notes, font=load_font(14), fill=SOFT)
-    facts = f"{explanation.name} · {clip.width} x {clip.height} · {clip.duration:.1f} s · {clip.fps:.4g} frames/s"
-    pen.text((MARGIN, 70), fit_text(facts, 15, WIDTH / 2), font=load_font(15), fill=SOFT)
-    if note:
-        pen.text(
-            (WIDTH - MARGIN, 70),
-            fit_text(note, 15, WIDTH / 2 - 2 * MARGIN),
-            font=load_font(15),
-            fill=ACCENT,
-            anchor="ra",
-        )
+    if not layer.class_words:
+        title = f"{title} - {beside}" if beside else title
+    badge, font = layer.badge, load_font(16)
+    left = WIDTH - MARGIN - round(font.getlength(badge.words)) - 24
+    pen.rounded_rectangle((left, 30, WIDTH - MARGIN, 60), 15, fill=INKS[badge.tone])
+    pen.text((left + 12, 45), badge.words, font=font, fill=PAPER, anchor="lm")
+    pen.text((MARGIN, 28), fit_text(title, 30, left - MARGIN - GAP), font=load_font(30), fill=INK)
+    note = fit_text(note, 15, WIDTH / 2 - 2 * MARGIN)
+    pen.text((WIDTH - MARGIN, 70), note, font=load_font(15), fill=ACCENT, anchor="ra")
+    for row, (text, colour) in enumerate(lines):
+        line = fit_text(text, 15, (WIDTH - 2 * MARGIN) / (1 if row else 2))
+        pen.text((MARGIN, 70 + row * LINE_HEIGHT), line, font=load_font(15), fill=colour)
 
 
 def _draw_caption(
@@ -165,7 +169,10 @@ def _draw_caption(
 
 
 def _draw_curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, int, int], shown: Sequence[int]) -> None:
-    """Draw a bar for the share of each step, as wide as its seconds, with a line at the even share."""
+    """Draw a bar for the share of each step, as wide as its seconds, with a line at the even share.
+
+    What was done to the clip, and whether frames repeat, stands above the bars.
+    """
     x0, y0, x1, y1 = area
     explanation = layer.explanation
     seconds, temporal = explanation.seconds, explanation.temporal
@@ -173,7 +180,9 @@ def _draw_curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, in
     highest = max(float(temporal.max()), 1e-9) * 1.1
     even = 1 / len(temporal)
     title = f"When: share of the {layer.subject}"
-    top = y0 + 30
+    notes = fit_text(layer.clip_notes, 14, x1 - x0)
+    pen.text((x0, y0 + LINE_HEIGHT), notes, font=load_font(14), fill=SOFT)
+    top = y0 + 30 + (LINE_HEIGHT if notes else 0)
 
     def x_of(second: float) -> float:
         return x0 + (second - first) / (last - first) * (x1 - x0)

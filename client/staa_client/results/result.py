@@ -144,6 +144,16 @@ class ClipInfo:
         if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
             raise ValueError(f"the box lies in the frame, got {self.box = } for {self.width}x{self.height}")
 
+    @property
+    def repeats(self) -> str:
+        """Return what it means for the curve over time that frames repeat; empty if all frames are different."""
+        frames, taken = len(np.unique(self.frames)), len(self.frames)
+        if frames == 1 < taken:
+            return f"1 frame, repeated {taken} times: 'when' says nothing"
+        if frames < taken:
+            return f"{frames} frames, repeated to make {taken}: 'when' says nothing between steps of one frame"
+        return ""
+
     def to_dict(self) -> dict[str, Any]:
         """Return the clip as plain JSON data, in the form of the HTTP contract."""
         document = asdict(self) | {"frames": self.frames.tolist(), "times": self.times.tolist(), "box": list(self.box)}

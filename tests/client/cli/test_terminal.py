@@ -7,6 +7,7 @@ import numpy as np
 
 from staa_client import ClassName, Client, Explanation, contract
 from staa_client.cli.terminal import describe, describe_on_a_line, describe_sight
+from staa_client.pictures.badge import NOT_CHECKED
 from staa_client.pictures.report import render_report
 from tests.client.conftest import checked, document, encoded, refined, server
 
@@ -36,8 +37,12 @@ def test_a_class_map_says_its_class(explanation: Explanation) -> None:
 def test_a_check_is_told_with_its_cost() -> None:
     """What the server found when it checked the map, in a line."""
     explanation = contract.explanation(200, {}, encoded(checked(document()), "json"))
-    assert "check  the label rests on it (faithful; 34 clips, 0.75 s)" in describe(explanation)
-    assert "the label rests on it" in render_report(explanation, None)
+    assert "check  checked and faithful. The label rests on it. (faithful; 34 clips, 0.75 s)" in describe(explanation)
+
+
+def test_a_map_that_nobody_checked_says_so(explanation: Explanation) -> None:
+    """The line about the check is always there."""
+    assert f"check  not checked. {NOT_CHECKED}" in describe(explanation).splitlines()
 
 
 def test_the_choice_of_a_map_is_told_with_its_cost() -> None:

@@ -42,8 +42,8 @@ def test_the_sheet_shows_the_frames_and_the_heat(explanation: Explanation, tmp_p
     assert sheet.shape[1] == 1280
     blank = read_picture(dataclasses.replace(explanation, source=None).save(tmp_path / "y.png"))
     assert sheet.shape == blank.shape
-    assert np.abs(sheet.astype(int) - blank)[110:590].mean() > 20
-    np.testing.assert_array_equal(sheet[630:], blank[630:])
+    assert np.abs(sheet.astype(int) - blank)[130:610].mean() > 20
+    np.testing.assert_array_equal(sheet[650:], blank[650:])
 
 
 def test_only_a_peak_is_marked(explanation: Explanation) -> None:
@@ -66,7 +66,7 @@ def test_a_sheet_without_frames_says_so(
     assert frames is None
     assert note == 'drawn without frames: pip install ./video "./client[video]" from a checkout'
     sheet = read_picture(explanation.save(tmp_path / "x.png"))
-    header = sheet[60:100, 640:].astype(int)
+    header = sheet[66:90, 640:].astype(int)
     assert (header[..., 0] - header[..., 2]).max() > 80
     assert note.replace('"', "&quot;") in explanation.save(tmp_path / "x.html").read_text("utf-8")
 

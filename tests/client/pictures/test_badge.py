@@ -1,0 +1,126 @@
+"""How far to trust a map is said on every picture of it: what the verdict is, and that there is none."""
+
+import dataclasses
+import html
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from staa_client import ClipInfo, Explanation, contract
+from staa_client.cli.terminal import describe
+from staa_client.pictures import badge, movie_page, sheet
+from staa_client.pictures.badge import INKS, LIGHTS, NOT_CHECKED, Tone, badge_of
+from staa_client.pictures.layer import Layer
+from staa_client.pictures.movie_page import MovieStrip
+from staa_client.pictures.notebook import html_of
+from staa_client.pictures.report import render_report
+from staa_client.pictures.sheet import draw_sheet
+from tests.client.conftest import checked, document, encoded
+from tests.client.pictures.conftest import read_picture
+
+VERDICTS: dict[str, tuple[str, Tone]] = {
+    "faithful": ("checked and faithful", "good"),
+    "no_better_than_centre": ("no better than the centre", "doubtful"),
+    "no_better_than_random": ("distrust it", "bad"),
+    "untestable": ("could not be checked", "unknown"),
+    "of_tomorrow": ("of tomorrow", "unknown"),
+}
+
+
+def with_verdict(verdict: str) -> Explanation:
+    """The reply of a server that found this when it checked the map."""
+    reply = checked(document())
+    reply["explanation"]["faithfulness"]["verdict"] = verdict
+    return contract.explanation(200, {}, encoded(reply, "json"))
+
+
+def luminance(colour: tuple[int, ...]) -> float:
+    """The relative luminance of a colour in sRGB, as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (level / 255 for level in colour)]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """The contrast ratio of two colours, 1 to 21, as WCAG 2 defines it."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_verdict_is_shown_everywhere(verdict: str) -> None:
+    """Its few words and its sentence are on the page and the terminal, and its colour is on the pictures."""
+    explanation = with_verdict(verdict)
+    words, tone = VERDICTS[verdict]
+    shown = badge_of(explanation)
+    assert (shown.words, shown.tone, shown.sentence) == (words, tone, "The label rests on it.")
+    page = render_report(explanation, None)
+    assert f'<p class="trust {tone}"><b>{words}</b> The label rests on it.</p>' in page
+    assert f"check  {words}. The label rests on it. ({verdict}; " in describe(explanation)
+    assert f"{words[0].upper()}{words[1:]}." in html_of(explanation)
+    assert count(np.asarray(draw_sheet(Layer(explanation), None)), INKS[tone]) > 2000
+    for width in (320, 640):
+        assert count(np.asarray(MovieStrip(Layer(explanation), width).draw(0)), LIGHTS[tone]) > 20
+
+
+def count(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
+    """How many pixels have exactly this colour."""
+    return int(np.all(picture == colour, axis=-1).sum())
+
+
+def test_a_map_that_was_not_checked_is_grey(explanation: Explanation) -> None:
+    """No check is told like a verdict."""
+    assert badge_of(explanation) == badge.Badge("not checked", "unknown", NOT_CHECKED)
+    assert f'<p class="trust unknown"><b>not checked</b> {NOT_CHECKED}</p>' in render_report(explanation, None)
+    assert "Not checked." in html_of(explanation)
+
+
+@pytest.mark.parametrize("end", ["png", "gif", "mp4", "html", "json"])
+def test_a_check_is_seen_in_every_file(end: str, explanation: Explanation, tmp_path: Path) -> None:
+    """Files of the same map with and without a check differ, in every format."""
+    found = with_verdict("no_better_than_random").faithfulness
+    both = explanation, dataclasses.replace(explanation, faithfulness=found)
+    paths = [each.save(tmp_path / f"{number}.{end}") for number, each in enumerate(both)]
+    if end in {"png", "gif"}:
+        assert np.abs(read_picture(paths[0]) - read_picture(paths[1])).max() > 100
+    else:
+        assert paths[0].read_bytes() != paths[1].read_bytes()
+
+
+def test_what_was_done_to_the_clip_stands_by_the_curve(explanation: Explanation) -> None:
+    """Notes of the server and repeated frames are on the page, the sheet and the strip of a movie."""
+    clip = dataclasses.replace(
+        explanation.clip, notes=("22 of 250 frames damaged",), frames=np.zeros_like(explanation.clip.frames)
+    )
+    noted = dataclasses.replace(explanation, clip=clip)
+    words = f"1 frame, repeated {len(clip.frames)} times: 'when' says nothing · 22 of 250 frames damaged"
+    assert Layer(noted).clip_notes == words
+    assert not Layer(explanation).clip_notes
+    assert f'<p class="notes">{html.escape(words)}</p>' in render_report(noted, None)
+    assert draw_sheet(Layer(noted), None).height == draw_sheet(Layer(explanation), None).height + sheet.LINE_HEIGHT
+    strips = [np.asarray(MovieStrip(Layer(each), 640).draw(0)) for each in (noted, explanation)]
+    assert np.any(strips[0] != strips[1])
+
+
+def test_repeated_frames_are_told_apart_from_all_different_ones(explanation: Explanation) -> None:
+    """None is told where all frames differ, or where the clip has one only."""
+
+    def repeats(numbers: list[int]) -> str:
+        times = np.zeros(len(numbers))
+        clip: ClipInfo = dataclasses.replace(explanation.clip, frames=np.array(numbers), times=times)
+        return clip.repeats
+
+    assert repeats([0, 1, 2, 3]) == repeats([0]) == ""
+    assert repeats([0, 0]).startswith("1 frame, repeated 2 times")
+    assert repeats([0, 0, 1, 1]).startswith("2 frames, repeated to make 4")
+
+
+def test_badges_can_be_read() -> None:
+    """Their letters have the contrast to their ground that WCAG asks of small text, and no two tones are alike."""
+    for tone in INKS:
+        assert contrast(INKS[tone], sheet.PAPER) >= 4.5
+        assert contrast(LIGHTS[tone], movie_page.PAPER) >= 4.5
+    for colours in (INKS, LIGHTS):
+        for one, other in itertools.combinations(colours.values(), 2):
+            assert np.abs(np.subtract(one, other)).max() > 40
