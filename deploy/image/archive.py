@@ -30,6 +30,8 @@ from staa.checkpoint import files, source  # noqa: E402  # after the line above;
 
 STORE = ROOT / "model_store"
 TEMPLATE = STORE / "motions.yaml"
+OF_ONE_MODEL = ("about", "license", "clip_seconds")
+"""The keys of the template's block `handler` that are true of its own model only."""
 HANDLER = "staa_handler.py"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # what is safe in a URL and in a file name
 
@@ -104,6 +106,9 @@ def _read_settings(name: str) -> dict[str, Any]:
         raise BuildError(f"{path} cannot be read: {error}") from None
     if not isinstance(settings, dict) or not isinstance(settings.get("handler"), dict):
         raise BuildError(f"{path} has no block 'handler:'. Take model_store/{TEMPLATE.name} as an example.")
+    if path == TEMPLATE and name != TEMPLATE.stem:
+        for key in OF_ONE_MODEL:
+            settings["handler"].pop(key, None)
     return settings
 
 

@@ -82,6 +82,8 @@ def card() -> dict[str, Any]:
         "model": {"name": "motions", "version": "1.0", "family": "timesformer", "classes": 8},
         "labels": ["moves down", "moves right", "grows", "moves up", "spins", "shrinks", "stays", "blinks"],
         "problem_type": "single_label_classification",
+        "license": "Apache-2.0",
+        "clip_seconds": [8.0, 12.0],
         "input": {
             "frames": 16,
             "height": 96,

@@ -61,9 +61,11 @@ def test_the_same_names(spec: dict[str, Any]) -> None:
 
 def test_the_card_is_as_described(spec: dict[str, Any]) -> None:
     """The card of the default model is the example, and follows the schema."""
-    explainer = Explainer.load(SPEC.parents[1] / "model_store" / "motions", "cpu")
-    model = wire.Model("motions", "0.1.0", explainer.family, explainer.labels)
-    body, kind = wire.card(model, explainer.signature, Settings("weights"))
+    store = SPEC.parents[1] / "model_store"
+    explainer = Explainer.load(store / "motions", "cpu")
+    settings = Settings.read(yaml.safe_load((store / "motions.yaml").read_text())["handler"])
+    model = wire.Model("motions", "0.1.0", explainer.family, explainer.labels, settings.about)
+    body, kind = wire.card(model, explainer.signature, settings)
     assert kind == "application/json"
     content = spec["paths"]["/predictions/{model}"]["post"]["responses"]["200"]["content"]["application/json"]
     assert json.loads(body) == content["examples"]["card"]["value"]
@@ -83,6 +85,7 @@ def test_the_card_of_every_recipe(spec: dict[str, Any]) -> None:
         assert card["input"] == wants | {"steps": [2, 4, 6]}
         assert card["methods"] == {"staa": {"version": "2", "classes": False}}
         assert card["problem_type"] == "multi_label_classification"
+        assert card["license"] is card["clip_seconds"] is None
         assert card["verify"] == card["refine"] == 0
         assert card["limits"]["seconds"] == 0.5
 

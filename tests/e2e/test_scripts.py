@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from tests.e2e.stubs import BROKEN, stub
 
@@ -128,6 +129,21 @@ def test_archive_packs_what_is_read_and_nothing_else(checkout: Path, tmp_path: P
         kept = json.loads(packed.read("weights/config.json"))
     assert not {*hostile, "quantization_config", "dtype", "transformers_version"} & set(kept)
     assert kept["id2label"] == facts["id2label"]
+
+
+def test_archive_of_a_model_without_a_yaml_says_nothing_of_another(checkout: Path, tmp_path: Path) -> None:
+    """The default model's settings are taken, but not what is true of that model only."""
+    weights = checkout / "model_store" / "motions"
+    command = [sys.executable, checkout / "deploy" / "image" / "archive.py", "mine", "--weights", weights]
+    done = run(*command, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no model_store/mine.yaml; taking model_store/motions.yaml as the template" in done.stdout
+    with zipfile.ZipFile(tmp_path / "mine.mar") as packed:
+        (name,) = (name for name in packed.namelist() if name.endswith("model-config.yaml"))
+        settings = yaml.safe_load(packed.read(name))
+    own = yaml.safe_load((checkout / "model_store" / "motions.yaml").read_text())
+    assert {*own["handler"]} - {*settings["handler"]} == {"about", "license", "clip_seconds"}
+    assert settings["responseTimeout"] == own["responseTimeout"]
 
 
 def test_archive_follows_no_link_out_of_the_folder(checkout: Path, tmp_path: Path) -> None:

@@ -17,6 +17,15 @@ def test_a_block_becomes_settings() -> None:
     assert settings.limits == Limits(duration=20)
 
 
+def test_what_is_known_of_the_model_is_on_one_line() -> None:
+    """What YAML folds over lines is one line; the ends of a range are seconds, also where they are whole numbers."""
+    settings = Settings.read({"weights": "w", "about": "Knows two\nthings. \n", "clip_seconds": [8, 12]})
+    assert settings.about == "Knows two things."
+    assert settings.clip_seconds == (8.0, 12.0)
+    plain = Settings("w")
+    assert (settings.license, plain.about, plain.clip_seconds) == (None, None, None)
+
+
 def test_what_the_operator_does_not_allow_is_refused() -> None:
     """Methods and checks that cost much can be switched off; a method that nobody knows is the model's to refuse."""
     settings = Settings.read({"weights": "w", "methods": ["staa", "paper"], "verify": 4})
@@ -66,6 +75,15 @@ def test_what_the_operator_does_not_allow_is_refused() -> None:
         ({"weights": "w", "methods": ["staa", "magic"]}, "magic"),
         ({"weights": "w", "methods": ["paper"]}, "staa among them"),
         ({"weights": "w", "methods": "staa"}, "a list"),
+        ({"weights": "w", "about": 3}, "about is 3"),
+        ({"weights": "w", "about": "  "}, "about is .*printable"),
+        ({"weights": "w", "about": "a\x1b[2Jb"}, "about is .*printable"),
+        ({"weights": "w", "license": "a" * 501}, "license is .*500"),
+        ({"weights": "w", "clip_seconds": 8}, "clip_seconds is 8: expected two"),
+        ({"weights": "w", "clip_seconds": [1, 2, 3]}, "clip_seconds is .*expected two"),
+        ({"weights": "w", "clip_seconds": [8, "12"]}, "clip_seconds.longest is '12'"),
+        ({"weights": "w", "clip_seconds": [0, 12]}, "clip_seconds is .*more than 0"),
+        ({"weights": "w", "clip_seconds": [12, 8]}, "clip_seconds is .*no more than"),
         ({}, "weights"),
     ],
 )

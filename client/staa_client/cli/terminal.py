@@ -17,7 +17,7 @@ def describe(answer: Result | Explanation) -> str:
     """Return the labels; of an explanation also the strongest seconds and region, and its tests; last the notes."""
     about_map = map_lines(answer) if isinstance(answer, Explanation) else []
     notes = [_one_line(f"note   {note}") for note in answer.clip.notes]
-    return "\n".join([*label_lines(answer.predictions), *about_map, *notes])
+    return "\n".join([*label_lines(answer), *about_map, *notes])
 
 
 def describe_on_a_line(name: str, answer: Result | Explanation) -> str:
@@ -72,11 +72,13 @@ def _best_label(predictions: tuple[Prediction, ...], between: str = " ") -> str:
     return f"{predictions[0].label}{between}{percent(predictions[0].score)}"
 
 
-def label_lines(predictions: tuple[Prediction, ...]) -> list[str]:
-    """Return a line for each label with its score; the scores are aligned."""
+def label_lines(answer: Result | Explanation) -> list[str]:
+    """Return a line for each label with its score, the scores aligned; then a line about the model, if it has one."""
+    predictions, about = answer.predictions, answer.model.about
     labels = [_one_line(guess.label) for guess in predictions]
     wide = max(map(len, labels), default=0)
-    return [f"{label:<{wide}}  {percent(guess.score):>6}" for label, guess in zip(labels, predictions, strict=True)]
+    lines = [f"{label:<{wide}}  {percent(guess.score):>6}" for label, guess in zip(labels, predictions, strict=True)]
+    return [*lines, *([_one_line(about)] if about else [])]
 
 
 def map_lines(answer: Explanation) -> list[str]:

@@ -34,7 +34,7 @@ def draw_on_terminal(answer: Explanation, console: Console) -> RenderableType:
     wide = len(maps[0][0])
     head = Text("  ".join(title[:wide].ljust(wide) for title in titles), style="bold")
     rows = [Segments([*left, Segment("  "), *right, Segment.line()]) for left, right in zip(*maps, strict=True)]
-    labels = printable("\n".join(label_lines(answer.predictions)))
+    labels = printable("\n".join(label_lines(answer)))
     about = printable("\n".join(map_lines(answer)))
     curve = _curve_lines(answer, min(console.width - 2, 80))
     return Group(Text(labels), Text(), head, *rows, Text(), *curve, Text(about))

@@ -133,7 +133,11 @@ def _result(document: dict[str, Any]) -> Result:
     if info.width * info.height > _MOST_PIXELS:
         raise ValueError(f"frames of {info.width}x{info.height} pixels")
     predictions = tuple(_plain(Prediction, prediction) for prediction in document["predictions"])
-    return Result(_plain(Model, document["model"]), predictions, info)
+    return Result(_model(document["model"]), predictions, info)
+
+
+def _model(document: dict[str, Any]) -> Model:
+    return _plain(Model, {"about": ""} | document)
 
 
 def _notes(notes: Any) -> tuple[str, ...]:  # whatever JSON holds
@@ -149,7 +153,9 @@ def _card(document: dict[str, Any]) -> Card:
     return _plain(
         Card,
         document | wants,
-        model=_plain(Model, document["model"]),
+        model=_model(document["model"]),
+        license=None if document["license"] is None else read_text(document["license"], "license"),
+        clip_seconds=_clip_seconds(document["clip_seconds"]),
         labels=tuple(read_text(label, "label") for label in document["labels"]),
         size=(_edge(wants["height"]), _edge(wants["width"])),
         resize=_resize(wants["resize"]),
@@ -157,6 +163,15 @@ def _card(document: dict[str, Any]) -> Card:
         methods={read_text(name): _plain(MethodCard, about) for name, about in document["methods"].items()},
         limits={read_text(name): read_number(value, name, 0, 1e18) for name, value in document["limits"].items()},
     )
+
+
+def _clip_seconds(ends: Any) -> tuple[float, float] | None:  # whatever JSON holds
+    if ends is None:
+        return None
+    shortest, longest = (read_number(end, "clip_seconds", 0, _MOST_SECONDS) for end in ends)
+    if not 0 < shortest <= longest:
+        raise ValueError("clip_seconds are the shortest clip and the longest one")
+    return shortest, longest
 
 
 def _edge(value: Any) -> int:

@@ -36,7 +36,7 @@ def letter_height(width: int) -> float:
 
 def strip_height(width: int) -> int:
     """Return the height of the strip under a picture of this width, both in pixels."""
-    return round(letter_height(width) * (10.3 if width / letter_height(width) < NARROW else 8.9))
+    return round(letter_height(width) * (11.6 if width / letter_height(width) < NARROW else 10.2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +113,14 @@ class MovieStrip:
             pen.text((size / 2 + left, size * 0.4), widen_spaces(beside, size), font=load_font(size), fill=colour)
 
     def _draw_badge(self, pen: Any, y: float) -> None:
-        """Write how far to trust the map, and what was done to the clip, behind a dot in the colour of the verdict."""
+        """Write how far to trust the map behind a dot in the verdict's colour, and below what the model is good for."""
         badge, small = self.layer.badge, letter_height(self.width) * 0.8
-        x, colour = letter_height(self.width) / 2, LIGHTS[badge.tone]
+        x, font, colour = letter_height(self.width) / 2, load_font(small), LIGHTS[badge.tone]
         pen.ellipse((x, y + small * 0.25, x + small * 0.7, y + small * 0.95), fill=colour)
-        text = " · ".join(part for part in (badge.words, self.layer.clip_notes, badge.sentence) if part)
-        line = fit_text(text, small, self.width - 2 * x - small)
-        pen.text((x + small, y), line, font=load_font(small), fill=colour)
+        verdict = fit_text(f"{badge.words} · {badge.sentence}", small, self.width - 2 * x - small)
+        pen.text((x + small, y), verdict, font=font, fill=colour)
+        about = " · ".join(part for part in (self.layer.explanation.model.about, self.layer.clip_notes) if part)
+        pen.text((x, y + small * 1.6), fit_text(about, small, self.width - 2 * x), font=font, fill=INK)
 
     def _draw_scale(self, strip: Image.Image, pen: Any, line: tuple[float, float, float]) -> None:
         """Draw the colour scale between the texts for its ends; `line` is (left, top, right) in pixels."""

@@ -34,4 +34,5 @@ def describe(explanation: Explanation) -> str:
     balance = f" {layer.balance}." if layer.balance else ""
     where = f"in pixels ({x0}, {y0}) to ({x1}, {y1})"
     trust = f" {layer.badge.words[0].upper()}{layer.badge.words[1:]}."
-    return f"{explanation.name}: {labels or 'no label'}. {subject} at {when}, {where}.{balance}{trust}"
+    about = f" {explanation.model.about}" if explanation.model.about else ""
+    return f"{explanation.name}: {labels or 'no label'}.{about} {subject} at {when}, {where}.{balance}{trust}"

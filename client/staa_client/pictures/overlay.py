@@ -117,6 +117,20 @@ def fit_text(text: str, size: float, width: float) -> str:
     return line[: max(kept, 0)].rstrip() + "..."
 
 
+def wrap_text(text: str, size: float, width: float, most: int) -> list[str]:
+    """Return the text on up to `most` lines, of at most `width` pixels each; what does not fit is cut with "..."."""
+    lines: list[str] = []
+    words = text.split()
+    while words and len(lines) < most:
+        count = len(words)
+        if len(lines) < most - 1:
+            fits = (n for n in range(count, 1, -1) if load_font(size).getlength(" ".join(words[:n])) <= width)
+            count = next(fits, 1)
+        lines.append(fit_text(" ".join(words[:count]), size, width))
+        words = words[count:]
+    return lines
+
+
 def round_seconds(first: float, last: float) -> list[float]:
     """Return up to 11 round numbers of seconds from first to last, for the ticks of an axis."""
     raw = (last - first) / 10

@@ -158,11 +158,12 @@ def _step_html(explanation: Explanation, step: int) -> str:
 
 
 def _labels_html(layer: Layer, *, named: bool) -> str:
-    """Return the table of labels; `named` adds the name of the model above it."""
+    """Return the table of labels and what the model is good for; `named` adds its name above the table."""
     model = layer.explanation.model
     caption = f"<caption>{html.escape(f'{model.name} {model.version}')}</caption>" if named else ""
     rows = "\n".join(_label_html(guess.label, guess.score) for guess in layer.explanation.predictions)
-    return f'<table class="labels">{caption}<tbody>\n{rows}\n</tbody></table>'
+    about = f'<p class="about">{html.escape(model.about)}</p>' if model.about else ""
+    return f'<table class="labels">{caption}<tbody>\n{rows}\n</tbody></table>{about}'
 
 
 def _label_html(label: str, score: float) -> str:

@@ -9,7 +9,7 @@ from staa_client.pictures.badge import INKS, Colour
 from staa_client.pictures.clip_frames import clip_frames
 from staa_client.pictures.colours import table_of
 from staa_client.pictures.layer import Layer, layers_of, percent
-from staa_client.pictures.overlay import fit_text, load_font, paint_alone, paint_over, round_seconds
+from staa_client.pictures.overlay import fit_text, load_font, paint_alone, paint_over, round_seconds, wrap_text
 from staa_client.results.explanation import Explanation
 from staa_client.results.maps import Floats, scaled_box
 from staa_client.results.save_job import SaveJob
@@ -206,7 +206,7 @@ def _draw_curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, in
 
 
 def _draw_labels(pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple[int, int, int, int]) -> None:
-    """Write the best five labels, and draw a bar of each score."""
+    """Write the best five labels, draw a bar of each score, and write what the model is good for."""
     x0, y0, x1, _ = area
     pen.text((x0, y0), "Labels", font=load_font(15), fill=INK)
     for row, guess in enumerate(explanation.predictions[:5]):
@@ -218,6 +218,8 @@ def _draw_labels(pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple
         if filled >= bar + 1:
             pen.rectangle((bar, y + 2, filled, y + 14), fill=ACCENT if row == 0 else BAR)
         pen.text((x1, y), percent(guess.score), font=load_font(14), fill=SOFT, anchor="ra")
+    for row, line in enumerate(wrap_text(explanation.model.about, 13, x1 - x0, 2)):
+        pen.text((x0, y0 + 36 + 27 * len(explanation.predictions[:5]) + 17 * row), line, font=load_font(13), fill=INK)
 
 
 def _draw_foot(page: Image.Image, layer: Layer, y: int) -> None:

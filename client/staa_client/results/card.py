@@ -25,6 +25,10 @@ class Card:
     """The label of each class, by class id."""
     problem_type: str
     """"single_label_classification", or "multi_label_classification" if the scores of a video do not sum to 1."""
+    license: str | None
+    """The license of the model, as an SPDX identifier or in words; None if the server does not say it."""
+    clip_seconds: tuple[float, float] | None
+    """The shortest and the longest clip that the model was trained on, seconds; None if the server does not say it."""
     frames: int
     """T, the number of frames of a clip."""
     size: tuple[int, int]

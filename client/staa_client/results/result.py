@@ -114,6 +114,8 @@ class Model:
     """The architecture, such as "timesformer"."""
     classes: int
     """The number of classes."""
+    about: str = ""
+    """What a reader of its answers must know, such as that it knows eight motions only; mostly empty."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,4 +175,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON data, in the form of the HTTP contract."""
         predictions = [asdict(prediction) for prediction in self.predictions]
-        return {"model": asdict(self.model), "predictions": predictions, "clip": self.clip.to_dict()}
+        model = asdict(self.model)
+        if not model["about"]:
+            del model["about"]
+        return {"model": model, "predictions": predictions, "clip": self.clip.to_dict()}

@@ -160,7 +160,7 @@ class Service:
             clock: returns seconds that never run backwards.
         """
         self.explainer, self.telemetry = explainer, telemetry or Telemetry()
-        self.model = wire.Model(name, version, explainer.family, explainer.labels)
+        self.model = wire.Model(name, version, explainer.family, explainer.labels, settings.about)
         self.card = wire.card(self.model, explainer.signature, settings)
         self.batch_seconds = min(settings.batch_seconds, 0.75 * patience)
         self._children: Pool | None = None

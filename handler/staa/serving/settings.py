@@ -10,6 +10,9 @@ from staa.errors import LoadError, OptionError
 from staa.types import Options
 from staa_video import Limits
 
+MOST_WORDS = 500
+"""The most characters of `about` and of `license`: every reply carries the one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -17,6 +20,12 @@ class Settings:
 
     weights: str
     """A checkpoint with safetensors: a folder (absolute, or relative to the archive's root) or a hub id."""
+    about: str | None = None
+    """What a reader of its answers must know of the model, in a sentence or two: it stands in every reply."""
+    license: str | None = None
+    """The license of the model, as an SPDX identifier or in words; it stands in the card."""
+    clip_seconds: tuple[float, float] | None = None
+    """The shortest and the longest clip, in seconds, that the model was trained on; they stand in the card."""
     device: str = "auto"
     """"auto": the GPU that TorchServe gives the worker, else cpu; or a torch device."""
     dtype: str = "auto"
@@ -58,6 +67,8 @@ class Settings:
         _known("handler", values, [item.name for item in fields(cls)])
         if not isinstance(values.get("weights"), str):
             raise LoadError("handler.weights is missing: give the folder or the hub id of a checkpoint")
+        values |= {key: _words(f"handler.{key}", values[key]) for key in ("about", "license") if key in values}
+        clip_seconds = _range("handler.clip_seconds", values.pop("clip_seconds", None))
         limits = values.pop("limits", None) or {}
         if not isinstance(limits, Mapping):
             raise LoadError(f"handler.limits is {limits!r}: expected a block of keys")
@@ -77,7 +88,7 @@ class Settings:
         if "staa" not in names or not all(isinstance(name, str) and name in METHODS for name in names):
             msg = f"handler.methods is {methods!r}: expected a list of some of {', '.join(METHODS)}, staa among them"
             raise LoadError(msg)
-        return cls(**values, methods=tuple(methods), limits=Limits(**limits))
+        return cls(**values, clip_seconds=clip_seconds, methods=tuple(methods), limits=Limits(**limits))
 
     def check(self, options: Options) -> None:
         """Raise OptionError if the operator does not allow what a request asks for."""
@@ -96,6 +107,25 @@ def _known(where: str, block: Mapping[str, Any], keys: list[str]) -> None:
     unknown = [str(key) for key in block if key not in keys]
     if unknown:
         raise LoadError(f"{where} has unknown keys {', '.join(unknown)}: expected some of {', '.join(keys)}")
+
+
+def _words(where: str, words: Any) -> str:  # whatever YAML holds
+    line = " ".join(words.split()) if isinstance(words, str) else ""
+    if not line or not line.isprintable() or len(line) > MOST_WORDS:
+        raise LoadError(f"{where} is {words!r:.80}: expected a text of up to {MOST_WORDS} printable characters")
+    return line
+
+
+def _range(where: str, values: Any) -> tuple[float, float] | None:  # whatever YAML holds
+    if values is None:
+        return None
+    if not (isinstance(values, list | tuple) and len(values) == 2):
+        raise LoadError(f"{where} is {values!r}: expected two numbers of seconds, [shortest, longest]")
+    shortest, longest = values
+    _numbers(where, {"shortest": shortest, "longest": longest})
+    if not 0 < shortest <= longest:
+        raise LoadError(f"{where} is {values!r}: the first is to be more than 0, and no more than the second")
+    return float(shortest), float(longest)
 
 
 def _numbers(where: str, block: Mapping[str, Any]) -> None:

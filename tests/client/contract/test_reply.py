@@ -13,7 +13,7 @@ from staa_client import (
     ReplyError,
     contract,
 )
-from tests.client.conftest import checked, document, encoded, refined
+from tests.client.conftest import card, checked, document, encoded, refined
 
 
 def test_what_a_check_found_is_read_and_written() -> None:
@@ -43,6 +43,28 @@ def test_how_a_map_was_chosen_is_read_and_written(encoding: str) -> None:
     plain = contract.explanation(200, {}, encoded(document(), encoding))
     assert plain.refinement is None
     assert "refinement" not in plain.to_dict()["explanation"]
+
+
+@pytest.mark.parametrize("encoding", ["json", "npz", "base64"])
+def test_what_the_model_is_good_for_is_read_and_written(encoding: str) -> None:
+    """The sentence of the operator, in every encoding; where there is none, there is no field."""
+    reply = document()
+    assert "about" not in contract.explanation(200, {}, encoded(reply, encoding)).to_dict()["model"]
+    reply["model"]["about"] = "Knows eight motions."
+    explanation = contract.explanation(200, {}, encoded(reply, encoding))
+    assert explanation.model.about == "Knows eight motions."
+    assert explanation.to_dict()["model"] == reply["model"]
+
+
+def test_the_card_says_what_the_model_was_trained_on() -> None:
+    """License and length of clips are read, or None; ends of a range that are none are not the contract's."""
+    said = contract.card(200, {}, json.dumps(card()).encode())
+    assert (said.license, said.clip_seconds) == ("Apache-2.0", (8.0, 12.0))
+    unsaid = contract.card(200, {}, json.dumps(card() | {"license": None, "clip_seconds": None}).encode())
+    assert (unsaid.license, unsaid.clip_seconds) == (None, None)
+    for ends in ([12, 8], [0, 8], [8], "8", [8, "12"]):
+        with pytest.raises(ReplyError):
+            contract.card(200, {}, json.dumps(card() | {"clip_seconds": ends}).encode())
 
 
 @pytest.mark.parametrize(("encoding", "relative"), [("json", 1e-6), ("npz", 1e-6), ("base64", 1e-3)])

@@ -15,6 +15,7 @@ from staa_client.pictures.badge import INKS, LIGHTS, NOT_CHECKED, Tone, badge_of
 from staa_client.pictures.layer import Layer
 from staa_client.pictures.movie_page import MovieStrip
 from staa_client.pictures.notebook import html_of
+from staa_client.pictures.overlay import load_font, wrap_text
 from staa_client.pictures.report import render_report
 from staa_client.pictures.sheet import draw_sheet
 from tests.client.conftest import checked, document, encoded
@@ -101,6 +102,36 @@ def test_what_was_done_to_the_clip_stands_by_the_curve(explanation: Explanation)
     assert draw_sheet(Layer(noted), None).height == draw_sheet(Layer(explanation), None).height + sheet.LINE_HEIGHT
     strips = [np.asarray(MovieStrip(Layer(each), 640).draw(0)) for each in (noted, explanation)]
     assert np.any(strips[0] != strips[1])
+
+
+def test_what_the_model_is_good_for_stands_under_the_labels(explanation: Explanation) -> None:
+    """The sentence of the operator is on page, sheet, strip of a movie and terminal, and in the notebook."""
+    about = "Knows eight motions of generated shapes. Its answers about real footage mean nothing."
+    told = dataclasses.replace(explanation, model=dataclasses.replace(explanation.model, about=about))
+    assert f'</table><p class="about">{about}</p>' in render_report(told, None)
+    labels = [guess.label for guess in told.predictions]
+    lines = describe(told).splitlines()
+    assert [line.split("  ")[0] for line in lines[: len(labels)]] == labels
+    assert lines[len(labels)] == about
+    assert about in html_of(told)
+    sheets = [np.asarray(draw_sheet(Layer(each), None)) for each in (told, explanation)]
+    changed = np.argwhere((sheets[0] != sheets[1]).any(-1))
+    assert len(changed) > 500
+    assert changed[:, 1].min() > 800  # in the column of the labels
+    strips = [np.asarray(MovieStrip(Layer(each), 640).draw(0)) for each in (told, explanation)]
+    assert np.any(strips[0] != strips[1])
+
+
+def test_a_long_text_is_wrapped() -> None:
+    """As many lines as are allowed, none wider than asked for, and all words in order where they fit."""
+    text = "one two three four five six seven eight nine ten"
+    lines = wrap_text(text, 13, 120, 9)
+    assert " ".join(lines) == text
+    assert len(lines) > 2
+    assert max(load_font(13).getlength(line) for line in lines) <= 120
+    assert wrap_text(text, 13, 120, 2)[1].endswith("...")
+    assert wrap_text("", 13, 120, 2) == []
+    assert wrap_text("immeasurably", 13, 30, 2)[0].endswith("...")
 
 
 def test_repeated_frames_are_told_apart_from_all_different_ones(explanation: Explanation) -> None:

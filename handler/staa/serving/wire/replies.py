@@ -25,6 +25,8 @@ class Model:
     version: str
     family: str
     labels: Sequence[str]
+    about: str | None = None
+    """What a reader of its answers must know of the model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +50,8 @@ def card(model: Model, signature: Signature, settings: Settings) -> Reply:
             "model": _model(model),
             "labels": list(model.labels),
             "problem_type": signature.problem_type,
+            "license": settings.license,
+            "clip_seconds": None if settings.clip_seconds is None else list(settings.clip_seconds),
             "input": {
                 "frames": grid.frames,
                 "height": height,
@@ -121,7 +125,13 @@ def failure(error: StaaError, about: str = "") -> Reply:
 
 
 def _model(model: Model) -> dict[str, Any]:
-    return {"name": model.name, "version": model.version, "family": model.family, "classes": len(model.labels)}
+    return {
+        "name": model.name,
+        "version": model.version,
+        "family": model.family,
+        "classes": len(model.labels),
+        **({"about": model.about} if model.about else {}),
+    }
 
 
 def _class(labels: Sequence[str], class_id: int | None) -> dict[str, Any] | None:
