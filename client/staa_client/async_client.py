@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from staa_client.transport.attempts import Outcome, Reply, Retries
 from staa_client.transport.body import Body
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client.transport.network import UNUSABLE
-from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels
+from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels, take_frames
 from staa_client.transport.send import body_errors, check_open, headers_of, redirect_errors
 from staa_client.transport.server import Verify
 from staa_client.transport.steps import Send
@@ -134,21 +135,21 @@ class AsyncClient:
         source: "LiveSource",
         model: str = "motions",
         *,
-        window: float = 2.0,
-        stride: float = 0.5,
+        window: float | None = None,
+        stride: float | None = None,
         latency: Literal["drop", "keep"] = "drop",
         explain: bool = True,
         **options: Unpack[WatchOptions],
     ) -> "AsyncWatch":
         """See `Client.watch`; iterate with `async for`."""
+        given = take_frames(options)
 
-        async def frames_of_card() -> int:
-            return (await self.card(model)).frames
+        async def card() -> Card:
+            found = await self.card(model)
+            return found if given is None else replace(found, frames=given)
 
-        given = options.pop("frames", None)
-        frames = frames_of_card if given is None else given
         settings: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
-        iterator: AsyncWatch = _late.load("watch_async")(self, source, model, frames=frames, **settings, **options)
+        iterator: AsyncWatch = _late.load("watch_async")(self, source, model, frames=card, **settings, **options)
         return iterator
 
     async def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:

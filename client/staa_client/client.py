@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from staa_client.transport import steps as call_steps
 from staa_client.transport.attempts import LONGEST_PAUSE, Retries
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client.transport.network import keep_to_deadline
-from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels
+from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels, take_frames
 from staa_client.transport.send import check_open, send
 from staa_client.transport.server import Verify
 from staa_client.transport.token import TokenSource, token_provider
@@ -193,8 +194,8 @@ class Client:
         source: "LiveSource",
         model: str = "motions",
         *,
-        window: float = 2.0,
-        stride: float = 0.5,
+        window: float | None = None,
+        stride: float | None = None,
         latency: Literal["drop", "keep"] = "drop",
         explain: bool = True,
         **options: Unpack[WatchOptions],
@@ -208,8 +209,9 @@ class Client:
             source: A camera's number; the URL of a stream (rtsp, http, tcp, udp, srt, rtmp); the path of a file; or any
                 iterable of (seconds, (H, W, 3) uint8 RGB array) pairs.
             model: Its name, or "name/version".
-            window: Seconds of the stream in each window.
-            stride: Seconds from the start of one window to the start of the next.
+            window: Seconds of the stream in each window; None: as long as the clips that the model was trained on, or
+                2 s if its card does not say it. A window of another length is warned about.
+            stride: Seconds from the start of one window to the start of the next; None: a quarter of the window.
             latency: If the server is slower than the source: "drop" asks only for the newest window and counts the
                 windows that it drops; "keep" asks for all windows of a file, and drops windows of a live source only
                 when `max_pending` of them wait.
@@ -221,10 +223,14 @@ class Client:
             ValueError: an argument is out of its range.
             StreamError: during iteration, if the source cannot be opened or is lost for good.
         """
-        given = options.pop("frames", None)
-        frames = (lambda: self.card(model).frames) if given is None else given
+        given = take_frames(options)
+
+        def card() -> Card:
+            found = self.card(model)
+            return found if given is None else replace(found, frames=given)
+
         settings: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
-        iterator: Watch = _late.load("watch")(self, source, model, frames=frames, **settings, **options)
+        iterator: Watch = _late.load("watch")(self, source, model, frames=card, **settings, **options)
         return iterator
 
     def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:

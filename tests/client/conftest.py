@@ -83,7 +83,7 @@ def card() -> dict[str, Any]:
         "labels": ["moves down", "moves right", "grows", "moves up", "spins", "shrinks", "stays", "blinks"],
         "problem_type": "single_label_classification",
         "license": "Apache-2.0",
-        "clip_seconds": [8.0, 12.0],
+        "clip_seconds": [1.5, 2.5],
         "input": {
             "frames": 16,
             "height": 96,
@@ -173,13 +173,13 @@ def encoded(reply: dict[str, Any], encoding: str) -> bytes:
     return json.dumps(reply).encode()
 
 
-def server(reply: dict[str, Any] | None = None) -> Server:
-    """A server of the contract: labels on /predictions, maps as asked for on /explanations, and cards."""
+def server(reply: dict[str, Any] | None = None, told: dict[str, Any] | None = None) -> Server:
+    """A server of the contract: labels on /predictions, maps as asked for on /explanations, and cards (`told`)."""
     whole = reply or document()
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.headers.get("content-type") == "application/json" and json.loads(request.read()).get("describe"):
-            return httpx2.Response(200, json=card())
+            return httpx2.Response(200, json=told or card())
         if request.url.path.startswith("/explanations/"):
             return httpx2.Response(200, content=encoded(whole, request.headers.get("x-staa-maps", "json")))
         labels = {name: value for name, value in whole.items() if name != "explanation"}

@@ -16,10 +16,10 @@ from tests.client.conftest import Server, server
 class Recorder:
     """A server that answers with these responses in turn, then as `server()` does, and keeps the requests."""
 
-    def __init__(self, *first: httpx2.Response | httpx2.HTTPError) -> None:
+    def __init__(self, *first: httpx2.Response | httpx2.HTTPError, then: Server | None = None) -> None:
         self.first = list(first)
         self.requests: list[httpx2.Request] = []
-        self.then: Server = server()
+        self.then: Server = then or server()
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         """Answer one request."""

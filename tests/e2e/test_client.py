@@ -93,8 +93,11 @@ def test_a_thread_safe_client(client: Client, film: Path) -> None:
 
 
 def test_a_file_is_watched(client: Client, film: Path) -> None:
-    """Windows of a file are explained one after the other, each with its own seconds."""
-    with client.watch(film, latency="keep", window=2.0, stride=1.0) as seen:
+    """Windows of a file are explained one after the other, each with its own seconds; short ones are warned about."""
+    with (
+        pytest.warns(UserWarning, match="trained on clips of 8 to 12 s"),
+        client.watch(film, latency="keep", window=2.0, stride=1.0) as seen,
+    ):
         sights = list(seen)
     assert [(sight.start, sight.error) for sight in sights] == [(0.0, None), (1.0, None), (2.0, None)]
     for sight in sights:

@@ -178,8 +178,12 @@ def watch(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="A camera's number, a URL (rtsp, http, tcp, udp, ...) or a file.")],
     *,
-    window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of each window.")] = 2.0,
-    stride: Annotated[float, typer.Option(metavar="SECONDS", help="From one window's start to the next.")] = 0.5,
+    window: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Length of each window (that of the model's clips).")
+    ] = None,
+    stride: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="From one window's start to the next (window / 4).")
+    ] = None,
     latency: Annotated[str, typer.Option(metavar="WAY", help="drop (the newest window counts) or keep.")] = "drop",
     smooth: Annotated[int, typer.Option(metavar="N", min=1, help="Windows whose scores are averaged.")] = 3,
     count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N windows.")] = None,

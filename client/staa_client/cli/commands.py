@@ -1,5 +1,6 @@
 """Runs the subcommands after their arguments are read; each function returns the exit code."""
 
+import itertools
 import json as js
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from staa_client import _late
 from staa_client.batch.key import key_of
 from staa_client.batch.plan import BatchItem
 from staa_client.cli import terminal
+from staa_client.cli.connection import told_warnings
 from staa_client.cli.named_files import INPUT, OutputFiles, videos_of
 from staa_client.client import Client
 from staa_client.errors import TimedOutError
@@ -114,7 +116,13 @@ def collect(
 def follow(sights: "Watch", count: int | None, *, json: bool) -> int:
     """Print each window of a watched source, at most `count` of them; return 1 if the last one failed."""
     failed = False
-    for number, sight in enumerate(sights, 1):
+    with told_warnings():
+        first = list(itertools.islice(sights, 1))
+    if sights.clip_seconds is not None and first:
+        shortest, longest = sights.clip_seconds
+        clips = f"the model was trained on clips of {shortest:g} to {longest:g} s"
+        sys.stderr.write(f"windows of {sights.window:g} s, one every {sights.stride:g} s; {clips}\n")
+    for number, sight in enumerate(itertools.chain(first, sights), 1):
         failed = sight.error is not None
         _print(js.dumps(terminal.sight_document(sight)) if json else terminal.describe_sight(sight))
         if number == count:

@@ -13,7 +13,6 @@ import typer
 
 from staa_client.cli.terminal import printable_line
 from staa_client.client import DEFAULT_TIMEOUT, Client
-from staa_client.errors import InsecureWarning
 from staa_client.transport.deadline import Timeout
 from staa_client.transport.token import warn_if_others_read
 
@@ -50,7 +49,7 @@ def connect(
 def told_warnings() -> Iterator[None]:
     """Print on the standard error, a line each, what is warned of during the block."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", InsecureWarning)
+        warnings.simplefilter("always", UserWarning)
         yield
     for warning in caught:
         sys.stderr.write(printable_line(f"staa: warning: {warning.message}") + "\n")

@@ -53,6 +53,18 @@ LABELS = ("top_k", "start", "end", "sample", "timeout")
 """The options of a call for labels only."""
 
 
+def take_frames(options: WatchOptions) -> int | None:
+    """Take the option `frames` out of those of a watch, and return it; None if it is not given.
+
+    Raises:
+        ValueError: it is less than 1.
+    """
+    frames = options.pop("frames", None)
+    if frames is not None and frames < 1:
+        raise ValueError(f"a window holds 1 frame or more, got {frames = }")
+    return frames
+
+
 def options_for_labels(options: Options) -> dict[str, Any]:
     """Return the options without those that concern maps.
 

@@ -4,11 +4,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from staa_client.results.card import Card
 from staa_client.watch.address import address_of
-from staa_client.watch.settings import WatchSettings
+from staa_client.watch.settings import ClipSeconds, WatchSettings
 from staa_client.watch.stream import LiveSource, StopSignal, stream_frames
 from staa_client.watch.windows import Window, WindowBuffer
 
@@ -99,7 +101,10 @@ class Capture:
         if isinstance(source, int | str | Path):
             address_of(source, {})  # a mistake in it is told here, not by the thread
         self._source = source
-        self._settings = settings
+        self.settings = settings
+        """The options; window and stride are numbers once it is started."""
+        self.clip_seconds: ClipSeconds | None = None
+        """How long the clips are that the model was trained on, as its card says it."""
         self._stop = StopSignal()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -112,15 +117,20 @@ class Capture:
         """Return whether `start` was called."""
         return self._thread is not None
 
-    def start(self, window_frames: int) -> None:
+    def start(self, wanted: int | Card) -> None:
         """Start the thread; a second call does nothing.
 
         Args:
-            window_frames: How many frames a window holds at most.
+            wanted: How many frames a window holds at most; or the model's card, which also says how long it should be.
         """
         with self._lock:
             if self._thread is None and not self._stop:
-                self._thread = threading.Thread(target=self._run, args=(window_frames,), name="staa-watch", daemon=True)
+                frames = wanted if isinstance(wanted, int) else wanted.frames
+                self.clip_seconds = None if isinstance(wanted, int) else wanted.clip_seconds
+                window, stride = self.settings.lengths(self.clip_seconds)
+                self.settings = replace(self.settings, window=window, stride=stride)
+                buffer = WindowBuffer(window, stride, frames)
+                self._thread = threading.Thread(target=self._run, args=(buffer,), name="staa-watch", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
@@ -137,15 +147,14 @@ class Capture:
         if self._stop:
             raise EndError
 
-    def _run(self, window_frames: int) -> None:
-        buffer = WindowBuffer(self._settings.window, self._settings.stride, window_frames)
+    def _run(self, buffer: WindowBuffer) -> None:
         error: BaseException | None = None
         try:
-            with closing(stream_frames(self._source, self._settings, self._stop)) as frames:
+            with closing(stream_frames(self._source, self.settings, self._stop)) as frames:
                 for frame in frames:
                     self.reconnects = frame.reconnects
                     for window in buffer.push(frame):
-                        self.pending.put(window, wait=self._settings.keeps and not frame.live)
+                        self.pending.put(window, wait=self.settings.keeps and not frame.live)
                 for window in buffer.finish():
                     self.pending.put(window, wait=True)  # the last one overtakes nobody
         except BaseException as reason:  # noqa: BLE001  # whoever iterates raises it

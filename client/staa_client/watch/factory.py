@@ -43,8 +43,8 @@ def watch(
     model: str = "motions",
     *,
     frames: Count,
-    window: float = 2.0,
-    stride: float = 0.5,
+    window: float | None = None,
+    stride: float | None = None,
     latency: Latency = "drop",
     explain: bool = True,
     **options: Unpack[StreamOptions],
@@ -56,10 +56,11 @@ def watch(
         source: A camera's number; the URL of a stream (rtsp, http, tcp, udp, srt, rtmp); the path of a file; or any
             iterable of (seconds, (H, W, 3) uint8 RGB array) pairs with ascending seconds, which a thread draws from.
         model: Its name, or "name/version".
-        frames: How many frames the model takes, or a function that returns this, called before reading begins. A window
-            holds at most so many frames, those nearest to evenly spread times.
-        window: Seconds of stream time in each window.
-        stride: Seconds of stream time from the start of one window to the start of the next.
+        frames: How many frames the model takes, or a function that returns this or the model's card, called before
+            reading begins. A window holds at most so many frames, those nearest to evenly spread times.
+        window: Seconds of stream time in each window. None: as long as the clips that the model was trained on, if
+            `frames` returns a card that says it, otherwise 2 s. A window of another length is warned about.
+        stride: Seconds of stream time from the start of one window to the start of the next; None: a quarter of it.
         latency: What happens if the server is slower than the source. "drop" keeps only the newest window waiting and
             counts the dropped ones; a recording is played at its own pace. With "keep" a file or an iterable waits, so
             nothing is dropped. A camera or a stream cannot wait: if `max_pending` windows wait, the oldest of them is
@@ -105,8 +106,8 @@ def watch_async(
     model: str = "motions",
     *,
     frames: CountAsync,
-    window: float = 2.0,
-    stride: float = 0.5,
+    window: float | None = None,
+    stride: float | None = None,
     latency: Latency = "drop",
     explain: bool = True,
     **options: Unpack[StreamOptions],

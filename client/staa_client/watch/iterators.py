@@ -9,17 +9,19 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 
 from staa_client.errors import StaaError
+from staa_client.results.card import Card
 from staa_client.results.explanation import Answer
 from staa_client.video.frames import Frames
 from staa_client.watch.capture import Capture, EndError
+from staa_client.watch.settings import ClipSeconds
 from staa_client.watch.sight import Sight, SightMaker
 from staa_client.watch.windows import Window
 
 Ask = Callable[[Frames], Answer]
 AskAsync = Callable[[Frames], Awaitable[Answer]]
-Count = int | Callable[[], int]
-"""How many frames a window holds, or a function that returns it, called before reading begins."""
-CountAsync = int | Callable[[], Awaitable[int]]
+Count = int | Callable[[], int | Card]
+"""How many frames a window holds; or a function that returns it, or the model's card, before reading begins."""
+CountAsync = int | Callable[[], Awaitable[int | Card]]
 
 
 class Watch:
@@ -37,6 +39,21 @@ class Watch:
     def dropped(self) -> int:
         """Return how many windows were dropped so far."""
         return self._capture.pending.dropped
+
+    @property
+    def window(self) -> float | None:
+        """Return the seconds of a window; None before the first one if the card is to say them."""
+        return self._capture.settings.window
+
+    @property
+    def stride(self) -> float | None:
+        """Return the seconds from one window's start to the next; None before the first one if the card is to say."""
+        return self._capture.settings.stride
+
+    @property
+    def clip_seconds(self) -> ClipSeconds | None:
+        """Return the shortest and the longest clip that the model was trained on, as far as its card was read."""
+        return self._capture.clip_seconds
 
     @property
     def reconnects(self) -> int:
@@ -101,6 +118,21 @@ class AsyncWatch:
     def dropped(self) -> int:
         """Return how many windows were dropped so far."""
         return self._capture.pending.dropped
+
+    @property
+    def window(self) -> float | None:
+        """Return the seconds of a window; None before the first one if the card is to say them."""
+        return self._capture.settings.window
+
+    @property
+    def stride(self) -> float | None:
+        """Return the seconds from one window's start to the next; None before the first one if the card is to say."""
+        return self._capture.settings.stride
+
+    @property
+    def clip_seconds(self) -> ClipSeconds | None:
+        """Return the shortest and the longest clip that the model was trained on, as far as its card was read."""
+        return self._capture.clip_seconds
 
     @property
     def reconnects(self) -> int:

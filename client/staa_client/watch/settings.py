@@ -1,6 +1,7 @@
 """Holds all options of a watch, and checks them before the source is read."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
@@ -9,6 +10,10 @@ from staa_client.transport.options import StreamOptions, check_options, options_
 
 Latency = Literal["drop", "keep"]
 OnError = Literal["collect", "raise"]
+ClipSeconds = tuple[float, float]
+"""The shortest and the longest clip that a model was trained on, seconds."""
+WINDOW = 2.0
+"""Seconds of a window if neither the caller nor the model's card says how long it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +24,10 @@ class WatchSettings:
         ValueError: a value is out of its range.
     """
 
-    window: float = 2.0
-    """Seconds of stream time in each window."""
-    stride: float = 0.5
-    """Seconds of stream time from the start of one window to the start of the next."""
+    window: float | None = None
+    """Seconds of stream time in each window; None: see `lengths`."""
+    stride: float | None = None
+    """Seconds of stream time from the start of one window to the start of the next; None is a quarter of the window."""
     latency: Latency = "drop"
     """Whether only the newest window waits ("drop"), or all windows do ("keep")."""
     explain: bool = True
@@ -47,7 +52,9 @@ class WatchSettings:
     """The options of each call of `Client.explain`, or of `Client.predict` for labels only."""
 
     @classmethod
-    def of(cls, options: StreamOptions, *, window: float, stride: float, latency: Latency, explain: bool) -> Self:
+    def of(
+        cls, options: StreamOptions, *, window: float | None, stride: float | None, latency: Latency, explain: bool
+    ) -> Self:
         """Return the settings for a caller's options; options that do not concern watching go into `call`.
 
         Raises:
@@ -65,7 +72,7 @@ class WatchSettings:
     def __post_init__(self) -> None:
         for name in ("window", "stride"):
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0 < value < math.inf):
+            if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
                 raise ValueError(f"{name} is a positive number of seconds, got {value!r}")
         latency = 'latency is "drop" (only the newest window waits) or "keep" (all do)'
         on_error = 'on_error is "collect" (errors that pass are handed on) or "raise" (all are raised)'
@@ -82,6 +89,23 @@ class WatchSettings:
             if not is_right:
                 raise ValueError(expected)
 
+    def lengths(self, clip_seconds: ClipSeconds | None) -> tuple[float, float]:
+        """Return the window and the stride as numbers of seconds.
+
+        A window that the caller did not choose is as long as the middle of `clip_seconds`, or WINDOW if the model does
+        not say them. One that the caller did choose is warned about if it lies outside of them.
+        """
+        window = self.window
+        if window is None:
+            window = WINDOW if clip_seconds is None else sum(clip_seconds) / 2
+        elif clip_seconds is not None and not clip_seconds[0] <= window <= clip_seconds[1]:
+            shortest, longest = clip_seconds
+            said = (
+                f"the window is {window:g} s long, and the model was trained on clips of {shortest:g} to {longest:g} s"
+            )
+            warnings.warn(f"{said}: do not trust its labels", UserWarning, stacklevel=2)
+        return window, self.stride or window / 4
+
     @property
     def keeps(self) -> bool:
         """Return whether all windows wait; a recording is then read as fast as it is processed, not at its own pace."""
@@ -90,4 +114,4 @@ class WatchSettings:
     @property
     def gap(self) -> float:
         """Return the seconds above which a jump in the times of a live source is a cut."""
-        return max(2.0, self.window)
+        return max(WINDOW, self.window or WINDOW)

@@ -59,7 +59,7 @@ def test_what_the_model_is_good_for_is_read_and_written(encoding: str) -> None:
 def test_the_card_says_what_the_model_was_trained_on() -> None:
     """License and length of clips are read, or None; ends of a range that are none are not the contract's."""
     said = contract.card(200, {}, json.dumps(card()).encode())
-    assert (said.license, said.clip_seconds) == ("Apache-2.0", (8.0, 12.0))
+    assert (said.license, said.clip_seconds) == ("Apache-2.0", (1.5, 2.5))
     unsaid = contract.card(200, {}, json.dumps(card() | {"license": None, "clip_seconds": None}).encode())
     assert (unsaid.license, unsaid.clip_seconds) == (None, None)
     for ends in ([12, 8], [0, 8], [8], "8", [8, "12"]):

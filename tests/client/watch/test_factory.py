@@ -14,6 +14,7 @@ import pytest
 from staa_client import AsyncClient, Client, Explanation, Sight, StreamError
 from staa_client.watch import watch
 from staa_client.watch.factory import AsyncClientLike, ClientLike
+from tests.client.conftest import card, server
 from tests.client.servers import Recorder
 from tests.client.watch.conftest import SlowClient, grabbed
 
@@ -41,6 +42,34 @@ def test_windows_of_a_file_travel_as_the_models_frames(clip: bytes, tmp_path: Pa
     for number, times in enumerate(sent(recorder)):
         assert len(times) == 16
         assert number <= times[0] < times[-1] < number + 2
+
+
+def test_a_window_is_as_long_as_the_models_clips(clip: bytes, tmp_path: Path) -> None:
+    """Nobody says how long it is: the middle of what the card says, and a new one each quarter of that."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip)
+    recorder = Recorder(then=server(told=card() | {"clip_seconds": [3.0, 5.0]}))
+    with Client(transport=httpx2.MockTransport(recorder)) as client, client.watch(path, latency="keep") as seen:
+        assert (seen.window, seen.stride, seen.clip_seconds) == (None, None, None)
+        sights = list(seen)
+        assert (seen.window, seen.stride, seen.clip_seconds) == (4.0, 1.0, (3.0, 5.0))
+    assert [(sight.start, sight.end) for sight in sights] == [(float(s), float(s + 4)) for s in range(5)]
+
+
+def test_a_window_of_another_length_is_warned_about(clip: bytes, tmp_path: Path) -> None:
+    """The warning names both lengths, once; the windows are those that were asked for, and so are their frames."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip)
+    recorder = Recorder(then=server(told=card() | {"clip_seconds": [3.0, 5.0]}))
+    with (
+        Client(transport=httpx2.MockTransport(recorder)) as client,
+        client.watch(path, latency="keep", window=2, stride=3, frames=8) as seen,
+        pytest.warns(UserWarning, match=r"the window is 2 s long.* clips of 3 to 5 s: do not trust") as warned,
+    ):
+        sights = list(seen)
+    assert len(warned) == 1
+    assert [(sight.start, sight.end) for sight in sights] == [(0.0, 2.0), (3.0, 5.0), (6.0, 8.0)]
+    assert [len(set(times)) for times in sent(recorder)] == [8] * 3
 
 
 def test_the_async_twin_sends_the_same(clip: bytes, tmp_path: Path) -> None:
