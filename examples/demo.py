@@ -27,11 +27,13 @@ def show() -> None:
     options = parser.parse_args()
     with Client(options.server) as client:
         labels = client.predict(options.video, model="motions")
-        explanation = client.explain(options.video, model="motions")
+        explanation = client.explain(options.video, model="motions", verify=4)
     print(f"POST /predictions/motions   {labels.predictions[0].label} ({labels.predictions[0].score:.1%})")
     print("POST /explanations/motions")
     for guess in explanation.predictions:
         print(f"    {guess.label:<12} {guess.score:6.1%}")
+    if explanation.model.about:
+        print(f"    {explanation.model.about}")
     print("when  the strongest seconds")
     for moment in explanation.top(3):
         print(f"    {moment.start:5.2f} - {moment.end:5.2f} s   {moment.share:6.1%} of the attention")
@@ -39,6 +41,8 @@ def show() -> None:
     clip = explanation.clip
     print(f"where the strongest region of {best.start:.2f} - {best.end:.2f} s, pixels of {clip.width} x {clip.height}")
     print("    x {} - {}, y {} - {}".format(*(best.region[i] for i in (0, 2, 1, 3))))
+    if (check := explanation.faithfulness) is not None:
+        print(f"check {check.message} ({check.clips} more clips through the model, {check.seconds:.1f} s)")
     for note in clip.notes:
         print(f"note  {note}")
     if options.truth:

@@ -43,7 +43,7 @@ def test_the_demo_shows_labels_when_where_and_the_truth() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert not processes_with(Path(folder))
     assert done.stderr == ""
-    for expected in ("/predictions/motions", "/explanations/motions", "when ", "where ", "truth "):
+    for expected in ("/predictions/motions", "/explanations/motions", "when ", "where ", "check ", "truth "):
         assert expected in done.stdout
     assert done.stdout.count(" met") >= 3, done.stdout
     assert "MISSED" not in done.stdout

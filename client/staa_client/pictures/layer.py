@@ -8,7 +8,7 @@ import numpy as np
 
 from staa_client.pictures.badge import Badge, badge_of
 from staa_client.pictures.colours import BALANCE, HEAT, scale_of
-from staa_client.results.explanation import FLAT, Explanation
+from staa_client.results.explanation import Explanation, top_of_scale
 from staa_client.results.maps import Floats
 from staa_client.results.result import ClassName
 from staa_client.results.save_job import SaveJob
@@ -73,35 +73,55 @@ class Layer:
 
     @cached_property
     def values(self) -> Floats:
-        """Return the map divided by the top of the scale: (t, h, w), 0 to 1 or -1 to 1. See `Explanation.scaled`."""
-        signed = self.explanation.signed
-        if signed is None or not self.has_signs:
-            return self.explanation.scaled()
-        return np.asarray(signed * (signed.size / self.scale_top), np.float32)
+        """Return the map on the colour scale, (t, h, w): 0 to 1 or -1 to 1 are its ends, and beyond them is its colour.
+
+        Without signs, 0 is the even share of a cell or less; with signs, 0 is no evidence.
+        """
+        return np.asarray(self._on_scale(self._shares), np.float32)
 
     @property
     def shown(self) -> Floats:
         """Return `values`, (t, h, w); if the look is focused, values below the threshold are 0."""
         if not self.look.focus:
             return self.values
-        return np.where(np.abs(self.values) >= self.threshold * (1 - 1e-5), self.values, np.float32(0))
+        kept = np.abs(self._shares) >= self._cut * (1 - 1e-5)
+        return np.where(kept, self.values, np.float32(0))
 
     @property
     def scale_top(self) -> float:
         """Return the value of 1, in multiples of the even share 1 / (t h w) of a cell."""
-        signed = self.explanation.signed
-        if signed is None or not self.has_signs:
-            return self.explanation.top_of_scale
-        return max(float(np.abs(signed).max()) * signed.size, FLAT)
+        return top_of_scale(self._shares)
+
+    @property
+    def top_words(self) -> str:
+        """Return the top of the scale in words, such as "28 times the average"."""
+        return f"{round(self.scale_top, 1 if self.scale_top < 10 else None):g} times the average"
 
     @property
     def threshold(self) -> float:
         """Return the dynamic threshold on the scale of `values`; negative values must have at least this size, too."""
-        joint, signed = self.explanation.joint, self.explanation.signed
+        return float(self._on_scale(np.asarray(self._cut)))
+
+    @property
+    def _shares(self) -> Floats:
+        """Return what is drawn, (t, h, w): the shares of the cells, or with signs their evidence."""
+        signed = self.explanation.signed
+        return self.explanation.joint if signed is None or not self.has_signs else signed
+
+    @property
+    def _cut(self) -> float:
+        """Return the dynamic threshold of `_shares`."""
+        joint, shares = self.explanation.joint, self._shares
         cut = max(min(self.explanation.threshold, float(joint.max())), 0.0)
-        if signed is not None and self.has_signs:  # `joint` is the positive part, and sums to 1
-            cut *= float(np.maximum(signed, 0).sum())
-        return cut * joint.size / self.scale_top
+        # `joint` is the positive part of the evidence, and sums to 1
+        return cut * float(np.maximum(shares, 0).sum()) if self.has_signs else cut
+
+    def _on_scale(self, shares: Floats) -> Floats:
+        """Return shares, of any shape, on the scale of `values`."""
+        multiples = shares * self._shares.size
+        if self.has_signs:
+            return np.asarray(multiples / self.scale_top)
+        return np.asarray(np.maximum((multiples - 1) / (self.scale_top - 1), 0))
 
     @property
     def subject(self) -> str:
@@ -170,9 +190,9 @@ class Layer:
     @property
     def scale_ends(self) -> tuple[str, str]:
         """Return the texts for the two ends of the colour scale."""
-        explanation, most = self.explanation, f"{self.scale_top:.3g} x the even share"
+        explanation = self.explanation
         if not self.has_signs:
-            return f"no {'attention' if self.subject == 'attention' else 'evidence'}", most
+            return "the average, or less", self.top_words
         target, contrast = explanation.target or "the label", explanation.contrast
         return f"against {target}" if contrast is None else f"for {contrast}", f"for {target}"
 

@@ -58,7 +58,7 @@ class View {
   drawHeat() {
     const {map, heat} = this, pen = heat.getContext("2d"), picture = pen.createImageData(heat.width, heat.height), out = picture.data;
     const cut = this.cut - 0.00005, first = this.step * map.shape[1] * map.shape[2];
-    const cell = (r, c) => { const value = map.values[first + r * map.shape[2] + c] / 10000; return Math.abs(value) >= cut ? value : 0; };
+    const cell = (r, c) => { const value = map.values[first + r * map.shape[2] + c] / 10000; return Math.abs(value) >= cut ? Math.max(-1, Math.min(1, value)) : 0; };
     let k = 0;
     for (const [r0, r1, y] of this.down) for (const [c0, c1, x] of this.across) {
       const value = (cell(r0, c0) * (1 - x) + cell(r0, c1) * x) * (1 - y) + (cell(r1, c0) * (1 - x) + cell(r1, c1) * x) * y;

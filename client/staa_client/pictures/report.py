@@ -137,7 +137,7 @@ def _map_facts(layer: Layer) -> dict[str, str]:
         **({} if explanation.target is None else {"Target": str(explanation.target)}),
         **({} if explanation.contrast is None else {"Contrast": str(explanation.contrast)}),
         "Map": f"{t} steps of {h} x {w} cells over pixels ({x0}, {y0}) to ({x1}, {y1})",
-        **({"Colours": f"end at {layer.scale_top:.3g} times the even share of a cell"} if layer.has_signs else {}),
+        **({"Colours": f"end at {layer.top_words}"} if layer.has_signs else {}),
         "Threshold": f"the dynamic one keeps {percent(share)} of the {subject}, in {cells}",
         **({} if choice is None else {"Choice": str(choice)}),
     }

@@ -219,7 +219,7 @@ def _draw_labels(pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple
             pen.rectangle((bar, y + 2, filled, y + 14), fill=ACCENT if row == 0 else BAR)
         pen.text((x1, y), percent(guess.score), font=load_font(14), fill=SOFT, anchor="ra")
     for row, line in enumerate(wrap_text(explanation.model.about, 13, x1 - x0, 2)):
-        pen.text((x0, y0 + 36 + 27 * len(explanation.predictions[:5]) + 17 * row), line, font=load_font(13), fill=INK)
+        pen.text((x0, y0 + 31 + 27 * len(explanation.predictions[:5]) + 16 * row), line, font=load_font(13), fill=INK)
 
 
 def _draw_foot(page: Image.Image, layer: Layer, y: int) -> None:
@@ -238,6 +238,6 @@ def _draw_foot(page: Image.Image, layer: Layer, y: int) -> None:
     model, left = explanation.model, MARGIN + SCALE_WIDTH + 36
     what = f"Where: {layer.title}, version {explanation.method_version} · {t} steps of {h} x {w} cells{focused}"
     who = f"Model {model.name} {model.version} ({model.family}, {model.classes} classes)"
-    who += f" · ends of the colours at {layer.scale_top:.3g} x the even share" if layer.has_signs else ""
+    who += f" · the colours end at {layer.top_words}" if layer.has_signs else ""
     pen.text((left, y + 1), fit_text(what, 14, WIDTH - MARGIN - left), font=load_font(14), fill=INK)
     pen.text((left, y + 23), fit_text(who, 14, WIDTH - MARGIN - left), font=load_font(14), fill=SOFT)

@@ -15,6 +15,8 @@ from staa_client.video.source import Source
 
 FLAT = 3.0
 """The top of the colour scale is at least so many times the even share, the share of a cell in a uniform map."""
+TOP_SHARE = 0.25
+"""The strongest cells, which together hold this share of a map, have the top colour."""
 MAPS = ("temporal", "spatial", "joint", "signed")
 """The names of the maps."""
 PEAK = 1.2
@@ -133,8 +135,8 @@ class Explanation:
         """Return the map in pixels of the source: (height, width), 0 to 1; 0 where the model did not see the frame.
 
         It is interpolated between the centres of cells, and for a second or a frame also between the middles of steps.
-        1 is the top of the scale for the whole clip, so that moments can be compared (see `scaled`). Give exactly one
-        of `step`, `second` and `frame`.
+        The scale is the same for all moments of the clip, so that they can be compared (see `scaled`). Give at most one
+        of `step`, `second` and `frame`; without any it is the map over the whole clip, on a scale of its own.
 
         Args:
             step: The number of a step.
@@ -143,12 +145,14 @@ class Explanation:
             focused: Whether to take the focused map.
 
         Raises:
-            ValueError: not exactly one of the three is given, or it is outside of the source.
+            ValueError: more than one of the three is given, or it is outside of the source.
         """
         scaled = self.scaled(focused=focused)
-        if [step, second, frame].count(None) != 2:
+        if [step, second, frame].count(None) < 2:
             raise ValueError(f"give a step, a second or a frame, got {step = }, {second = }, {frame = }")
-        if step is not None:
+        if step is second is frame is None:
+            grid = _on_scale(self.focused().sum(0) if focused else self.spatial)
+        elif step is not None:
             if not -len(scaled) <= step < len(scaled):
                 raise ValueError(f"step is {step}: expected one of 0 to {len(scaled) - 1}")
             grid = scaled[step]
@@ -160,19 +164,21 @@ class Explanation:
         return lay_on_frame(grid, self.box, self.clip.height, self.clip.width)
 
     def scaled(self, *, focused: bool = False) -> Floats:
-        """Return `joint` (or the focused map) divided by the top of the scale: (t, h, w), 0 to 1.
+        """Return where the values of `joint` (or of the focused map) lie on the colour scale: (t, h, w), 0 to 1.
 
-        The top is the largest value, but at least FLAT = 3 times the even share 1 / (t h w), so that a nearly uniform
-        map stays dark.
+        0 is the even share 1 / (t h w) of a cell or less, so that an even map is 0 everywhere; 1 is the top of the
+        scale (`top_of_scale`) or more.
         """
-        shares = np.maximum(self.focused() if focused else self.joint, 0)
-        top = max(float(shares.max()), FLAT / shares.size)
-        return np.asarray(shares / top, np.float32)
+        return _on_scale(self.focused() if focused else self.joint)
 
     @property
     def top_of_scale(self) -> float:
-        """Return the value of 1 in `scaled()` and `heatmap(step)`, in multiples of the even share 1 / (t h w)."""
-        return max(float(self.joint.max()) * self.joint.size, FLAT)
+        """Return the value of 1 in `scaled()` and `heatmap(step)`, in multiples of the even share 1 / (t h w).
+
+        The strongest cells that together hold TOP_SHARE = a quarter of the map reach it, so that a single cell cannot
+        hide all others. It is at least FLAT = 3, so that a nearly even map stays dark.
+        """
+        return top_of_scale(self.joint)
 
     @property
     def peak(self) -> int | None:
@@ -264,6 +270,24 @@ class Explanation:
             path, self, video, alpha=alpha, colormap=colormap, focus=focus, progress=progress
         )
         return saved
+
+
+def top_of_scale(values: Floats) -> float:
+    """Return the least size of the strongest values that hold TOP_SHARE of all, in multiples of the mean size.
+
+    It is at least FLAT.
+    """
+    sizes = np.sort(np.abs(values, dtype=np.float64), axis=None)[::-1]
+    held = np.cumsum(sizes)
+    if not held[-1]:
+        return FLAT
+    reached = float(sizes[np.searchsorted(held, TOP_SHARE * held[-1])])
+    return max(reached * sizes.size / float(held[-1]), FLAT)
+
+
+def _on_scale(shares: Floats) -> Floats:
+    """Return shares, of any shape and sum 1, on the colour scale: 0 for the even share, 1 for the top."""
+    return np.asarray(np.clip((shares * shares.size - 1) / (top_of_scale(shares) - 1), 0, 1), np.float32)
 
 
 def maps_of(explanation: Explanation) -> dict[str, Floats]:

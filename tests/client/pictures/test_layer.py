@@ -179,7 +179,7 @@ def test_without_a_contrast_the_other_end_is_against(explanation: Explanation) -
     assert Layer(alone).scale_ends == ("against moves down", "for moves down")
     plain = dataclasses.replace(alone, signed=None)
     assert Layer(plain).subject == "evidence for moves down"
-    assert Layer(plain).scale_ends[0] == "no evidence"
+    assert Layer(plain).scale_ends[0] == "the average, or less"
     assert Layer(alone, Look(colormap="viridis")).values.min() >= 0
 
 

@@ -53,7 +53,7 @@ def test_the_frames_and_the_map_are_in_it(explanation: Explanation, text: str) -
     assert np.abs(first.astype(int) - truth).mean() < 8
     (shown,) = data["maps"]
     joint = np.reshape(shown["values"], shown["shape"]) / 10_000
-    np.testing.assert_allclose(joint, explanation.joint / explanation.joint.max(), atol=1e-4)
+    np.testing.assert_allclose(np.clip(joint, 0, 1), explanation.scaled(), atol=1e-4)
     np.testing.assert_allclose(shown["temporal"], explanation.temporal, rtol=1e-4)
     kept = joint >= shown["threshold"] - 0.00005
     assert np.all(kept[explanation.joint >= explanation.threshold])
@@ -117,7 +117,7 @@ def test_it_says_what_made_it(text: str) -> None:
         assert fact in words
 
 
-def test_a_flat_map_is_dim_and_has_no_peak(explanation: Explanation, text: str) -> None:
+def test_a_flat_map_is_dark_and_has_no_peak(explanation: Explanation, text: str) -> None:
     """The report marks a step only if it stands out, says the true top of its colours, and cuts on that scale."""
     even = dataclasses.replace(flat(explanation), threshold=1 / explanation.joint.size)
     page = Page(render_report(even, None))
@@ -125,9 +125,9 @@ def test_a_flat_map_is_dim_and_has_no_peak(explanation: Explanation, text: str) 
     assert page.data["maps"][0]["peak"] is None
     assert "red: the peak" in text
     assert "red: the peak" not in "".join(page.texts)
-    assert "3 x the even share" in page.texts
-    assert set(page.data["maps"][0]["values"]) == {3333}
-    assert page.data["maps"][0]["threshold"] == pytest.approx(1 / 3)
+    assert "3 times the average" in page.texts
+    assert set(page.data["maps"][0]["values"]) == {0}
+    assert page.data["maps"][0]["threshold"] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_frames_are_capped() -> None:
@@ -151,7 +151,8 @@ def test_signs_are_named_and_sent(explanation: Explanation) -> None:
     (shown,) = page.data["maps"]
     assert evidence.signed is not None
     values = np.reshape(shown["values"], shown["shape"]) / 10_000
-    np.testing.assert_allclose(values, evidence.signed / np.abs(evidence.signed).max(), atol=1e-4)
+    multiples = evidence.signed * evidence.signed.size
+    np.testing.assert_allclose(values, multiples / Layer(evidence).scale_top, atol=1e-4)
     assert values.min() < -0.3
     assert np.all((values >= shown["threshold"] - 0.00005)[evidence.joint >= evidence.threshold])
 

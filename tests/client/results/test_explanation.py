@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from staa_client import Explanation
+from staa_client.results.explanation import FLAT, top_of_scale
 from tests.client.conftest import flat
 from tests.made.videos import disc_at
 
@@ -16,7 +17,7 @@ def test_a_heatmap_is_hot_where_the_object_is(explanation: Explanation) -> None:
         heat = explanation.heatmap(step)
         assert heat.shape == (240, 320)
         assert heat.dtype == np.float32
-        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+        y, x = np.argwhere(heat == heat.max()).mean(0)  # the strongest cells have the same colour
         at = disc_at(step + 0.5)
         assert abs(x - at[0]) <= 12
         assert abs(y - at[1]) <= 12
@@ -27,10 +28,10 @@ def test_a_heatmap_is_scaled_over_the_clip(explanation: Explanation) -> None:
     heats = np.stack([explanation.heatmap(step) for step in range(16)])
     assert heats.min() == 0
     assert heats.max() == pytest.approx(1, abs=0.01)
-    assert heats[0].max() < 0.3
+    assert heats[0].max() < 0.4
     assert np.all(heats[:, :, :40] == 0)
     assert np.all(heats[:, :, 280:] == 0)
-    assert np.all(heats[:, :, 40:280] > 0)
+    assert 0.2 < (heats[:, :, 40:280] > 0).mean() < 0.9  # what is less than the average is 0, too
 
 
 def test_top_gives_the_strongest_steps_with_their_place(explanation: Explanation) -> None:
@@ -78,19 +79,52 @@ def test_shapes_are_checked_at_the_door(explanation: Explanation) -> None:
         dataclasses.replace(explanation, spatial=explanation.spatial * np.float32("nan"))
 
 
-def test_a_flat_map_stays_dim(explanation: Explanation) -> None:
-    """A map in which every cell has the even share is drawn at a third of the scale, and the scale says so."""
+def test_a_flat_map_stays_dark(explanation: Explanation) -> None:
+    """A map in which every cell has the even share is at the bottom of the scale everywhere."""
     even = flat(explanation)
-    assert np.allclose(even.scaled(), 1 / 3)
-    assert np.allclose(even.heatmap(0)[:, 40:280], 1 / 3)
+    assert np.abs(even.scaled()).max() < 1e-5
+    assert np.abs(even.heatmap(0)).max() < 1e-5
+    assert np.abs(even.heatmap()).max() < 1e-5
     assert even.top_of_scale == 3
 
 
 def test_the_scale_ends_where_it_says(explanation: Explanation) -> None:
-    """Heat times the top of the scale is the cell's share in even shares, for a peaked map and a flat one."""
-    for each in (explanation, flat(explanation)):
-        shares = each.scaled() * each.top_of_scale / each.joint.size
-        np.testing.assert_allclose(shares, each.joint, rtol=1e-5)
+    """From the even share, 0, to the top, 1, the scale is a line; beyond them it is its ends."""
+    multiples = explanation.joint * explanation.joint.size
+    top = explanation.top_of_scale
+    assert 3 < top < multiples.max()
+    np.testing.assert_allclose(explanation.scaled(), np.clip((multiples - 1) / (top - 1), 0, 1), atol=1e-5)
+
+
+def test_the_strongest_quarter_has_the_top_of_the_scale() -> None:
+    """By hand: of 10 and eight times 8, 74 in all, a quarter is reached with the second 8; signs do not count."""
+    values = np.array([8, 10, *[8] * 7, *[0] * 28], np.float32)
+    assert top_of_scale(values) == pytest.approx(8 / (74 / 37))
+    assert top_of_scale(-values) == top_of_scale(values)
+    assert top_of_scale(np.ones(5, np.float32)) == top_of_scale(np.zeros(5, np.float32)) == FLAT
+
+
+def test_one_cell_does_not_hide_the_others(explanation: Explanation) -> None:
+    """With a cell of ten times the strongest one, the cells that held most of the map are still above the bottom."""
+    joint = explanation.joint.copy()
+    strong = joint >= explanation.threshold
+    joint[np.unravel_index(joint.argmax(), joint.shape)] *= 10
+    lit = dataclasses.replace(explanation, joint=joint / joint.sum()).scaled()[strong]
+    assert np.median(lit) > 0.15
+
+
+def test_the_map_of_the_whole_clip_needs_no_moment(explanation: Explanation) -> None:
+    """Without arguments it is the spatial map, on a scale of its own."""
+    shown = explanation.heatmap()
+    assert shown.shape == (240, 320)
+    assert (shown[:, :39] == 0).all()
+    assert shown.max() == pytest.approx(1, abs=0.05)
+    y, x = np.unravel_index(shown.argmax(), shown.shape)
+    x0, y0, x1, y1 = explanation.region()
+    assert x0 <= x <= x1
+    assert y0 <= y <= y1
+    with pytest.raises(ValueError, match="give a step, a second or a frame"):
+        explanation.heatmap(0, second=1.0)
 
 
 def test_a_peak_exceeds_the_even_share_by_a_fifth(explanation: Explanation) -> None:
@@ -116,7 +150,7 @@ def test_a_second_lies_between_its_steps(explanation: Explanation) -> None:
 
 
 def test_a_moment_outside_is_refused(explanation: Explanation) -> None:
-    """A second, frame or step that is not there, none, or two of them: ValueError."""
-    for wrong in ({"second": 8.1}, {"second": -1.0}, {"frame": 65}, {}, {"step": 1, "second": 1.0}, {"step": 16}):
+    """A second, frame or step that is not there, or two of them: ValueError."""
+    for wrong in ({"second": 8.1}, {"second": -1.0}, {"frame": 65}, {"step": 1, "second": 1.0}, {"step": 16}):
         with pytest.raises(ValueError, match=r"source|step"):
             explanation.heatmap(**wrong)
