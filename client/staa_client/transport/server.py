@@ -25,7 +25,7 @@ def parse_address(base_url: str) -> httpx2.URL:
     """Return the address as a URL whose path ends in a slash; "localhost:8080" becomes "http://localhost:8080/".
 
     Raises:
-        ValueError: it is no address.
+        ValueError: it is no address, or has a query.
     """
     has_scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", base_url)
     try:
@@ -35,6 +35,11 @@ def parse_address(base_url: str) -> httpx2.URL:
         url = httpx2.URL()
     if url.scheme not in {"http", "https"} or not url.host or not (url.port or 80) < 2**16:
         raise ValueError(f'a server\'s address looks like "{DEFAULT_URL}", got {shown(base_url)!r}')
+    if url.query or url.fragment:
+        msg = (
+            "a server's address ends before the ? or #: servers drop what follows; give options as arguments (top_k=3)"
+        )
+        raise ValueError(msg)
     return url.copy_with(path=url.path.rstrip("/") + "/")
 
 
