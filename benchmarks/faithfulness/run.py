@@ -59,14 +59,15 @@ class Task:
     figures: tuple[str, ...]
     """The figures against the model that are wanted."""
     maps: bool = False
-    """Whether the maps are kept, to be shown."""
+    """Whether the maps are kept, for the sheet."""
 
     @classmethod
     def of(cls, index: int, ways: Sequence[str], options: argparse.Namespace) -> "Task":
         """Return the task of the clip of this index among those with the right label."""
         asked = tuple(way for way in ways if way not in SLOW_BASELINES or index < options.slow)
         segments = KEPT + AUTHORS if index < options.segments else ()
-        return cls(asked, AREAS + segments if index < options.curves else (), maps=index < SHOWN)
+        shown = options.sheet is not None and index < SHOWN
+        return cls(asked, AREAS + segments if index < options.curves else (), maps=shown)
 
 
 def measure(subject: Subject, ways: Sequence[str], options: argparse.Namespace, records: Records) -> list[Record]:

@@ -18,18 +18,26 @@ from benchmarks.faithfulness.records import load
 from benchmarks.report import ROOT, argument_parser, heads, row
 
 MEASURED, PAGE = Path(__file__).parent / "measured", ROOT / "benchmarks/FAITHFULNESS.md"
+EXPLAINED = ROOT / "docs/explain.md"
+"""The page for users, which has the first table, too."""
 OURS = ("staa_class", "staa_class, refine=16", "staa")
 """The ways that are compared with every other one, clip by clip."""
 SUMMARY = {
+    "staa": "`staa`, ours",
     "staa_class": "`staa_class`, ours",
-    "staa_class, refine=16": "`staa_class, refine=16`, ours",
+    "staa_class, refine=16": "`staa_class`, `refine=16`, ours",
+    "rollout": "attention rollout",
     "Chefer relevance": "Chefer's relevance",
     "integrated gradients, signed": "integrated gradients, signed",
     "LIME": "LIME",
     "KernelSHAP": "KernelSHAP",
+    "frame difference": "difference of frames, no model",
     "random": "random numbers",
 }
-"""Way -> its name in the first table, where the first one is compared with the others."""
+"""Way -> its name in the first table, where `staa_class` is compared with the others."""
+SHORT = {"pointing": "points", AREAS[0]: "deletes", AREAS[1]: "inserts"}
+"""Figure -> its name there."""
+FIRST = "staa_class"
 
 
 def of_model(figures: Figures) -> Iterator[str]:
@@ -69,19 +77,25 @@ def pairs(figures: Figures, way: str) -> Iterator[str]:
 
 
 def summary(models: Sequence[Measured]) -> Iterator[str]:
-    """Yield the lines of the first table: few ways, and whether each is ahead of our map of one pass."""
-    first = next(iter(SUMMARY))
-    yield heads("model", "way", "clips", "passes", *BETTER)
-    for model in models:
-        figures = model.figures()
-        for way in (way for way in SUMMARY if way in figures):
-            cells = []
-            for column in BETTER:
-                values = [*figures[way].get(column, {}).values()]
-                lead = goals.lead(figures, way, first, column) if way != first else None
-                cells.append(f"{bootstrap(values)[0]:.3f}{f' {lead.verdict}' if lead else ''}" if values else "-")
-            counts = dict.fromkeys(len(figures[way].get(column, ())) for column in ("pointing", AREAS[0]))
-            yield row(model.name, SUMMARY[way], " / ".join(map(str, counts)), _passes(figures, way), *cells)
+    """Yield the lines of the first table: few ways and figures, and how each compares with our map of one pass."""
+    known = [(model.name, model.figures()) for model in models]
+    yield heads("way", "passes", *(f"{name} {word}" for name, _ in known for word in SHORT.values()))
+    counted = [figures.get(FIRST, {}).get(column, ()) for _, figures in known for column in SHORT]
+    yield row("clips", "", *map(len, counted))
+    for way, name in SUMMARY.items():
+        if passes := [_passes(figures, way) for _, figures in known if way in figures]:
+            cells = [_compared(figures, way, column) for _, figures in known for column in SHORT]
+            yield row(name, passes[0], *cells)
+
+
+def _compared(figures: Figures, way: str, column: str) -> str:
+    """Return the mean of a figure: bold if the way is ahead of the first one, in brackets if it is behind."""
+    values = [*figures.get(way, {}).get(column, {}).values()]
+    if not values:
+        return "-"
+    mean, found = f"{bootstrap(values)[0]:.3f}", goals.lead(figures, way, FIRST, column)
+    verdict = "level" if way == FIRST or found is None else found.verdict
+    return {"ahead": f"**{mean}**", "behind": f"({mean})", "level": mean}[verdict]
 
 
 def _passes(figures: Figures, way: str) -> str:
@@ -105,10 +119,12 @@ Made by `python -m benchmarks.faithfulness.tables --write` of the figures of eve
 `benchmarks/faithfulness/measured`. [RESULTS.md](RESULTS.md) says what the words mean.
 """
 LEGEND = """\
-Means over fresh clips with the right label. "ahead", "behind" and "level" compare a way with `staa_class`, the first
-line of its model, on the clips that both have: level is a difference whose 95% interval (bootstrap over the clips)
-includes 0. Less is better in deletion, more in all else. "passes" are clips that go through the model, "back" those
-that go through it backward. Intervals are of one trained network a model: what another would give is not in them.
+Means over fresh clips with the right label. **Bold** is ahead of `staa_class`, (in brackets) behind it, on the clips
+that both have; else 0 lies in the 95% interval of the difference (bootstrap over the clips). "points": the share of
+the strongest cells that lie on the object. "deletes": the probability of the label while the strongest cells are
+blurred away, more and more; less is better. "inserts": the same while they are put into a blurred clip; more is
+better. "passes": clips through the model, "back": those through it backward. Intervals are of one trained network a
+model: what another would give is not in them.
 """
 GOALS_LEGEND = f"""\
 Clip by clip, with the same intervals. A dash: no goal for this model. "not measured": fewer than {goals.LEAST} clips
@@ -131,6 +147,14 @@ def page(models: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
+def with_summary(text: str, models: Sequence[Measured]) -> str:
+    """Return a page with the first table and what it means, in place of those that it has between two comments."""
+    begin, end = "<!-- the first table of benchmarks/FAITHFULNESS.md -->\n", "<!-- end of the table -->\n"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return "\n".join([before + begin, *summary(models), "", LEGEND + end + after])
+
+
 def take(folder: Path, into: Path) -> None:
     """Write the CSVs of all records in a folder."""
     for path in sorted(folder.glob("*.jsonl")):
@@ -143,13 +167,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--csv", type=Path, default=MEASURED, metavar="DIR", help="where the CSVs are")
     parser.add_argument("--take", type=Path, metavar="DIR", help="first make the CSVs of what a run keeps there")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} in place of printing it")
+    parser.add_argument("--write", action="store_true", help="write the pages in place of printing one")
     options = parser.parse_args(argv)
     if options.take:
         take(options.take, options.csv)
-    text = page([csv.read(path) for path in sorted(options.csv.glob("*.csv"))])
+    models = [csv.read(path) for path in sorted(options.csv.glob("*.csv"))]
+    text = page(models)
     if options.write:
         PAGE.write_text(text)
+        EXPLAINED.write_text(with_summary(EXPLAINED.read_text(), models))
     else:
         print(text)
 

@@ -138,12 +138,17 @@ def test_goals_of_made_up_models(tmp_path: Path) -> None:
         *(g.text for g in goals.GOALS if "points" in g.text),
     ]
     text = tables.page(models)
-    assert "| small | LIME | 40 | 0 | 0.520 behind | 0.520 behind |" in text
+    assert "| way | passes | motions points | motions deletes | motions inserts | small points |" in text
+    assert "| clips |  | 40 | 40 | 40 | 40 | 40 | 40 |" in text
+    assert "| `staa_class`, ours | 0 | 0.620 | 0.380 | 0.620 | 0.620 | 0.380 | 0.620 |" in text
+    assert "| LIME | 0 | (0.520) | (0.480) | (0.520) | (0.520) | (0.480) | (0.520) |" in text
     assert "Clips 0 to 40, but 1 of 41 that the model labels wrong." in text
     assert "| random | 40 | **+0.100 (+0.100 to +0.100)** |" in text
 
 
 def test_the_page_is_made_of_the_csvs() -> None:
-    """No figure of the page was typed, and none is of an older measuring."""
+    """No figure of the pages was typed, and none is of an older measuring."""
     measured = [figures.read(path) for path in sorted(tables.MEASURED.glob("*.csv"))]
     assert tables.PAGE.read_text() == tables.page(measured), "run python -m benchmarks.faithfulness.tables --write"
+    page = tables.EXPLAINED.read_text()
+    assert page == tables.with_summary(page, measured)
