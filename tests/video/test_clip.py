@@ -78,15 +78,14 @@ def test_a_client_reads_and_writes_notes() -> None:
 
 
 def test_a_person_sees_the_notes(tmp_path: Path) -> None:
-    """The terminal has a line for each, the report a fact, the sheet a line of its own, and plain data a list."""
+    """The terminal has a line for each, the report and the sheet one by the curve, and plain data a list."""
     answer, plain = answered(["HDR (PQ) tone-mapped <b>", NOTES[1]]), contract.of_document(document())
     assert isinstance(answer, Explanation)
     assert isinstance(plain, Explanation)
     assert describe(answer).splitlines()[-2:] == ["note   HDR (PQ) tone-mapped <b>", f"note   {NOTES[1]}"]
     assert "note " not in describe(plain)
     report = render_report(answer, None)
-    assert "<dt>Notes</dt>" in report
-    assert "tone-mapped &lt;b&gt;; pixels are not square" in report
-    assert "<dt>Notes</dt>" not in render_report(plain, None)
+    assert '<p class="notes">HDR (PQ) tone-mapped &lt;b&gt; · pixels are not square' in report
+    assert '<p class="notes"></p>' in render_report(plain, None)
     assert draw_sheet(Layer(answer), None).height == draw_sheet(Layer(plain), None).height + 22
     assert answer.save(tmp_path / "x.json").read_text("utf-8").count("tone-mapped") == 1

@@ -160,7 +160,7 @@ def _palette(pictures: Sequence[Image.Image], scales: set[str], colours: int) ->
     for row, scale in enumerate(sorted(scales)):
         block = Image.fromarray(table_of(scale)[None]).resize((width, scale_height))
         montage.paste(block, (0, height * len(sample) + row * scale_height))
-    return montage.quantize(colours, Image.Quantize.MEDIANCUT, kmeans=1)
+    return montage.quantize(colours, Image.Quantize.MEDIANCUT)
 
 
 def _page(layers: Sequence[Layer], source: Source | None, most: Size) -> MoviePage:
