@@ -28,6 +28,10 @@ def percent(share: float) -> str:
     return f"{tenths / 10:.1f}%"
 
 
+MUCH_SHARED = 0.5
+"""If so much of the evidence for a class lies where that for its contrast does, 0 to 1, a text says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """Holds how a caller wants maps to be drawn."""
@@ -125,11 +129,11 @@ class Layer:
 
     @property
     def subject(self) -> str:
-        """Return what the map shows: "attention", or "evidence for A" with its contrast."""
+        """Return what the map shows: "attention", "evidence for A", or "evidence for A and not B" with a contrast."""
         explanation = self.explanation
         if explanation.target is None and explanation.signed is None:
             return "attention"
-        against = "" if explanation.contrast is None else f" against {explanation.contrast}"
+        against = "" if explanation.contrast is None else f" and not {explanation.contrast}"
         return f"evidence for {explanation.target or 'the label'}{against}"
 
     @property
@@ -144,7 +148,7 @@ class Layer:
         explanation = self.explanation
         if explanation.target is None:
             return ""
-        against = "" if explanation.contrast is None else f", against {self._with_score(explanation.contrast)}"
+        against = "" if explanation.contrast is None else f" and not for {self._with_score(explanation.contrast)}"
         return f"what speaks for {self._with_score(explanation.target)}{against}"
 
     def _with_score(self, name: ClassName) -> str:
@@ -172,9 +176,21 @@ class Layer:
         explanation, share = self.explanation, self.explanation.balance
         if share is None:
             return ""
-        rest = "against" if explanation.contrast is None else f"for {explanation.contrast}"
-        target = explanation.target or "the label"
-        return f"{percent(share)} of the weight speaks for {target}, {percent(1 - share)} {rest}"
+        target, contrast = explanation.target or "the label", explanation.contrast
+        if contrast is None:
+            return f"{percent(share)} of the weight speaks for {target}, {percent(1 - share)} against"
+        apart = f"{percent(share)} speaks for {target}, {percent(1 - share)} for {contrast}"
+        return f"of what tells the two apart, {apart}"
+
+    @property
+    def overlap(self) -> str:
+        """Return a text where much of the evidence for a class lies where that for its contrast does; mostly empty."""
+        explanation, share = self.explanation, self.explanation.shared_evidence
+        if share is None or share < MUCH_SHARED:
+            return ""
+        return (
+            f"{percent(share)} of the evidence for {explanation.target} lies where that for {explanation.contrast} does"
+        )
 
     @property
     def badge(self) -> Badge:
@@ -182,10 +198,14 @@ class Layer:
         return badge_of(self.explanation)
 
     @property
-    def clip_notes(self) -> str:
-        """Return what was done to the clip, and whether its frames repeat; mostly empty."""
+    def notes(self) -> str:
+        """Return what a reader must know beside the map; mostly empty.
+
+        It says whether the evidence for two classes lies on the same cells, whether the clip's frames repeat, and what
+        was done to the clip.
+        """
         clip = self.explanation.clip
-        return " · ".join([*([clip.repeats] if clip.repeats else []), *clip.notes])
+        return " · ".join(note for note in (self.overlap, clip.repeats, *clip.notes) if note)
 
     @property
     def scale_ends(self) -> tuple[str, str]:

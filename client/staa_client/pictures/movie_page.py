@@ -119,7 +119,7 @@ class MovieStrip:
         pen.ellipse((x, y + small * 0.25, x + small * 0.7, y + small * 0.95), fill=colour)
         verdict = fit_text(f"{badge.words} · {badge.sentence}", small, self.width - 2 * x - small)
         pen.text((x + small, y), verdict, font=font, fill=colour)
-        about = " · ".join(part for part in (self.layer.explanation.model.about, self.layer.clip_notes) if part)
+        about = " · ".join(part for part in (self.layer.explanation.model.about, self.layer.notes) if part)
         pen.text((x, y + small * 1.6), fit_text(about, small, self.width - 2 * x), font=font, fill=INK)
 
     def _draw_scale(self, strip: Image.Image, pen: Any, line: tuple[float, float, float]) -> None:

@@ -76,7 +76,7 @@ def draw_sheet(layer: Layer, frames: Sequence[Frame] | None, note: str = "") -> 
     head = _head_lines(layer)
     above = HEAD_HEIGHT + LINE_HEIGHT * len(head)
     below = above + rows * (size[1] + CAPTION_HEIGHT) + 8
-    base = below + CURVE_HEIGHT + (LINE_HEIGHT if layer.clip_notes else 0)
+    base = below + CURVE_HEIGHT + (LINE_HEIGHT if layer.notes else 0)
     page = Image.new("RGB", (WIDTH, base + 170), PAPER)
     pen = ImageDraw.Draw(page)
     _draw_head(pen, layer, head, note)
@@ -180,7 +180,7 @@ def _draw_curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, in
     highest = max(float(temporal.max()), 1e-9) * 1.1
     even = 1 / len(temporal)
     title = f"When: share of the {layer.subject}"
-    notes = fit_text(layer.clip_notes, 14, x1 - x0)
+    notes = fit_text(layer.notes, 14, x1 - x0)
     pen.text((x0, y0 + LINE_HEIGHT), notes, font=load_font(14), fill=SOFT)
     top = y0 + 30 + (LINE_HEIGHT if notes else 0)
 
