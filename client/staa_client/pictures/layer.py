@@ -81,15 +81,28 @@ class Layer:
 
         Without signs, 0 is the even share of a cell or less; with signs, 0 is no evidence.
         """
-        return np.asarray(self._on_scale(self._shares), np.float32)
+        return self._on_scale(self._shares, self.scale_top)
 
     @property
     def shown(self) -> Floats:
         """Return `values`, (t, h, w); if the look is focused, values below the threshold are 0."""
+        return self.values if self.kept is None else self.values * self.kept
+
+    @cached_property
+    def kept(self) -> Floats | None:
+        """Return (t, h, w), 1 for the cells that reach the threshold and 0 for others; None if nothing is focused."""
         if not self.look.focus:
-            return self.values
-        kept = np.abs(self._shares) >= self._cut * (1 - 1e-5)
-        return np.where(kept, self.values, np.float32(0))
+            return None
+        return (np.abs(self._shares) >= self._cut * (1 - 1e-5)).astype(np.float32)
+
+    @property
+    def whole(self) -> tuple[Floats, Floats | None]:
+        """Return the map over the whole clip, (h, w), on a scale of its own, and which of its cells are `kept`."""
+        shares = self._shares if self.kept is None else self._shares * self.kept
+        grid = shares.sum(0)
+        size = float(np.abs(grid).sum())
+        kept = None if self.kept is None else self.kept.max(0)
+        return self._on_scale(grid / size if size else grid, top_of_scale(grid)), kept
 
     @property
     def scale_top(self) -> float:
@@ -104,7 +117,8 @@ class Layer:
     @property
     def threshold(self) -> float:
         """Return the dynamic threshold on the scale of `values`; negative values must have at least this size, too."""
-        return float(self._on_scale(np.asarray(self._cut)))
+        multiple = self._cut * self._shares.size
+        return multiple / self.scale_top if self.has_signs else max((multiple - 1) / (self.scale_top - 1), 0.0)
 
     @property
     def _shares(self) -> Floats:
@@ -120,12 +134,11 @@ class Layer:
         # `joint` is the positive part of the evidence, and sums to 1
         return cut * float(np.maximum(shares, 0).sum()) if self.has_signs else cut
 
-    def _on_scale(self, shares: Floats) -> Floats:
-        """Return shares, of any shape, on the scale of `values`."""
-        multiples = shares * self._shares.size
-        if self.has_signs:
-            return np.asarray(multiples / self.scale_top)
-        return np.asarray(np.maximum((multiples - 1) / (self.scale_top - 1), 0))
+    def _on_scale(self, shares: Floats, top: float) -> Floats:
+        """Return the shares of all cells on a scale that ends at `top`, in multiples of the even share."""
+        multiples = shares * shares.size
+        on_scale = multiples / top if self.has_signs else np.maximum((multiples - 1) / (top - 1), 0)
+        return np.asarray(on_scale, np.float32)
 
     @property
     def subject(self) -> str:
