@@ -16,6 +16,7 @@ from staa.errors import OptionError
 from staa.serving import Incoming, Service, Telemetry, wire
 from staa.serving.rules import PATTERN, RULES, ExplainWhen
 from staa.types import Attribution, Forward
+from staa_client import Explanation, Result, contract
 from tests.made.requests import B64, film, tensor
 from tests.made.services import Scripted, ask, scripted, service
 
@@ -260,6 +261,15 @@ def test_version_2_says_it_in_a_tensor(served: Service) -> None:
     assert texts[1 - low]["not_explained"]["rule"] == between
     assert [one["name"] for one in none["outputs"]] == ["label", "class_id", "score", "explained", "reply"]
     assert "explained" not in {one["name"] for one in plain["outputs"]}
+
+
+def test_the_client_reads_what_the_server_says(served: Service) -> None:
+    """A video that is left out is a result of labels that says why, and one that is not an explanation."""
+    for rule, kind in ((NEVER, Result), (EVER, Explanation)):
+        (reply,) = served.answer([Incoming({"body": {"video": film(1), "explain_when": rule}}, explain=True)])
+        answer = contract.answer(reply.status, {}, reply.body)
+        assert type(answer) is kind
+        assert answer.to_dict().keys() == json.loads(reply.body).keys()
 
 
 def test_what_is_left_out_is_counted() -> None:
