@@ -175,14 +175,15 @@ def encoded(reply: dict[str, Any], encoding: str) -> bytes:
 
 
 def left_out(reply: dict[str, Any], rules: str) -> dict[str, str] | None:
-    """Why a reply has no map by rules, of which this server knows always and score_below; None if it has one."""
-    if "always" in rules.split(";"):
+    """Why a reply has no map by rules, of which this server follows always and score_below; None if it has one."""
+    best, limit = reply["predictions"][0]["score"], 0.0
+    for name, _, value in (rule.partition("=") for rule in rules.split(";")):
+        if name == "always":
+            return None
+        limit = max(limit, float(value)) if name == "score_below" else limit
+    if best < limit:
         return None
-    best = reply["predictions"][0]["score"]
-    limits = [float(rule.removeprefix("score_below=")) for rule in rules.split(";")]
-    if best < max(limits):
-        return None
-    return {"rule": rules, "message": f"the best label has {best:.3g}, the rule explains below {max(limits):g}"}
+    return {"rule": rules, "message": f"the best label has {best:.3g}, the rule explains below {limit:g}"}
 
 
 def server(reply: dict[str, Any] | None = None, told: dict[str, Any] | None = None) -> Server:

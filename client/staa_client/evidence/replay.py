@@ -15,7 +15,7 @@ from staa_client.transport import steps as call_steps
 from staa_client.video.source import Sample, Video
 
 TOLERANCE: Final = 0.01
-"""By how much scores may differ, and the cosine of two maps from 1: other hardware, or half precision, does less."""
+"""By how much scores may differ, and the cosine of two maps from 1, unless the caller says otherwise."""
 _DIGEST: Final = 16
 """The characters of a digest that are shown."""
 
