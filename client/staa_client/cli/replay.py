@@ -18,7 +18,7 @@ def replay(
     line: Annotated[
         str, typer.Argument(metavar="LINE", help="FILE:NUMBER of a line in a store, from 1; or FILE:REQUEST_ID.")
     ],
-    video: Annotated[str, typer.Argument(help="The video that was explained: a file or a URL.")],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video that was explained: a file or a URL.")],
     *,
     tolerance: Annotated[
         float, typer.Option(min=0, help="How far scores may be apart, and the cosine of the maps from 1.")

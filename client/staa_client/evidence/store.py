@@ -110,7 +110,8 @@ def find(line: str) -> Record:
             if count == int(which) if is_number else f'"request_id":"{which}"'.encode() in text:
                 found[count] = text
     if not found:
-        raise ValueError(f"{name} has {count} lines, and none is {'number' if is_number else 'of the request'} {which}")
+        what = f"no line {which}, its last one is {count}" if is_number else f"no line of the request {which}"
+        raise ValueError(f"{name} has {what}")
     if len(found) > 1:
         raise ValueError(f"{name} has several lines of the request {which}: name one of {', '.join(map(str, found))}")
     ((number, text),) = found.items()

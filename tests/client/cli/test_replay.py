@@ -36,7 +36,7 @@ def test_what_differs_is_exit_code_1(url: str, path: Path, capsys: pytest.Captur
     assert main(["replay", f"{store}:1", str(path), "--server", url]) == 1
     assert "changed since it was written" in capsys.readouterr().out
     assert main(["replay", f"{store}:2", str(path), "--server", url]) == 2
-    assert "has 1 lines, and none is number 2" in capsys.readouterr().err
+    assert "has no line 2, its last one is 1" in capsys.readouterr().err
 
 
 def test_the_store_may_be_a_setting(

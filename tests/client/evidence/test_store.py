@@ -190,9 +190,9 @@ def test_lines_are_found_by_number_and_by_request(client: Made, store: Path, vid
         client(store).explain(video)
     assert find(f"{store}:2").request_id == "request-1"
     for which, said in (
-        ("3", "has 2 lines, and none is number 3"),
-        ("0", "none is number 0"),
-        ("request-7", "none is of the request request-7"),
+        ("3", "has no line 3, its last one is 2"),
+        ("0", "has no line 0"),
+        ("request-7", "has no line of the request request-7"),
         ("request-1", "several lines of the request request-1: name one of 1, 2"),
     ):
         with pytest.raises(ValueError, match=said):
