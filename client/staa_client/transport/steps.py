@@ -186,7 +186,9 @@ def _ask(
     The frames are chosen by the model's card. If another version of the model answers than that of the card, a new card
     is read; if its model takes other frames, the video is sent again with those.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    call = contract.call(kind, model, options)
+    source, name, upload = yield Work(partial(_take, video, sample, context.deadline))
+    given = {option: value for option, value in options.items() if value is not None}
 
     def attempt(call: contract.Call, upload: Upload) -> Steps[Exchange[AnswerT]]:
         """Send the video or its frames once, and return the answer."""
@@ -195,8 +197,6 @@ def _ask(
         answer: AnswerT = yield Work(partial(parse, reply, source, name))
         return Exchange(model, given, name, source, hashed, failure.request_id(reply.headers), answer)
 
-    call = contract.call(kind, model, options)
-    source, name, upload = yield Work(partial(_take, video, sample, context.deadline))
     if upload is not None:
         return (yield from attempt(call, upload))
     model_card = yield from card(context, model, fresh=False)
