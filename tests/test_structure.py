@@ -22,7 +22,7 @@ LAYERS = [
     ["serving"],
 ]
 SERVING_LAYERS = [
-    ["settings", "stopwatch"],
+    ["settings", "stopwatch", "rules"],
     ["wire"],
     ["job"],
     ["decoding", "scheduler", "telemetry"],

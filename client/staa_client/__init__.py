@@ -16,6 +16,7 @@ from staa_client.errors import (
     SourceError,
     StaaError,
     StatusError,
+    StoreError,
     StreamError,
     TimedOutError,
     TooLargeError,
@@ -25,7 +26,17 @@ from staa_client.errors import (
 from staa_client.files import load, save
 from staa_client.results.card import Card, MethodCard
 from staa_client.results.explanation import Explanation, Moment
-from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
+from staa_client.results.result import (
+    Areas,
+    ClassName,
+    ClipInfo,
+    Faithfulness,
+    Model,
+    NotExplained,
+    Prediction,
+    Refinement,
+    Result,
+)
 from staa_client.video.frames import Frames
 
 __version__ = "0.1.0"
@@ -48,20 +59,25 @@ __all__ = [
     "MethodCard",
     "Model",
     "Moment",
+    "NotExplained",
     "NotFoundError",
     "NotVideoError",
     "Options",
     "Prediction",
     "Refinement",
+    "Replay",
+    "ReplayCheck",
     "ReplyError",
     "RequestError",
     "Result",
+    "RuledOptions",
     "Served",
     "ServerError",
     "Sight",
     "SourceError",
     "StaaError",
     "StatusError",
+    "StoreError",
     "StreamError",
     "TimedOutError",
     "Timeout",
@@ -77,8 +93,9 @@ __all__ = [
 if TYPE_CHECKING:
     from staa_client.async_client import AsyncClient
     from staa_client.client import Client
+    from staa_client.evidence.replay import Replay, ReplayCheck
     from staa_client.transport.deadline import Timeout
-    from staa_client.transport.options import Options
+    from staa_client.transport.options import Options, RuledOptions
     from staa_client.transport.status import Served
     from staa_client.watch.iterators import AsyncWatch, Watch
     from staa_client.watch.sight import Sight

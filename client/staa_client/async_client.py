@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 import httpx2
 
@@ -17,6 +17,8 @@ from staa_client.batch import async_run
 from staa_client.batch import plan as batch_plan
 from staa_client.client import DEFAULT_TIMEOUT
 from staa_client.contract.document import MOST_BYTES
+from staa_client.evidence.replay import TOLERANCE, Replay, replay
+from staa_client.evidence.store import Store
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
@@ -26,7 +28,17 @@ from staa_client.transport.attempts import Outcome, Reply, Retries
 from staa_client.transport.body import Body
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client.transport.network import UNUSABLE
-from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels, take_frames
+from staa_client.transport.options import (
+    Maps,
+    Options,
+    RuledOptions,
+    Rules,
+    WatchOptions,
+    check_options,
+    options_for_labels,
+    rules_text,
+    take_frames,
+)
 from staa_client.transport.send import body_errors, check_open, headers_of, redirect_errors
 from staa_client.transport.server import Verify
 from staa_client.transport.steps import Send
@@ -61,13 +73,15 @@ class AsyncClient:
         backoff: float = 0.5,
         management_url: str | None = None,
         verify: Verify = True,
+        store: str | Path | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         url, retries = server.parse_address(base_url), Retries(max_retries, backoff)
         for address in (url, *([] if management_url is None else [server.parse_address(management_url)])):
             server.warn_of_plain_http(address, has_token=token is not None, transport=transport)
         for_ever = Deadline(Timeout.of(timeout), float("inf"))
-        self._context = call_steps.Context(url, management_url, for_ever, retries, not isinstance(token, str))
+        keep = None if store is None else Store(store).add
+        self._context = call_steps.Context(url, management_url, for_ever, retries, not isinstance(token, str), {}, keep)
         self._token, self._is_file = token_provider(token), isinstance(token, Path)
         self._http = httpx2.AsyncClient(transport=transport, **server.connection(url, verify))
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "staa-call")
@@ -87,6 +101,16 @@ class AsyncClient:
         options = {"top_k": top_k, "start": start, "end": end}
         return await self._run(call_steps.predict(self._context.begin(timeout), video, model, options, sample))
 
+    @overload
+    async def explain(
+        self, video: Video, model: str = "motions", *, explain_when: None = None, **options: Unpack[Options]
+    ) -> Explanation: ...
+
+    @overload
+    async def explain(
+        self, video: Video, model: str = "motions", *, explain_when: Rules | None, **options: Unpack[Options]
+    ) -> Answer: ...
+
     async def explain(
         self,
         video: Video,
@@ -101,13 +125,15 @@ class AsyncClient:
         mass: float | None = None,
         verify: int | None = None,
         refine: int | None = None,
+        explain_when: Rules | None = None,
         maps: Maps = "base64",
         sample: Sample = "server",
         timeout: Timeouts | Keep = KEEP,
-    ) -> Explanation:
+    ) -> Answer:
         """See `Client.explain`."""
         options: dict[str, Any] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
         options |= {"start": start, "end": end, "mass": mass, "verify": verify, "refine": refine, "maps": maps}
+        options["explain_when"] = rules_text(explain_when)
         return await self._run(call_steps.explain(self._context.begin(timeout), video, model, options, sample))
 
     def batch(
@@ -120,7 +146,7 @@ class AsyncClient:
         on_error: batch_plan.OnError = "raise",
         output: str | Path | None = None,
         progress: Callable[[int, int | None], None] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[RuledOptions],
     ) -> AsyncIterator[batch_plan.BatchItem]:
         """See `Client.batch`; iterate with `async for`."""
         ask: Callable[[Video], Awaitable[Answer]] = partial(self.explain, model=model, **options)
@@ -151,6 +177,12 @@ class AsyncClient:
         settings: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
         iterator: AsyncWatch = _late.load("watch_async")(self, source, model, frames=card, **settings, **options)
         return iterator
+
+    async def replay(
+        self, line: str, video: Video, *, tolerance: float = TOLERANCE, timeout: Timeouts | Keep = KEEP
+    ) -> Replay:
+        """See `Client.replay`."""
+        return await self._run(replay(self._context.begin(timeout), line, video, tolerance))
 
     async def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
         """See `Client.card`."""

@@ -6,12 +6,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 import httpx2
 
 from staa_client import _late
 from staa_client.batch import plan as batch_plan
+from staa_client.evidence.replay import TOLERANCE, Replay, replay
+from staa_client.evidence.store import Store
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
@@ -20,7 +22,17 @@ from staa_client.transport import steps as call_steps
 from staa_client.transport.attempts import LONGEST_PAUSE, Retries
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client.transport.network import keep_to_deadline
-from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels, take_frames
+from staa_client.transport.options import (
+    Maps,
+    Options,
+    RuledOptions,
+    Rules,
+    WatchOptions,
+    check_options,
+    options_for_labels,
+    rules_text,
+    take_frames,
+)
 from staa_client.transport.send import check_open, send
 from staa_client.transport.server import Verify
 from staa_client.transport.token import TokenSource, token_provider
@@ -50,6 +62,8 @@ class Client:
         management_url: The address of TorchServe's management API, for `models`; not needed on the same machine.
         verify: The certificates to trust: True those of the system, a path those in a PEM file, an ssl.SSLContext its
             own, False all.
+        store: A file that takes a line for each explanation: what was asked, of which video, and the answer. `replay`
+            asks again by such a line.
         transport: Sends the requests, for tests and special networks.
 
     Every method can raise a `StaaError`; OSError if a file cannot be opened; ValueError or TypeError if an argument is
@@ -67,13 +81,15 @@ class Client:
         backoff: float = 0.5,
         management_url: str | None = None,
         verify: Verify = True,
+        store: str | Path | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         url, retries = server.parse_address(base_url), Retries(max_retries, backoff)
         for address in (url, *([] if management_url is None else [server.parse_address(management_url)])):
             server.warn_of_plain_http(address, has_token=token is not None, transport=transport)
         for_ever = Deadline(Timeout.of(timeout), float("inf"))
-        self._context = call_steps.Context(url, management_url, for_ever, retries, not isinstance(token, str))
+        keep = None if store is None else Store(store).add
+        self._context = call_steps.Context(url, management_url, for_ever, retries, not isinstance(token, str), {}, keep)
         self._token = token_provider(token)
         self._http = keep_to_deadline(httpx2.Client(transport=transport, **server.connection(url, verify)))
 
@@ -104,6 +120,16 @@ class Client:
         options = {"top_k": top_k, "start": start, "end": end}
         return self._run(call_steps.predict(self._context.begin(timeout), video, model, options, sample))
 
+    @overload
+    def explain(
+        self, video: Video, model: str = "motions", *, explain_when: None = None, **options: Unpack[Options]
+    ) -> Explanation: ...
+
+    @overload
+    def explain(
+        self, video: Video, model: str = "motions", *, explain_when: Rules | None, **options: Unpack[Options]
+    ) -> Answer: ...
+
     def explain(
         self,
         video: Video,
@@ -118,11 +144,14 @@ class Client:
         mass: float | None = None,
         verify: int | None = None,
         refine: int | None = None,
+        explain_when: Rules | None = None,
         maps: Maps = "base64",
         sample: Sample = "server",
         timeout: Timeouts | Keep = KEEP,
-    ) -> Explanation:
+    ) -> Answer:
         """Return the labels of a video, with where and when the model looked, from one forward pass.
+
+        With `explain_when` it is a Result if no rule names the video: its `not_explained` says why there is no map.
 
         Args:
             video: As in `predict`.
@@ -141,12 +170,16 @@ class Client:
                 through the model. The check is `faithfulness` of the result.
             refine: Asks the server to choose the best of several class maps, by a test with 8 to 32 clips of which
                 parts are hidden. The choice is `refinement` of the result. Only class methods take it.
+            explain_when: Rules about the best label that say whether a map is made: "score_below=0.6" (its score),
+                "margin_below=0.2" (it less the second), "label_in=LABEL|LABEL" (labels or numbers), or "always". Of
+                several, in a list or joined by ";", any is enough.
             maps: The encoding of the maps: "base64" (float16, small), "npz" (float32) or "json" (5 digits).
             sample: As in `predict`.
             timeout: The timeout of this call, instead of the client's.
         """
         options: dict[str, Any] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
         options |= {"start": start, "end": end, "mass": mass, "verify": verify, "refine": refine, "maps": maps}
+        options["explain_when"] = rules_text(explain_when)
         return self._run(call_steps.explain(self._context.begin(timeout), video, model, options, sample))
 
     def batch(
@@ -159,7 +192,7 @@ class Client:
         on_error: batch_plan.OnError = "raise",
         output: str | Path | None = None,
         progress: Callable[[int, int | None], None] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[RuledOptions],
     ) -> Iterator[batch_plan.BatchItem]:
         """Ask for many videos, several at a time, and yield their items in the order of the sources.
 
@@ -233,6 +266,22 @@ class Client:
         settings: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
         iterator: Watch = _late.load("watch")(self, source, model, frames=card, **settings, **options)
         return iterator
+
+    def replay(
+        self, line: str, video: Video, *, tolerance: float = TOLERANCE, timeout: Timeouts | Keep = KEEP
+    ) -> Replay:
+        """Ask again what a line of a store says was asked, and compare: the video, the model, the labels and the map.
+
+        Args:
+            line: "FILE:NUMBER", the file of a store and the number of a line in it, from 1; or "FILE:REQUEST_ID".
+            video: The video that was explained.
+            tolerance: By how much scores may differ, and by how much the cosine of the two maps may be less than 1.
+            timeout: The timeout of this call, instead of the client's.
+
+        Raises:
+            ValueError: there is no such line, or it cannot be read.
+        """
+        return self._run(replay(self._context.begin(timeout), line, video, tolerance))
 
     def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
         """Return the card of a model: its labels, the frames that it takes, its methods, and the server's limits."""

@@ -6,6 +6,7 @@
     ├── SourceError              the address that a video is fetched from          source_unreachable
     ├── StreamError              a camera or stream that is watched  stream_unreachable, stream_lost, stream_unreadable
     ├── ReplyError               a 200, or a file, that is not the contract's      reply_invalid
+    ├── StoreError               an answer came, and cannot be kept                store_failed
     └── StatusError              the server said no
         ├── RequestError         400 and other 4xx: the request or an option is wrong
         ├── AuthError            401, 403, or a token that TorchServe refuses
@@ -25,7 +26,7 @@ A token that others can read is no error: `InsecureWarning`, a category of Pytho
 """
 
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 
 class StaaError(Exception):
@@ -67,6 +68,27 @@ class StreamError(StaaError):
 
 class ReplyError(StaaError):
     """Says that a reply of 200, or a file that was loaded, does not follow the HTTP contract."""
+
+
+class StoreError(StaaError):
+    """Says that an explanation came, and could not be written into the store of the client; it is not lost."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        answer: Any,
+        code: str = "store_failed",
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, status=status, request_id=request_id)
+        self.answer: Final = answer
+        """The Explanation, or the Result of a video that its rules leave out."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        rebuild = partial(type(self), answer=self.answer, code=self.code, request_id=self.request_id)
+        return rebuild, (self.message,)
 
 
 class StatusError(StaaError):

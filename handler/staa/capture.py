@@ -68,12 +68,12 @@ class Captured:
 
     def only(self, rows: Rows) -> Self:
         """Return what was kept for some of the rows."""
-        wanted = Wanted(*(rows if set(rows) <= set(kept) else () for kept in astuple(self.wanted)))
+        wanted = Wanted(*(tuple(row for row in kept if row in rows) for kept in astuple(self.wanted)))
         if wanted == self.wanted:
             return self
 
-        def pick(tensor: Tensor, kept: Rows) -> Tensor:
-            indices = [kept.index(row) for row in rows]
+        def pick(tensor: Tensor, had: Rows, asked: Rows) -> Tensor:
+            indices = [had.index(row) for row in asked]
             if indices == list(range(indices[0], indices[-1] + 1)):  # a view, no copy
                 return tensor[indices[0] : indices[-1] + 1]
             return tensor.index_select(0, torch.tensor(indices, device=tensor.device))
@@ -82,7 +82,8 @@ class Captured:
         queries_keys = None
         if self.queries_keys is not None and wanted.queries:
             query, key, scale = self.queries_keys
-            queries_keys = pick(query, kept.queries), pick(key, kept.queries), scale
+            alike = kept.queries, wanted.queries
+            queries_keys = pick(query, *alike), pick(key, *alike), scale
         lists: dict[str, tuple[Tensor | None, Rows, Rows]] = {
             "weights": (self.weights, kept.weights, wanted.weights),
             "matrix": (self.matrix, kept.weights, wanted.weights),
@@ -92,7 +93,7 @@ class Captured:
             "token": (self.token, kept.classes, wanted.classes),
         }
         parts: dict[str, Any] = {
-            name: pick(tensor, had) if tensor is not None and asked else None
+            name: pick(tensor, had, asked) if tensor is not None and asked else None
             for name, (tensor, had, asked) in lists.items()
         }
         return replace(self, wanted=wanted, queries_keys=queries_keys, **parts)

@@ -129,15 +129,13 @@ class Explainer:
 
     def attribution(self, forward: Forward, row: int, options: Options) -> Attribution:
         """Return the map of one row only: slower for many rows, but an error then concerns this row alone."""
-        only = Forward(forward.logits, (row,), [captured.only((row,)) for captured in forward.captured])
-        return self.attributions(only, {row: options})[0]
+        return self.attributions(forward.only((row,)), {row: options})[0]
 
     @torch.inference_mode()
     def candidates(self, forward: Forward, row: int, options: Options) -> dict[str, Attribution]:
         """Return the class maps of a row among which `choose` chooses, by name; the first is that of `attribution`."""
-        only = Forward(forward.logits, (row,), [captured.only((row,)) for captured in forward.captured])
         request = self._map_request(options, forward.logits[row])
-        return candidates(only, request, self.directions, exclusive=self.signature.is_exclusive)
+        return candidates(forward.only((row,)), request, self.directions, exclusive=self.signature.is_exclusive)
 
     def choose(
         self,

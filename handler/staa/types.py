@@ -72,6 +72,11 @@ class Forward:
             msg = f"attention is read exactly for the rows named, got {self.rows = }, {len(self.captured) = }"
             raise ValueError(msg)
 
+    def only(self, rows: Sequence[int]) -> Self:
+        """Return the same pass with the attention of some of its rows; none of them is every row without attention."""
+        captured = [each.only(tuple(rows)) for each in self.captured] if rows else []
+        return type(self)(self.logits, tuple(rows), captured)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attribution:

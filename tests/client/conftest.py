@@ -95,6 +95,7 @@ def card() -> dict[str, Any]:
         "methods": {"staa": {"version": "1", "classes": False}, "staa_class": {"version": "2", "classes": True}},
         "verify": 16,
         "refine": 32,
+        "explain_when": ["always", "score_below"],
         "limits": {"bytes": 67108864, "pixels": 9437184, "duration": 600.0, "frames": 20000, "seconds": 30.0},
     }
 
@@ -173,6 +174,18 @@ def encoded(reply: dict[str, Any], encoding: str) -> bytes:
     return json.dumps(reply).encode()
 
 
+def left_out(reply: dict[str, Any], rules: str) -> dict[str, str] | None:
+    """Why a reply has no map by rules, of which this server follows always and score_below; None if it has one."""
+    best, limit = reply["predictions"][0]["score"], 0.0
+    for name, _, value in (rule.partition("=") for rule in rules.split(";")):
+        if name == "always":
+            return None
+        limit = max(limit, float(value)) if name == "score_below" else limit
+    if best < limit:
+        return None
+    return {"rule": rules, "message": f"the best label has {best:.3g}, the rule explains below {limit:g}"}
+
+
 def server(reply: dict[str, Any] | None = None, told: dict[str, Any] | None = None) -> Server:
     """A server of the contract: labels on /predictions, maps as asked for on /explanations, and cards (`told`)."""
     whole = reply or document()
@@ -181,7 +194,11 @@ def server(reply: dict[str, Any] | None = None, told: dict[str, Any] | None = No
         if request.headers.get("content-type") == "application/json" and json.loads(request.read()).get("describe"):
             return httpx2.Response(200, json=told or card())
         if request.url.path.startswith("/explanations/"):
-            return httpx2.Response(200, content=encoded(whole, request.headers.get("x-staa-maps", "json")))
+            why_not = left_out(whole, request.headers.get("x-staa-explain-when", "always"))
+            if why_not is None:
+                return httpx2.Response(200, content=encoded(whole, request.headers.get("x-staa-maps", "json")))
+            labels = {name: value for name, value in whole.items() if name != "explanation"}
+            return httpx2.Response(200, json=labels | {"not_explained": why_not})
         labels = {name: value for name, value in whole.items() if name != "explanation"}
         return httpx2.Response(200, content=json.dumps(labels).encode())
 

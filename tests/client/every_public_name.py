@@ -24,20 +24,25 @@ from staa_client import (
     MethodCard,
     Model,
     Moment,
+    NotExplained,
     NotFoundError,
     NotVideoError,
     Options,
     Prediction,
     Refinement,
+    Replay,
+    ReplayCheck,
     ReplyError,
     RequestError,
     Result,
+    RuledOptions,
     Served,
     ServerError,
     Sight,
     SourceError,
     StaaError,
     StatusError,
+    StoreError,
     StreamError,
     TimedOutError,
     Timeout,
@@ -72,6 +77,21 @@ def ask(path: Path) -> Iterator[str]:
         yield from about(client.card(), result, explanation)
         yield from (item.explanation.save("x.png").name for item in items if item.error is None)
         yield from (f"{one.name} {one.ready}" for one in served if client.ready(one.name))
+
+
+def ask_by_rules(path: Path) -> Iterator[str]:
+    """Yield words about a video that may be left out, keep what came, and ask for it again."""
+    wanted: RuledOptions = {"top_k": 3, "explain_when": ["score_below=0.6", "label_in=moves up|3"]}
+    with Client(store=path.with_name("evidence.jsonl")) as client:
+        answer: Explanation | Result = client.explain(path, **wanted)
+        why_not: NotExplained | None = answer.not_explained if isinstance(answer, Result) else None
+        replay: Replay = client.replay("evidence.jsonl:1", path, tolerance=0.001)
+        checks: tuple[ReplayCheck, ...] = replay.checks
+        items: Iterator[BatchItem] = client.batch([path], **wanted)
+        try:
+            yield from (item.source for item in items)
+        except StoreError as error:
+            yield f"{error.answer} {why_not} {replay.same} {[check.name for check in checks]}"
 
 
 def about(card: Card, result: Result, explanation: Explanation) -> Iterator[str]:

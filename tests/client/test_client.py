@@ -61,7 +61,7 @@ def test_maps_are_asked_for_by_name(maps: str) -> None:
     """Each encoding of the maps is asked for in a header and gives the same strongest moment."""
     recorder = Recorder()
     with client(recorder) as staa:
-        explanation = staa.explain(b"x", maps=maps)  # type: ignore[arg-type]  # a parameter is no literal
+        explanation = staa.explain(b"x", maps=maps)  # type: ignore[call-overload]  # a parameter is no literal
     assert recorder.requests[0].headers["x-staa-maps"] == maps
     assert explanation.top(1)[0].step == 9
 

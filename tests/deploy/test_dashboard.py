@@ -87,11 +87,12 @@ def background(*command: str | Path, cwd: Path) -> Iterator[None]:
 
 
 def use(server: Server) -> None:
-    """Ask for all that has a metric: maps, a check and a choice of one, no video, and more than the queue holds."""
+    """Ask for all that has a metric: maps, a check, a choice, a rule, no video, and more than the queue holds."""
     clip = moving_disc()
     path = f"{server.inference}/explanations/motions"
     class_map = {"X-Staa-Method": "staa_class", "X-Staa-Refine": "8", "X-Staa-Verify": "2"}
     assert call(path, clip).status == call(path, clip, class_map).status == 200
+    assert call(path, clip, {"X-Staa-Explain-When": "score_below=0"}).status == 200
     assert call(path, b"no video at all").status == call(path, b"another one").status == 415
     with ThreadPoolExecutor(BURST) as pool:
         replies = list(pool.map(lambda _: call(f"{server.inference}/predictions/motions", clip).status, range(BURST)))
@@ -200,7 +201,7 @@ def test_figures_are_those_of_the_requests(watch: Watch) -> None:
     """What is asked is what is answered and what finds no room; management's requests stand in neither."""
     counts = ("ts_inference_requests_total", "staa_answers_total", "Requests5XX", "Requests2XX", "Requests4XX")
     asked, answers, errors, fine, refused = (float(watch.ask(name)[0]["value"][1]) for name in counts)
-    assert asked == 2 * (4 + BURST)
+    assert asked == 2 * (5 + BURST)
     assert answers == asked - errors
     assert fine + refused > answers
     assert watch.ask('ALERTS{alertname="StaaErrors"}'), "a burst beyond the queue is on its way to an alert"

@@ -33,6 +33,7 @@ NAMES = (
     "X-Staa-Start",
     "X-Staa-Method",
     "X-Staa-Verify",
+    "X-Staa-Explain-When",
     "X-Staa-Refine",
     "X-Staa-Describe",
     "X-Staa-Target",
@@ -51,6 +52,7 @@ VALUES = (
     "\xe9",
     "[1]",
     "0.5",
+    "score_below=0.5;label_in=0",
 )
 SECONDS = 3.0
 GROWTH = 400e6

@@ -53,10 +53,12 @@ class BatchItem:
 
         Raises:
             StaaError, OSError, ValueError, TypeError: the source failed; this is its `error`.
-            TypeError: the batch asked for labels only.
+            TypeError: the batch asked for labels only, or its rules leave the source out.
         """
         if self.error is not None:
             raise self.error
+        if isinstance(self.result, Result) and self.result.not_explained is not None:
+            raise TypeError(f"{self.source} is not explained: {self.result.not_explained}")
         if not isinstance(self.result, Explanation):
             raise TypeError(f"{self.source} has labels only: batch(..., explain=True) asks for maps")
         return self.result

@@ -16,9 +16,10 @@ from staa_client.cli import arguments as arg
 from staa_client.cli import commands
 from staa_client.cli.connection import connect, read_settings, told_warnings
 from staa_client.cli.named_files import OutputFiles
+from staa_client.cli.replay import replay
 from staa_client.cli.terminal import printable, printable_line
 from staa_client.errors import SourceError, StaaError, StreamError, TimedOutError, UnreachableError
-from staa_client.transport.options import Options
+from staa_client.transport.options import RuledOptions
 from staa_client.transport.server import DEFAULT_URL
 
 app = typer.Typer(
@@ -72,7 +73,7 @@ def configure(
     """Labels of a video, and where and when the model looked."""
     with told_warnings():
         values = read_settings(config)
-    commands_with_settings = ("predict", "explain", "batch", "watch", "models", "ready")
+    commands_with_settings = ("predict", "explain", "batch", "watch", "models", "ready", "replay")
     context.default_map = {command: {**values, "name": values.get("model")} for command in commands_with_settings}
 
 
@@ -112,6 +113,7 @@ def explain(
     token_file: arg.TokenFile = None,
     cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
+    store: arg.Store = None,
     top_k: arg.TopK = None,
     start: arg.Start = None,
     end: arg.End = None,
@@ -121,6 +123,7 @@ def explain(
     mass: arg.Mass = None,
     verify: arg.Verify = None,
     refine: arg.Refine = None,
+    explain_when: arg.ExplainWhen = None,
     sample: arg.Sampled = "server",
     concurrency: arg.Concurrency = 4,
     output: arg.Output = None,
@@ -132,11 +135,11 @@ def explain(
 ) -> int:
     """Print the labels, when and where; draw the map, on the terminal or into files."""
     options = _options(top_k=top_k, start=start, end=end, sample=sample, method=method, target=target)
-    options |= _options(contrast=contrast, mass=mass, verify=verify, refine=refine)
+    options |= _options(contrast=contrast, mass=mass, verify=verify, refine=refine, explain_when=explain_when or None)
     look = {"alpha": alpha, "focus": focus, "colormap": colormap}
     look_given = {name: value for name, value in look.items() if value is not None}
     outputs = OutputFiles(tuple(output or ()), look_given)
-    with connect(context, server, token, token_file, cacert, timeout) as client:
+    with connect(context, server, token, token_file, cacert, timeout, store=store) as client:
         return commands.answer(
             client, videos, model, options, explain=True, json=json, concurrency=concurrency, outputs=outputs
         )
@@ -155,6 +158,7 @@ def batch(
     token_file: arg.TokenFile = None,
     cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
+    store: arg.Store = None,
     top_k: arg.TopK = None,
     method: arg.Method = None,
     target: arg.Target = None,
@@ -162,14 +166,15 @@ def batch(
     mass: arg.Mass = None,
     verify: arg.Verify = None,
     refine: arg.Refine = None,
+    explain_when: arg.ExplainWhen = None,
     sample: arg.Sampled = "server",
     concurrency: arg.Concurrency = 4,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Ask for many videos into one file; called again, it goes on where it was interrupted."""
     options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
-    options |= _options(mass=mass, verify=verify, refine=refine)
-    with connect(context, server, token, token_file, cacert, timeout) as client:
+    options |= _options(mass=mass, verify=verify, refine=refine, explain_when=explain_when or None)
+    with connect(context, server, token, token_file, cacert, timeout, store=store) as client:
         return commands.collect(client, videos, model, options, output, explain=not labels, concurrency=concurrency)
 
 
@@ -194,15 +199,17 @@ def watch(
     token_file: arg.TokenFile = None,
     cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
+    store: arg.Store = None,
     method: arg.Method = None,
     target: arg.Target = None,
+    explain_when: arg.ExplainWhen = None,
     json: arg.Json = False,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Watch a camera, a stream or a file, a line a window."""
-    options = _options(method=method, target=target)
+    options = _options(method=method, target=target, explain_when=explain_when or None)
     with (
-        connect(context, server, token, token_file, cacert, timeout) as client,
+        connect(context, server, token, token_file, cacert, timeout, store=store) as client,
         client.watch(
             int(source) if source.isdecimal() else source,
             model,
@@ -264,7 +271,10 @@ def ready(
         return commands.check_ready(client, name, wait)
 
 
-def _options(**given: Any) -> Options:
+app.command()(replay)
+
+
+def _options(**given: Any) -> RuledOptions:
     """Return the options that were given, without those that are None."""
-    options: Options = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
+    options: RuledOptions = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
     return options

@@ -50,6 +50,17 @@ Refine: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", help="Choose the best of several class maps, by a test with N clips, 8 to 32."),
 ]
+ExplainWhen: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RULE",
+        help="Map only where a rule holds: score_below=0.6, margin_below=0.2, 'label_in=LABEL|LABEL'; repeatable.",
+    ),
+]
+Store: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", envvar="STAA_STORE", help="File that takes a line for each explanation, see replay."),
+]
 Sampled: TypeAlias = Annotated[
     str, typer.Option("--sample", metavar="WHERE", help="server, client (send only the frames), or auto (above 4 MB).")
 ]

@@ -19,9 +19,9 @@ from staa_client.cli import terminal
 from staa_client.cli.connection import told_warnings
 from staa_client.cli.named_files import INPUT, OutputFiles, videos_of
 from staa_client.client import Client
-from staa_client.errors import TimedOutError
-from staa_client.results.explanation import Explanation
-from staa_client.transport.options import Options
+from staa_client.errors import StoreError, TimedOutError
+from staa_client.results.explanation import Answer, Explanation
+from staa_client.transport.options import RuledOptions
 from staa_client.video.source import Video
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def answer(
     client: Client,
     given: Sequence[str],
     model: str,
-    options: Options,
+    options: RuledOptions,
     *,
     explain: bool,
     json: bool,
@@ -62,7 +62,7 @@ def _answer_one(
     client: Client,
     name: str,
     model: str,
-    options: Options,
+    options: RuledOptions,
     outputs: OutputFiles,
     paths: Sequence[Path],
     *,
@@ -74,10 +74,16 @@ def _answer_one(
     Raises:
         OSError, ValueError, ImportError: the error of the first file that cannot be written, after all others were
             written or reported.
+        StoreError: the store cannot take the answer, which was printed.
     """
     console = Console()
     video: Video = sys.stdin.buffer if name == INPUT else name
-    reply = client.explain(video, model, **options) if explain else client.predict(video, model, **options)  # type: ignore[misc]
+    unkept: StoreError | None = None
+    reply: Answer
+    try:
+        reply = client.explain(video, model, **options) if explain else client.predict(video, model, **options)  # type: ignore[misc]
+    except StoreError as error:
+        unkept, reply = error, error.answer
     if json:
         _print(js.dumps(reply.to_dict()))
     elif isinstance(reply, Explanation) and console.is_terminal and not paths:
@@ -85,14 +91,23 @@ def _answer_one(
     else:
         _print(terminal.describe(reply))
     failures = outputs.write(reply, paths) if isinstance(reply, Explanation) else []
-    for path, reason in failures[1:]:
-        _complain(str(path), reason)
-    if failures:
-        raise failures[0][1]
+    raised: Exception | None = unkept or next((reason for _, reason in failures), None)
+    for path, reason in failures:
+        if reason is not raised:
+            _complain(str(path), reason)
+    if raised is not None:
+        raise raised
 
 
 def collect(
-    client: Client, given: Sequence[str], model: str, options: Options, output: Path, *, explain: bool, concurrency: int
+    client: Client,
+    given: Sequence[str],
+    model: str,
+    options: RuledOptions,
+    output: Path,
+    *,
+    explain: bool,
+    concurrency: int,
 ) -> int:
     """Write the answer to each video into one file; return 1 if a video has no answer."""
     # a video that is named twice, as by two patterns, has one answer in the file
@@ -162,14 +177,14 @@ def check_ready(client: Client, model: str, wait: float) -> int:
 
 def _print_item(item: BatchItem, *, json: bool) -> int:
     """Print one answer of several; return 1 if there is none."""
-    if item.result is None:
+    result: Answer | None = item.error.answer if isinstance(item.error, StoreError) else item.result
+    if result is not None and json:
+        _print(js.dumps({"source": item.source} | result.to_dict()))
+    elif result is not None:
+        _print(terminal.describe_on_a_line(item.source, result))
+    if item.error is not None:
         _complain(item.source, item.error)
-        return 1
-    if json:
-        _print(js.dumps({"source": item.source} | item.result.to_dict()))
-    else:
-        _print(terminal.describe_on_a_line(item.source, item.result))
-    return 0
+    return int(item.error is not None)
 
 
 def _complain(what: str, why: Exception | None) -> None:
@@ -185,7 +200,7 @@ def _print(text: str) -> None:
 
 @contextmanager
 def _batch(
-    client: Client, videos: Sequence[str], model: str, options: Options, **further: Any
+    client: Client, videos: Sequence[str], model: str, options: RuledOptions, **further: Any
 ) -> Iterator[Iterator[BatchItem]]:
     """Ask for many videos, and collect errors; on a terminal, show a bar with rate and remaining time."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))

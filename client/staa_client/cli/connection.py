@@ -32,17 +32,18 @@ def connect(
     authority: Path | None,
     timeout: float | None = None,
     management: str | None = None,
+    store: Path | None = None,
 ) -> Client:
     """Return a client, which the caller must close.
 
     Raises:
         ValueError: two tokens have the same priority.
-        OSError: the authority's file cannot be read.
+        OSError: the authority's file cannot be read, or the store cannot be written.
     """
     waits = DEFAULT_TIMEOUT if timeout is None else Timeout(min(timeout, 5.0), timeout, timeout)
     nearest = _nearest_token(context, token, file)
     with told_warnings():
-        return Client(server, nearest, timeout=waits, management_url=management, verify=authority or True)
+        return Client(server, nearest, timeout=waits, management_url=management, verify=authority or True, store=store)
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def _nearest_token(context: typer.Context, token: str | None, file: Path | None)
 SETTING_TYPES: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("server", "token", "token_file", "cacert", "model"), str),
     "timeout": (int, float),
-    "management": str,
+    **dict.fromkeys(("management", "store"), str),
 }
 """Keys of the settings file -> types of their values; the options of the command have the same names."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def describe(answer: Result | Explanation) -> str:
     """Return the labels; of an explanation also the strongest seconds and region, and its tests; last the notes."""
-    about_map = map_lines(answer) if isinstance(answer, Explanation) else []
+    about_map = map_lines(answer) if isinstance(answer, Explanation) else why_not_lines(answer)
     notes = [_one_line(f"note   {note}") for note in answer.clip.notes]
     return "\n".join([*label_lines(answer), *about_map, *notes])
 
@@ -24,7 +24,7 @@ def describe_on_a_line(name: str, answer: Result | Explanation) -> str:
     """Return one answer of several, with the name of its video, on one line."""
     best = _best_label(answer.predictions, "  ")
     if not isinstance(answer, Explanation):
-        return _one_line(f"{name}  {best}")
+        return _one_line("  ".join([name, best, *why_not_lines(answer)]))
     (moment,) = answer.top(1)
     subject = f"{words}: " if (words := Layer(answer).class_words) else ""
     return _one_line(f"{name}  {best}  {subject}{moment.start:.2f} - {moment.end:.2f} s")
@@ -37,7 +37,9 @@ def describe_sight(sight: "Sight") -> str:
     if sight.error is not None:
         return f"{head}  {' '.join(str(sight.error).split())}"
     best, smooth = _best_label(sight.predictions), _best_label(sight.smoothed)
-    return _one_line(f"{head}  {best}  (smoothed: {smooth}{', changed' if sight.changed else ''})  {tail}")
+    why_not = why_not_lines(sight.answer) if isinstance(sight.answer, Result) else []
+    words = [head, best, f"(smoothed: {smooth}{', changed' if sight.changed else ''})", tail, *why_not]
+    return _one_line("  ".join(words))
 
 
 def sight_document(sight: "Sight") -> dict[str, Any]:
@@ -79,6 +81,11 @@ def label_lines(answer: Result | Explanation) -> list[str]:
     wide = max(map(len, labels), default=0)
     lines = [f"{label:<{wide}}  {percent(guess.score):>6}" for label, guess in zip(labels, predictions, strict=True)]
     return [*lines, *([_one_line(about)] if about else [])]
+
+
+def why_not_lines(answer: Result) -> list[str]:
+    """Return a line that says why there is no map; none if nobody asked for one."""
+    return [] if answer.not_explained is None else [_one_line(f"not explained: {answer.not_explained}")]
 
 
 def map_lines(answer: Explanation) -> list[str]:

@@ -17,9 +17,19 @@ from staa_client.contract.document import read_document, read_json
 from staa_client.contract.fields import one_line, read_field, read_integer, read_number, read_plain, read_text
 from staa_client.errors import ReplyError
 from staa_client.results.card import Card, MethodCard
-from staa_client.results.explanation import MAPS, Explanation
+from staa_client.results.explanation import MAPS, Answer, Explanation
 from staa_client.results.maps import unpack
-from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
+from staa_client.results.result import (
+    Areas,
+    ClassName,
+    ClipInfo,
+    Faithfulness,
+    Model,
+    NotExplained,
+    Prediction,
+    Refinement,
+    Result,
+)
 from staa_client.video.source import Source
 
 T = TypeVar("T")
@@ -74,7 +84,25 @@ def explanation(
     return _read(status, headers, body, partial(_explanation, source=source, name=name))
 
 
-def of_document(document: dict[str, Any]) -> Result | Explanation:
+def answer(
+    status: int, headers: Mapping[str, str], body: bytes, source: Source | None = None, name: str = "video"
+) -> Answer:
+    """Return what a reply of /explanations to a request with rules holds: an explanation, or labels and why not.
+
+    Raises:
+        StatusError: the server refused the request or failed.
+        ReplyError: the body does not follow the contract.
+    """
+
+    def parse(document: dict[str, Any]) -> Answer:
+        if "not_explained" in document and "explanation" not in document:
+            return _result(document)
+        return _explanation(document, source, name)
+
+    return _read(status, headers, body, parse)
+
+
+def of_document(document: dict[str, Any]) -> Answer:
     """Return the result in a reply that was saved as JSON data: labels, or labels with maps.
 
     Raises:
@@ -144,7 +172,8 @@ def _result(document: dict[str, Any]) -> Result:
     if info.width * info.height > _MOST_PIXELS:
         raise ValueError(f"frames of {info.width}x{info.height} pixels")
     predictions = tuple(_plain(Prediction, prediction) for prediction in document["predictions"])
-    return Result(_model(document["model"]), predictions, info)
+    why_not = _plain(NotExplained, document["not_explained"]) if "not_explained" in document else None
+    return Result(_model(document["model"]), predictions, info, why_not)
 
 
 def _model(document: dict[str, Any]) -> Model:
@@ -171,6 +200,7 @@ def _card(document: dict[str, Any]) -> Card:
         size=(_edge(wants["height"]), _edge(wants["width"])),
         resize=_resize(wants["resize"]),
         steps=(t, h, w),
+        explain_when=tuple(read_text(rule, "rule") for rule in document.get("explain_when", [])),
         methods={read_text(name): _plain(MethodCard, about) for name, about in document["methods"].items()},
         limits={read_text(name): read_number(value, name, 0, 1e18) for name, value in document["limits"].items()},
     )

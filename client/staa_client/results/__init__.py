@@ -2,7 +2,17 @@
 
 from staa_client.results.card import Card, MethodCard
 from staa_client.results.explanation import Answer, Explanation, Moment
-from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
+from staa_client.results.result import (
+    Areas,
+    ClassName,
+    ClipInfo,
+    Faithfulness,
+    Model,
+    NotExplained,
+    Prediction,
+    Refinement,
+    Result,
+)
 
 __all__ = [
     "Answer",
@@ -15,6 +25,7 @@ __all__ = [
     "MethodCard",
     "Model",
     "Moment",
+    "NotExplained",
     "Prediction",
     "Refinement",
     "Result",

@@ -47,6 +47,8 @@ class Card:
     """The largest allowed value of the option refine; 0: the server chooses no map by a test."""
     limits: Mapping[str, float]
     """The limits for a video: bytes, pixels of a frame, frames, duration and seconds of decoding."""
+    explain_when: tuple[str, ...] = ()
+    """The names of the rules that the option explain_when may have; none: the server does not know the option."""
 
     def __post_init__(self) -> None:
         if self.interpolation not in {"bilinear", "bicubic", "lanczos"}:

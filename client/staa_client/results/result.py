@@ -163,6 +163,19 @@ class ClipInfo:
         return document | ({"notes": list(notes)} if notes else {})
 
 
+@dataclass(frozen=True, slots=True)
+class NotExplained:
+    """Says why a video has no map although one was asked for: the rules of `explain_when` leave it out."""
+
+    rule: str
+    """The rules as they were sent."""
+    message: str
+    """The reason in words, such as "the best label has 0.97, the rule explains below 0.6"."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """Holds the labels of one video."""
@@ -171,6 +184,8 @@ class Result:
     predictions: tuple[Prediction, ...]
     """Strongest first."""
     clip: ClipInfo
+    not_explained: NotExplained | None = None
+    """Why there is no map, if one was asked for with `explain_when`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON data, in the form of the HTTP contract."""
@@ -178,4 +193,5 @@ class Result:
         model = asdict(self.model)
         if not model["about"]:
             del model["about"]
-        return {"model": model, "predictions": predictions, "clip": self.clip.to_dict()}
+        why_not = {} if self.not_explained is None else {"not_explained": asdict(self.not_explained)}
+        return {"model": model, "predictions": predictions, "clip": self.clip.to_dict(), **why_not}

@@ -1,6 +1,6 @@
 """Names the options of a call, and checks them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from staa_client.transport.deadline import Keep, Timeouts
@@ -8,6 +8,10 @@ from staa_client.video.source import Sample
 
 Maps = Literal["base64", "npz", "json"]
 """The encoding of the maps in a reply."""
+
+
+Rules = str | Sequence[str]
+"""Rules that say which videos are explained: one such as "score_below=0.6", or several, of which any is enough."""
 
 
 class Options(TypedDict, total=False):
@@ -27,7 +31,16 @@ class Options(TypedDict, total=False):
     timeout: Timeouts | Keep
 
 
-class StreamOptions(Options, total=False):
+class RuledOptions(Options, total=False):
+    """Holds the options of `Client.batch`: those of `Client.explain`, with its rules, which may leave videos out.
+
+    They stand apart, since `Client.explain` without rules always returns an Explanation.
+    """
+
+    explain_when: Rules | None
+
+
+class StreamOptions(RuledOptions, total=False):
     """Holds the options of `Client.explain`, and those of `staa_client.watch.watch`, where they are explained."""
 
     smooth: int
@@ -78,7 +91,12 @@ def options_for_labels(options: Options) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in LABELS}
 
 
-def check_options(options: Mapping[str, object], known: type[Options] = Options) -> None:
+def rules_text(rules: Rules | None) -> str | None:
+    """Return the rules as they are sent: joined by ";"."""
+    return rules if rules is None or isinstance(rules, str) else ";".join(rules)
+
+
+def check_options(options: Mapping[str, object], known: type[Options] = RuledOptions) -> None:
     """Raise TypeError if an option is unknown."""
     unknown = sorted(set(options) - set(known.__annotations__))
     if unknown:

@@ -7,14 +7,14 @@ outcome into the generator. The return value of the generator is the result of t
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import httpx2
 
 from staa_client import contract
 from staa_client.contract import failure
 from staa_client.results.card import Card
-from staa_client.results.explanation import Explanation
+from staa_client.results.explanation import Answer
 from staa_client.results.result import Result
 from staa_client.transport import attempts
 from staa_client.transport.attempts import Outcome, Reply, Retries
@@ -26,7 +26,7 @@ from staa_client.video.pictures_of import frames_for, has_extra
 from staa_client.video.source import Link, Sample, Source, Upload, Video, is_sampled_here, name_of, source_of, upload_of
 
 T = TypeVar("T")
-AnswerT = TypeVar("AnswerT", Result, Explanation)
+AnswerT = TypeVar("AnswerT", bound=Answer)
 Options: TypeAlias = Mapping[str, Any]
 """The options of a request; None leaves an option to the server."""
 
@@ -69,6 +69,24 @@ Steps: TypeAlias = Generator[Send | Pause | Work | Token, Any, T]
 """The steps of a call that returns a T."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Exchange(Generic[AnswerT]):
+    """Holds an answer with what was asked and sent for it."""
+
+    model: str
+    """Its name as it was asked for."""
+    options: Options
+    """The options of the request, without those that are None."""
+    name: str
+    """The name of the video."""
+    source: Source
+    upload: Upload
+    """The body of the request."""
+    request_id: str | None
+    """The id of the request in the server's log."""
+    answer: AnswerT
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Holds what all calls of a client share, and the deadline of this call."""
@@ -84,6 +102,8 @@ class Context:
     """Whether the token can change, so that it is read again if the server refuses it."""
     cards: dict[str, Card] = field(default_factory=dict)
     """Name of a model -> its card."""
+    keep: Callable[[Exchange[Answer]], None] | None = None
+    """Called with each answer of `explain` before it is returned; None keeps nothing."""
 
     def begin(self, timeout: Timeouts | Keep) -> "Context":
         """Return the context of a call that begins now, with its own timeout or that of the client."""
@@ -132,14 +152,24 @@ def card(context: Context, model: str, *, fresh: bool = True) -> Steps[Card]:
 
 def predict(context: Context, video: Video, model: str, options: Options, sample: Sample) -> Steps[Result]:
     """Return the labels of a video."""
-    return _ask(context, "predictions", video, model, options, sample, lambda reply, *_: contract.result(*reply))
+
+    def parse(reply: Reply, *_of: object) -> Result:
+        return contract.result(*reply)
+
+    return (yield from _ask(context, "predictions", video, model, options, sample, parse)).answer
 
 
-def explain(context: Context, video: Video, model: str, options: Options, sample: Sample) -> Steps[Explanation]:
-    """Return the labels and maps of a video."""
-    return _ask(
-        context, "explanations", video, model, options, sample, lambda reply, *of: contract.explanation(*reply, *of)
-    )
+def explain(context: Context, video: Video, model: str, options: Options, sample: Sample) -> Steps[Answer]:
+    """Return the labels and maps of a video; without rules in the options it is an Explanation."""
+    read = contract.explanation if options.get("explain_when") is None else contract.answer
+
+    def parse(reply: Reply, source: Source, name: str) -> Answer:
+        return read(*reply, source, name)
+
+    exchanged = yield from _ask(context, "explanations", video, model, options, sample, parse)
+    if context.keep is not None:
+        yield Work(partial(context.keep, exchanged))
+    return exchanged.answer
 
 
 def _ask(
@@ -150,37 +180,42 @@ def _ask(
     options: Options,
     sample: Sample,
     parse: Callable[[Reply, Source, str], AnswerT],
-) -> Steps[AnswerT]:
+) -> Steps[Exchange[AnswerT]]:
     """Ask about a video; sample its frames here if that is asked for.
 
     The frames are chosen by the model's card. If another version of the model answers than that of the card, a new card
     is read; if its model takes other frames, the video is sent again with those.
     """
-    answer: AnswerT
     call = contract.call(kind, model, options)
     source, name, upload = yield Work(partial(_take, video, sample, context.deadline))
+    given = {option: value for option, value in options.items() if value is not None}
+
+    def attempt(call: contract.Call, upload: Upload) -> Steps[Exchange[AnswerT]]:
+        """Send the video or its frames once, and return the answer."""
+        hashed = upload if context.keep is None else replace(upload, digests=[])
+        reply = yield from exchange(context, call, hashed)
+        answer: AnswerT = yield Work(partial(parse, reply, source, name))
+        return Exchange(model, given, name, source, hashed, failure.request_id(reply.headers), answer)
+
     if upload is not None:
-        reply = yield from exchange(context, call, upload)
-        answer = yield Work(partial(parse, reply, source, name))
-        return answer
+        return (yield from attempt(call, upload))
     model_card = yield from card(context, model, fresh=False)
     segment = options.get("start"), options.get("end")
     call_for_frames = contract.call(kind, model, dict(options) | {"start": None, "end": None})
     renewed = False
     while True:
-        upload = yield Work(partial(_sample, source, model_card, *segment))
-        reply = yield from exchange(context, call_for_frames, upload)
-        answer = yield Work(partial(parse, reply, source, name))
-        if answer.model == model_card.model:
-            return answer
+        frames = yield Work(partial(_sample, source, model_card, *segment))
+        exchanged = yield from attempt(call_for_frames, frames)
+        if exchanged.answer.model == model_card.model:
+            return exchanged
         if context.cards.get(model) is model_card:  # else another call was faster
             context.cards.pop(model, None)
         if renewed:  # two versions answer in turn
-            return answer
+            return exchanged
         renewed = True
         before, model_card = model_card, (yield from card(context, model, fresh=False))
         if model_card.input == before.input:
-            return answer
+            return exchanged
 
 
 def _take(video: Video, sample: Sample, deadline: Deadline) -> tuple[Source, str, Upload | None]:

@@ -2,6 +2,7 @@
 
 import base64
 import errno
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -54,6 +55,8 @@ class Upload:
     """The content type."""
     size: int = field(init=False)
     """The number of bytes, measured once: if a file grows, as a running recording does, only these bytes are sent."""
+    digests: list[str] | None = field(default=None, compare=False)
+    """Takes the SHA-256 of all bytes each time that they are sent, in hexadecimal; None if nobody wants it."""
 
     def __post_init__(self) -> None:
         size = self.data.stat().st_size if isinstance(self.data, Path) else len(self.data)
@@ -65,6 +68,24 @@ class Upload:
         Raises:
             OSError: the file cannot be read, or has become shorter.
         """
+        digest = None if self.digests is None else hashlib.sha256()
+        for chunk in self._chunks():
+            if digest is not None:
+                digest.update(chunk)
+            yield chunk
+        if self.digests is not None and digest is not None:
+            self.digests.append(digest.hexdigest())
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the bytes that were sent last, in hexadecimal; if none were, of those to send."""
+        if self.digests:
+            return self.digests[-1]
+        digest = hashlib.sha256()
+        for chunk in self._chunks():
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def _chunks(self) -> Iterator[bytes]:
         if isinstance(self.data, bytes):
             for begin in range(0, self.size, _CHUNK_BYTES):
                 yield self.data[begin : begin + _CHUNK_BYTES]

@@ -6,7 +6,7 @@ bounded queue of windows is between the two.
 
 from typing import Any, Protocol, Unpack
 
-from staa_client.results.explanation import Answer, Explanation
+from staa_client.results.explanation import Answer
 from staa_client.results.result import Result
 from staa_client.transport.options import StreamOptions
 from staa_client.video.frames import Frames
@@ -20,8 +20,8 @@ from staa_client.watch.stream import LiveSource
 class ClientLike(Protocol):
     """The methods of a client that a watch needs; `staa_client.Client` has them, with more precise arguments."""
 
-    def explain(self, *args: Any, **options: Any) -> Explanation:
-        """Return the explanation of frames, by a model, with options."""
+    def explain(self, *args: Any, **options: Any) -> Answer:
+        """Return the explanation of frames, or labels if rules leave them out, by a model, with options."""
 
     def predict(self, *args: Any, **options: Any) -> Result:
         """Return the labels of frames, by a model, with options."""
@@ -30,8 +30,8 @@ class ClientLike(Protocol):
 class AsyncClientLike(Protocol):
     """The methods of a client that a watch in an event loop needs; `staa_client.AsyncClient` has them."""
 
-    async def explain(self, *args: Any, **options: Any) -> Explanation:
-        """Return the explanation of frames, by a model, with options."""
+    async def explain(self, *args: Any, **options: Any) -> Answer:
+        """Return the explanation of frames, or labels if rules leave them out, by a model, with options."""
 
     async def predict(self, *args: Any, **options: Any) -> Result:
         """Return the labels of frames, by a model, with options."""

@@ -32,7 +32,8 @@ class Sight:
     frames: Frames = field(repr=False)
     """The frames that were sent; their times are stream time."""
     answer: Answer | None
-    """The answer of the server: an Explanation, or a Result with `explain=False`; None if it failed."""
+    """The answer of the server: an Explanation, or a Result with `explain=False` or if `explain_when` leaves the window
+    out; None if it failed."""
     error: StaaError | None
     """The error, if there is no answer."""
     smoothed: tuple[Prediction, ...]

@@ -94,6 +94,7 @@ class Decoding:
         options = job.request.options
         self.settings.check(options)
         self.signature.check(options)
+        job.request.when.check(self.signature.labels)
         with job.timed("decode"):
             if batch_seconds <= 0:
                 raise BusyError(BUSY)

@@ -39,6 +39,8 @@ class Job:
     """The pixels for the model, (1, T, 3, h, w)."""
     box: Box = (0, 0, 0, 0)
     result: Result | None = None
+    why_not: str | None = None
+    """Why it has no map although its request came to a route for explanations, in words; None: it has one."""
     error: StaaError | None = None
     device_failed: bool = False
     """Whether the error came from the accelerator, which may not work any more."""

@@ -62,7 +62,8 @@ class Scheduler:
     def _forward(self, jobs: list[Job], verify_seconds: float, until: float) -> float | None:
         """Run one forward pass for all jobs, set their results, and then refine and verify the maps that ask for it.
 
-        Attention is read only for the jobs that want a map.
+        Attention is read only for the jobs that want a map. Whether the rules of a job want it is known after the pass:
+        what was read of one that they leave out is dropped, and nothing is made of it.
 
         Args:
             jobs: the jobs of this pass.
@@ -84,12 +85,15 @@ class Scheduler:
                     raise
         if forward is None:
             return None if jobs[0].error is None else 0
+        rows = self._follow_rules(jobs, forward)
+        if rows != forward.rows:
+            forward = forward.only(rows)
         maps = self._maps(forward, options)
         candidates: dict[int, dict[str, Attribution]] = {}
         for index, job in enumerate(jobs):
             with errors_to([job]):
                 self._explain(job, index, forward, maps)
-                if index in methods and options[index].refine:
+                if index in rows and options[index].refine:
                     candidates[index] = self.explainer.candidates(forward, index, options[index])
             job.took("forward", clock, time.perf_counter() - began)
         logits = forward.logits
@@ -100,7 +104,7 @@ class Scheduler:
             with errors_to([job]):
                 if index in candidates:
                     self._refine(job, candidates[index], last)
-                if index in methods and options[index].verify:
+                if index in rows and options[index].verify:
                     self._verify(job, logits[index], last)
         return self.clock() - verifying
 
@@ -108,6 +112,20 @@ class Scheduler:
         """Return the pixels of all jobs in one tensor, on the device and in the dtype of the model."""
         pixels = [job.pixels.to(self.explainer.device, self.explainer.dtype) for job in jobs if job.pixels is not None]
         return torch.cat(pixels)
+
+    def _follow_rules(self, jobs: list[Job], forward: Forward) -> tuple[int, ...]:
+        """Return the rows of a pass that are explained, and say in the job of each other one why it is not."""
+        signature, rows = self.explainer.signature, []
+        for row in forward.rows:
+            job = jobs[row]
+            with errors_to([job]):
+                if job.request is not None and not job.request.when.always:
+                    job.why_not = job.request.when.why_not(
+                        signature.probabilities(forward.logits[row]), signature.labels
+                    )
+                if job.why_not is None:
+                    rows.append(row)
+        return tuple(rows)
 
     def _maps(self, forward: Forward, options: list[Options]) -> dict[int, Attribution]:
         """Return all maps, computed together; an empty dict if that fails, so that each is then computed alone."""

@@ -93,7 +93,7 @@ def _encode(request: wire.Request, jobs: Sequence[Job], model: wire.Model) -> wi
         if job.clip is None or job.result is None:
             raise RuntimeError("a job without an error has a result")
         verified, refined = (job.seconds.get(stage, 0) for stage in ("verify", "refine"))
-        answers.append(wire.Answer(job.clip, job.result, verified, refined))
+        answers.append(wire.Answer(job.clip, job.result, verified, refined, job.why_not))
     clock, began = time.time_ns(), time.perf_counter()
     written = wire.answer(request, model, answers)
     for job in jobs:

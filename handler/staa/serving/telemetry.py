@@ -24,9 +24,10 @@ LABEL_FIGURES = ("doubt", "margin")
 """What is said of the labels of a video; each has a histogram: `label_figures`."""
 MAP_FIGURES = ("map_concentration", "map_strongest_step", "map_strongest_cell", "map_against")
 """What is said of a map; each has a histogram, with the method as label: `map_figures`."""
-COUNTERS = ("answers", "rows", "forwards", "verdicts")
-"""The counters: requests that were answered, videos in them, forward passes, and maps that were verified. The last has
-the labels method, verdict (a key of VERDICTS), and source: "request" asked for it, or it is a sample, "audit"."""
+COUNTERS = ("answers", "rows", "forwards", "unexplained", "verdicts")
+"""The counters: requests that were answered, videos in them, forward passes, videos without a map as the rules of their
+request left them out, and maps that were verified. The last has the labels method, verdict (a key of VERDICTS), and
+source: "request" asked for it, or it is a sample, "audit"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ class Telemetry:
             if job.error is None and job.result is not None:
                 self._measure_result(job.result)
         videos = sum(not job.is_card for job in counted)
-        for counter, count in {"answers": requests, "rows": videos, "forwards": forwards}.items():
+        unexplained = sum(job.error is None and job.why_not is not None for job in counted)
+        counts = {"answers": requests, "rows": videos, "forwards": forwards, "unexplained": unexplained}
+        for counter, count in counts.items():
             if count:
                 self.count(counter, count, ())
 

@@ -18,7 +18,7 @@ from tests.e2e.recorded.bodies import archive, clip, other
 
 ENVIRON = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
 """What a terminal says of itself, and the layout of help depends on."""
-COMMANDS = ("predict", "explain", "batch", "watch", "models", "ready")
+COMMANDS = ("predict", "explain", "batch", "watch", "models", "ready", "replay")
 SILENT = "127.0.0.1:9"
 """Nobody listens there."""
 
@@ -132,6 +132,9 @@ def _answers() -> Iterator[tuple[str, Command]]:
     yield "explain a class, chosen", _staa("explain", "clip.mp4", *choice, *server)
     yield "explain, sampled here", _staa("explain", "clip.mp4", "--sample", "auto", *server)
     yield "explain several", _staa("explain", "clips/b.mp4", "empty.mp4", "clip.mp4", "--concurrency", "1", *server)
+    rules = ("--explain-when", "score_below=0.01", "--explain-when", "label_in=spins")
+    yield "explain by rules", _staa("explain", "clip.mp4", *rules, *server)
+    yield "explain several by rules", _staa("explain", "clip.mp4", "clips/a.mp4", "--concurrency", "1", *rules, *server)
     yield "explain noise", _staa("explain", "noise.mp4", *server)
     yield "explain behind the end", _staa("explain", "clip.mp4", "--start", "100", *server)
     yield "explain, another model", _staa("explain", "clip.mp4", "--model", "nobody", *server)
@@ -211,6 +214,9 @@ def _wrong() -> Iterator[tuple[str, Command]]:
     yield "explain: too much alpha", _staa("explain", "clip.mp4", "--alpha", "2", *server)
     yield "explain: another scheme", _staa("explain", "clip.mp4", "--server", "ftp://nowhere")
     yield "explain: two tokens", _staa("explain", "clip.mp4", "--token", "a", "--token-file", "clip.mp4", *server)
+    yield "explain: a store in no folder", _staa("explain", "clip.mp4", "--store", "none/kept.jsonl", *server)
+    yield "replay: no line", _staa("replay", "clips/a.mp4:99999", "clip.mp4", *server)
+    yield "replay: no number", _staa("replay", "clip.mp4", "clip.mp4", *server)
     yield "explain: no token file", _staa("explain", "clip.mp4", "--token-file", "none", *server)
     yield "explain: no authority", _staa("explain", "clip.mp4", "--cacert", "none.pem", *server)
     yield "settings", _staa("--config", "silent.toml", "ready")

@@ -95,6 +95,10 @@ def _maps() -> Iterator[tuple[str, Request]]:
     yield "maps: not verified", Request(EXPLAIN, clip, headers(verify=0))
     for mass in (0, 0.5, 1):
         yield f"maps: mass {mass}", Request(EXPLAIN, clip, headers(mass=mass))
+    left_out = {"explain_when": "score_below=0.01;label_in=spins"}
+    yield "maps: a rule that leaves it out", Request(EXPLAIN, clip, headers(maps="npz", verify=2, **left_out))
+    yield "maps: a rule that names it", Request(EXPLAIN, clip, headers(explain_when="score_below=1.0"))
+    yield "labels: a rule", Request(PREDICT, clip, headers(**left_out))
     yield "maps: a segment", Request(EXPLAIN, clip, headers(start=0.4, end=1.2))
 
 
@@ -150,6 +154,7 @@ def _bad_options() -> Iterator[tuple[str, Request]]:
         "mass": (7, -0.1, "x", "nan"),
         "verify": (1, 17, "x", -2),
         "refine": (7, 8, 33, "x"),
+        "explain_when": ("never", "score_below=2", "margin_below=x", "label_in=move up", "label_in=8", "always;"),
         "maps": ("xml",),
         "describe": ("perhaps",),
         "start": (-1, "x", "inf"),
@@ -220,6 +225,7 @@ def _kserve_1() -> Iterator[tuple[str, Request]]:
         "bare": {"instances": [film]},
         "as a video": {"instances": [{"video": film}, {"video": {"b64": film2}}], "top_k": 2},
         "of a class": {"instances": [{"b64": film, "method": "staa_class", "target": 2}], "maps": "base64"},
+        "by rules": {"instances": [film, {"b64": film2, "explain_when": "always"}], "explain_when": "score_below=0"},
     }
     for verb in ("predict", "explain"):
         for name, content in good.items():
@@ -251,6 +257,7 @@ def _kserve_2() -> Iterator[tuple[str, Request]]:
         "one": {"inputs": [tensor([film])]},
         "two, with an id": {"id": "x1", "inputs": [tensor([film, film2], shape=[2, 1])], "parameters": {"top_k": 2}},
         "of a class": {"inputs": [tensor([film], parameters={"method": "staa_class", "content_type": "base64"})]},
+        "by a rule": {"inputs": [tensor([film, film2])], "parameters": {"explain_when": "margin_below=0"}},
     }
     for verb in ("infer", "explain"):
         for name, content in good.items():

@@ -61,4 +61,4 @@ def answer(request: Request, model: Model, answers: Sequence[Answer]) -> Reply:
         case "v2":
             return kserve.answer_v2(request, model, answers)
         case "own":
-            return reply(model, answers[0], request.videos[0].maps)
+            return reply(model, answers[0], request.videos[0].maps, request.videos[0].when)

@@ -11,7 +11,7 @@ import numpy as np
 
 from staa.errors import OptionError, RequestError
 from staa.serving.wire.encodings import Reply, add_base64, add_lists, rounded, to_json
-from staa.serving.wire.replies import Answer, Model, document
+from staa.serving.wire.replies import Answer, Model, document, not_explained
 from staa.serving.wire.request import Form, Request, parse
 
 MAX_VIDEOS = 16
@@ -111,7 +111,10 @@ def _request(
 
 
 def answer_v1(request: Request, model: Model, answers: Sequence[Answer]) -> Reply:
-    """Write a reply of version 1: lists `predictions` and, for :explain, `explanations`, one item for each instance."""
+    """Write a reply of version 1: lists `predictions` and, for :explain, `explanations`, one item for each instance.
+
+    The explanation of an instance that its rules leave out says so in place of its maps.
+    """
     bodies = []
     for video, answer in zip(request.videos, answers, strict=True):
         body, arrays = document(model, answer)
@@ -120,16 +123,22 @@ def answer_v1(request: Request, model: Model, answers: Sequence[Answer]) -> Repl
         bodies.append(body)
     if not request.videos[0].options.explain:
         return to_json({"predictions": bodies})
-    explanations = [body.pop("explanation") for body in bodies]
+    explanations = [
+        body.pop("explanation", None) or not_explained(answer, video.when)
+        for body, video, answer in zip(bodies, request.videos, answers, strict=True)
+    ]
     return to_json({"predictions": bodies, "explanations": explanations})
 
 
 def answer_v2(request: Request, model: Model, answers: Sequence[Answer]) -> Reply:
     """Write a reply of version 2: tensors of labels, scores and maps, and the rest as JSON.
 
-    The first dimension of every tensor is the video.
+    The first dimension of every tensor is the video. With rules there is a tensor `explained`; the maps of videos that
+    they leave out are 0 everywhere, and there are no maps if they leave out all.
     """
     documents = [document(model, answer) for answer in answers]
+    for (body, _), video, answer in zip(documents, request.videos, answers, strict=True):
+        body.update(not_explained(answer, video.when))
     guesses = [answer.result.predictions for answer in answers]
     count = len(answers)
     shape = [count, len(guesses[0])]
@@ -138,9 +147,12 @@ def answer_v2(request: Request, model: Model, answers: Sequence[Answer]) -> Repl
         _tensor("class_id", "INT64", shape, [guess.class_id for video in guesses for guess in video]),
         _tensor("score", "FP32", shape, [rounded(guess.score) for video in guesses for guess in video]),
     ]
-    maps = documents[0][1]
-    for name in maps:
-        stacked = np.stack([arrays[name] for _, arrays in documents])
+    options = request.videos[0].options  # of all of them
+    if options.explain and not request.videos[0].when.always:
+        outputs.append(_tensor("explained", "BOOL", [count], [bool(arrays) for _, arrays in documents]))
+    maps = next((arrays for _, arrays in documents if arrays), {})
+    for name, first in maps.items():
+        stacked = np.stack([arrays.get(name, np.zeros_like(first)) for _, arrays in documents])
         numbers = [rounded(value) for value in stacked.ravel().tolist()]
         outputs.append(_tensor(name, "FP32", list(stacked.shape), numbers))
     if maps:

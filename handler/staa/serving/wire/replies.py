@@ -7,6 +7,7 @@ from typing import Any
 from staa.attribution import METHODS
 from staa.errors import StaaError
 from staa.refine import CANDIDATES
+from staa.serving.rules import ALWAYS, RULES, ExplainWhen
 from staa.serving.settings import Settings
 from staa.serving.wire.encodings import ENCODINGS, Body, Reply, rounded, to_json
 from staa.signature import Signature
@@ -40,6 +41,8 @@ class Answer:
     """How many seconds the check of its map took."""
     refine_seconds: float = 0
     """How many seconds the choice of its map took."""
+    why_not: str | None = None
+    """Why there is no map although one was asked for, in words; None if there is one, or none was asked for."""
 
 
 def card(model: Model, signature: Signature, settings: Settings) -> Reply:
@@ -66,14 +69,16 @@ def card(model: Model, signature: Signature, settings: Settings) -> Reply:
             },
             "verify": settings.verify,
             "refine": settings.refine,
+            "explain_when": [name for name in RULES if name != "margin_below" or len(model.labels) > 1],
             "limits": {key: getattr(settings.limits, key) for key in CARD_LIMITS},
         }
     )
 
 
-def reply(model: Model, answer: Answer, maps: str) -> Reply:
-    """Write the answer to one video; `maps` is a key of ENCODINGS."""
+def reply(model: Model, answer: Answer, maps: str, when: ExplainWhen = ALWAYS) -> Reply:
+    """Write the answer to one video; `maps` is a key of ENCODINGS, `when` the rules of its request."""
     body, arrays = document(model, answer)
+    body |= not_explained(answer, when)
     threshold = answer.result.threshold
     return to_json(body) if threshold is None else ENCODINGS[maps](body, arrays, threshold)
 
@@ -118,6 +123,11 @@ def document(model: Model, answer: Answer) -> tuple[Body, dict[str, Floats]]:
     if shown.signed is not None:
         arrays["signed"] = shown.signed
     return body, arrays
+
+
+def not_explained(answer: Answer, when: ExplainWhen) -> Body:
+    """Return the field that says why there is no map; nothing if there is one, or none was asked for."""
+    return {} if answer.why_not is None else {"not_explained": {"rule": when.text, "message": answer.why_not}}
 
 
 def failure(error: StaaError, about: str = "") -> Reply:

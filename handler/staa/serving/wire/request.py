@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from staa.errors import OptionError, RequestError
+from staa.serving.rules import ALWAYS, ExplainWhen
 from staa.serving.wire.body import HOW_TO_SEND, fields_of
 from staa.serving.wire.encodings import ENCODINGS
 from staa.types import Options
@@ -30,6 +31,8 @@ class VideoRequest:
     options: Options
     maps: str
     """The encoding of the maps in the reply, a key of ENCODINGS."""
+    when: ExplainWhen = ALWAYS
+    """The rules that say, once the labels are known, whether a map is made."""
     describe: bool = False
     """Whether the request asks for the model's card only."""
 
@@ -68,15 +71,16 @@ def parse(fields: Mapping[str, Any], headers: Mapping[str, str], *, explain: boo
     video = fields.pop("video", None)
     values = _options(fields, headers)
     maps, describe = values.pop("maps", "json"), values.pop("describe", False)
+    when = values.pop("explain_when", ALWAYS)
     options = Options(explain=explain, **values)
     if describe:
-        return VideoRequest(b"", options, maps, describe)
+        return VideoRequest(b"", options, maps, when, describe)
     if isinstance(body, Mapping):
         video = _base64(video)
     video = video.encode() if isinstance(video, str) else video
     if not isinstance(video, bytes | bytearray | memoryview) or not video:
         raise RequestError(f"the request holds no video: {HOW_TO_SEND}")
-    return VideoRequest(bytes(video) if isinstance(video, memoryview) else video, options, maps)
+    return VideoRequest(bytes(video) if isinstance(video, memoryview) else video, options, maps, when)
 
 
 def _base64(text: object) -> bytes:
@@ -177,6 +181,10 @@ def _encoding(name: str, value: object) -> str:
     return text
 
 
+def _rules(_name: str, value: object) -> ExplainWhen:
+    return ExplainWhen.read(_text(value))
+
+
 READERS: dict[str, Callable[[str, object], Any]] = {
     "top_k": _integer,
     "method": _word,
@@ -187,6 +195,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "mass": _number,
     "verify": _integer,
     "refine": _integer,
+    "explain_when": _rules,
     "maps": _encoding,
     "describe": _flag,
 }
