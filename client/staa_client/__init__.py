@@ -25,6 +25,7 @@ from staa_client.errors import (
 from staa_client.files import load, save
 from staa_client.results.card import Card, MethodCard
 from staa_client.results.explanation import Explanation, Moment
+from staa_client.results.in_process import of_result
 from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
 from staa_client.video.frames import Frames
 
@@ -71,6 +72,7 @@ __all__ = [
     "Watch",
     "__version__",
     "load",
+    "of_result",
     "save",
 ]
 

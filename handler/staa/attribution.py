@@ -181,6 +181,11 @@ CANDIDATES = {
 """The name of a class map among which `refine` chooses -> what it is."""
 
 
+def describe_choice(name: str) -> str:
+    """Return in words which map was chosen; `name` is a key of CANDIDATES."""
+    return f"this map was chosen by a test of deletion and insertion: {CANDIDATES[name]}"
+
+
 def candidates(forward: Forward, request: MapRequest, directions: Tensor, *, exclusive: bool) -> dict[str, Attribution]:
     """Return the maps among which `refine` chooses, for a forward pass whose only explained row is the one asked for.
 
@@ -384,7 +389,8 @@ def _attribution(joint: Tensor, signed: Tensor | None, grid: Grid, request: MapR
     if not shares.any():
         shares = np.full(grid.shape, 1 / shares.size, np.float32)
     signed_shares = None if signed is None else _normalised(signed, grid)
-    return Attribution(shares, grid, request.method, signed_shares, request.target, request.contrast)
+    version = METHODS[request.method].version
+    return Attribution(shares, grid, request.method, signed_shares, request.target, request.contrast, version)
 
 
 def _normalised(weights: Tensor, grid: Grid) -> Floats:

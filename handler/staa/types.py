@@ -87,6 +87,8 @@ class Attribution:
     """The number of the class that a class map explains."""
     contrast: int | None = None
     """The number of the class that the target is compared to, if one was named."""
+    method_version: str = ""
+    """The version of the method's formula; maps of two versions are not to be compared."""
 
     @property
     def ranking(self) -> Floats:
@@ -195,6 +197,10 @@ class Faithfulness:
     random: Areas
     """The areas for the better one of two random orders."""
     centre: Areas
+    verdict: str = ""
+    """A key of verify.VERDICTS; empty if nobody judged the check yet."""
+    message: str = ""
+    """The verdict in words."""
 
     @property
     def clips(self) -> int:
@@ -218,6 +224,8 @@ class Refinement:
     """The gain of the chosen map less that of the second best."""
     clips: int
     """How many clips went through the model for the choice."""
+    message: str = ""
+    """The choice in words."""
 
 
 @dataclass(frozen=True, slots=True)

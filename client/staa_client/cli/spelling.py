@@ -11,8 +11,8 @@ _OPTIONS: Final = (
 _NAME: Final = rf"(?<![\w.\-])(?<!the )({'|'.join(_OPTIONS)})"
 _RULES: Final = (
     (re.compile(rf"{_NAME}=\"?([\w.]+)\"?"), lambda found: f"{_typed(found[1])} {found[2]}"),  # top_k=3
-    (re.compile(rf"(?:\ba )?{_NAME}(?= is | are about )"), lambda found: _typed(found[1])),  # top_k is 9: expected ...
-    (re.compile(rf"{_NAME}(?=(?:, \w+)+ are about )"), lambda found: _typed(found[1])),  # mass, method are about maps
+    (re.compile(rf"(?:\ba )?{_NAME}(?= is )"), lambda found: _typed(found[1])),  # top_k is 9: expected ...
+    (re.compile(rf"{_NAME}(?=[\w, ]* are about )"), lambda found: _typed(found[1])),  # mass, method are about maps
     (re.compile(rf"(?<=the option ){_NAME}"), lambda found: _typed(found[1])),  # the option verify does it
     (re.compile(rf"(?<=the options ){_NAME} and {_NAME}"), lambda found: f"{_typed(found[1])} and {_typed(found[2])}"),
     (re.compile(r"\btop_k\b"), lambda _: "--top-k"),

@@ -11,7 +11,8 @@ function sortTiles() {
     const sign = way === "up" ? 1 : -1;
     // a video without an answer, or without a verdict, comes last both ways
     const missing = (tile) => (field === "score" ? Number(tile.dataset.score) < 0 : Number(tile.dataset.verdict) > 3);
-    sorted.sort((a, b) => missing(a) - missing(b) || sign * (Number(a.dataset[field]) - Number(b.dataset[field])));
+    const value = (tile) => Number(tile.dataset[field]);
+    sorted.sort((a, b) => missing(a) - missing(b) || (missing(a) ? 1 : sign) * (value(a) - value(b)));
   }
   list.replaceChildren(...sorted);
 }

@@ -110,9 +110,9 @@ class Explanation:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.joint.shape))
-        subject = "" if self.target is None else f" for {self.target.label!r}"
+        subject = "" if self.target is None else f" for {self.target.label!r:.60}"
         about = f"{self.method}{subject}, map {shape}"
-        return f"<Explanation of {self.name!r}: {words_of(self.predictions)} by {self.model.name!r}; {about}>"
+        return f"<Explanation of {self.name!r:.60}: {words_of(self.predictions)} by {self.model.name!r}; {about}>"
 
     @property
     def box(self) -> Box:

@@ -196,5 +196,5 @@ class Result:
 
 def words_of(predictions: tuple[Prediction, ...]) -> str:
     """Return the best labels with their scores in a few words on a line, as `repr` shows them."""
-    best = ", ".join(f"{guess.label!r} {guess.score:.3f}" for guess in predictions[:3])
+    best = ", ".join(f"{guess.label!r:.60} {guess.score:.3f}" for guess in predictions[:3])
     return f"{best}, ..." if len(predictions) > 3 else best or "no label"
