@@ -23,6 +23,7 @@ from staa_client.cli.spelling import as_typed
 from staa_client.client import Client
 from staa_client.errors import TimedOutError
 from staa_client.results.explanation import Explanation
+from staa_client.transport.ask import DEFAULT_MODEL
 from staa_client.transport.options import CLASS_OPTIONS, Options
 from staa_client.video.source import Video
 
@@ -212,10 +213,10 @@ def check_ready(client: Client, model: str | None, wait: float) -> int:
         try:
             client.wait_until_ready(model, timeout=5.0, every=5.0)  # once: no time is left for another question
         except TimedOutError:
-            name = model or "the model"
+            name = model or DEFAULT_MODEL
             sys.stderr.write(f"staa: {name} is not ready; wait for it with --wait SECONDS, or see the server's log\n")
             return 3
-    _print(f"{model or 'the model'} is ready")
+    _print(f"{model or client.card().model.name} is ready")
     return 0
 
 
