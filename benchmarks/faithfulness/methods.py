@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from benchmarks.faithfulness.baselines import BATCH, Subject
 from benchmarks.faithfulness.metrics import Map
 from staa import Explainer, Options, focus
-from staa.attribution import CANDIDATES, METHODS, Reading, back_through_mlp, spread, without_cls, written_for
+from staa.attribution import METHODS, Reading, back_through_mlp, spread, without_cls, written_for
 from staa.capture import capture
+from staa.refine import CANDIDATES
 from staa.sites import READ_ROLES, Wanted
 
 Way = Callable[[Subject, Tensor, int], Map]

@@ -132,7 +132,8 @@ class Client:
             method: The method of attribution. `card` lists the methods of the model. The default is "staa_class" if
                 `target`, `contrast` or `refine` is given, which only class methods take, and otherwise "staa".
             target: The class, by number or label, that the map explains; the default is the best class.
-            contrast: A second class, by number or label: the map then shows why the target and not this class.
+            contrast: A second class, by number or label: the map then shows why the target and not this class. The
+                default is the best class, if the target is another one; "none" compares to no class.
             start: Start of the clip, in seconds of the source.
             end: End of the clip, in seconds of the source.
             mass: Share of the attention that the dynamic threshold keeps, 0 to 1; the server's default is 0.7.

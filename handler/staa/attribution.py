@@ -79,11 +79,11 @@ def staa_class(reading: Reading) -> Maps:
     the MLPs after this attention (`back_through_mlp`). With divided attention or a pooler, the sum is carried back to
     the input tokens (`step_back`). The signed map is that sum, the other one its positive part.
     """
-    signed = _class_map(reading)
+    signed = class_map(reading)
     return signed.clamp(min=0), signed
 
 
-def _class_map(reading: Reading, *, through_mlps: bool = True, recentred: bool = False) -> Tensor:
+def class_map(reading: Reading, *, through_mlps: bool = True, recentred: bool = False) -> Tensor:
     """Return the signed map (R, t, h*w) of `staa_class`, or one of its like.
 
     Args:
@@ -172,50 +172,6 @@ METHODS: dict[str, Method] = {
 }
 
 
-CANDIDATES = {
-    "class": "the map that a request without refine gets",
-    "probability": "for the probability of the class among all classes, in place of its logit alone",
-    "recentred": "for the same, with values centred where the map without refine does not, or not where it does",
-    "direct": "of what was written for the class directly, whatever the MLPs make of it",
-}
-"""The name of a class map among which `refine` chooses -> what it is."""
-
-
-def describe_choice(name: str) -> str:
-    """Return in words which map was chosen; `name` is a key of CANDIDATES."""
-    return f"this map was chosen by a test of deletion and insertion: {CANDIDATES[name]}"
-
-
-def candidates(forward: Forward, request: MapRequest, directions: Tensor, *, exclusive: bool) -> dict[str, Attribution]:
-    """Return the maps among which `refine` chooses, for a forward pass whose only explained row is the one asked for.
-
-    Maps that would be the same as another one are left out: "probability" with a contrast, or where the classes do not
-    exclude each other, and "direct" where no MLP follows what is read.
-
-    Args:
-        forward: what the forward pass kept for this row.
-        request: the map that is wanted.
-        directions: (K, width) the direction of each class in the residual stream.
-        exclusive: whether a video has one of the classes, and not several.
-    """
-    (row,) = forward.rows
-    reading = probable = Reading(forward.captured, _direction(request, directions)[None])
-    if request.contrast is None and exclusive:
-        mean = forward.logits[row].softmax(-1) @ directions
-        probable = replace(reading, direction=reading.direction - mean)
-    signed = {
-        "class": _class_map(reading),
-        "probability": _class_map(probable),
-        "recentred": _class_map(probable, recentred=True),
-        "direct": _class_map(reading, through_mlps=False),
-    }
-    if request.contrast is not None or not exclusive:
-        del signed["probability"]
-    if all(attention.site.mlp is None for attention in reading.writers):
-        del signed["direct"]
-    return {name: _attribution(each[0].clamp(min=0), each[0], reading.grid, request) for name, each in signed.items()}
-
-
 def check(method: str, target: object = None, contrast: object = None, refine: int | None = None) -> None:
     """Raise OptionError if the method is unknown, or is not for a class and a target, contrast or refine is given."""
     if method not in METHODS:
@@ -250,12 +206,44 @@ def attribute(forward: Forward, requests: Sequence[MapRequest], directions: Tens
     for method in dict.fromkeys(request.method for request in requests):
         alike = [(row, request) for row, request in pairs if request.method == method]
         rows = tuple(row for row, _ in alike)
-        direction = torch.stack([_direction(request, directions) for _, request in alike])
+        direction = torch.stack([direction_of(request, directions) for _, request in alike])
         reading = Reading([attention.only(rows) for attention in forward.captured], direction)
         joint, signed = METHODS[method].run(reading)
+        shared = (
+            [None] * len(alike)
+            if signed is None
+            else shared_evidence(reading, signed, [request for _, request in alike], directions)
+        )
         for index, (row, request) in enumerate(alike):
-            maps[row] = _attribution(joint[index], None if signed is None else signed[index], reading.grid, request)
+            made = attribution_of(joint[index], None if signed is None else signed[index], reading.grid, request)
+            maps[row] = replace(made, shared_evidence=shared[index])
     return [maps[row] for row in forward.rows]
+
+
+def shared_evidence(
+    reading: Reading, signed: Tensor, requests: Sequence[MapRequest], directions: Tensor
+) -> list[float | None]:
+    """Return how much of the evidence for the target lies where that for the contrast lies, 0 to 1, for each row.
+
+    Both classes are told from the mean of all classes, and the evidence for each of them, the positive part of its map,
+    is normalised to sum 1. Then it is the sum over tokens of the smaller of the two: 1 where both lie on the same
+    tokens. It is None for a row without a contrast.
+
+    Args:
+        reading: what is read of R rows.
+        signed: (R, t, h*w) their maps for the target against the contrast. A class map is linear in the direction of
+            its class, so that the target's own map is that one plus the contrast's.
+        requests: (R) which maps are wanted.
+        directions: (K, width) the direction of each class in the residual stream.
+    """
+    if all(request.contrast is None for request in requests):
+        return [None] * len(requests)
+    others = [0 if request.contrast is None else request.contrast for request in requests]
+    contrast = class_map(replace(reading, direction=directions[others] - directions.mean(0)))
+    evidence = [map_.clamp(min=0).flatten(1) for map_ in (signed + contrast, contrast)]
+    shares = [each / each.sum(-1, keepdim=True).clamp(min=torch.finfo(each.dtype).tiny) for each in evidence]
+    overlap = torch.minimum(*shares).sum(-1).clamp(max=1).tolist()
+    return [None if request.contrast is None else overlap[row] for row, request in enumerate(requests)]
 
 
 def written_for(attention: Captured, direction: Tensor, *, centred: bool = False) -> Tensor:
@@ -338,7 +326,8 @@ def without_cls(layout: Layout, tokens: Tensor) -> Tensor:
     return tokens[..., 1:] if layout.cls else tokens
 
 
-def _direction(request: MapRequest, directions: Tensor) -> Tensor:
+def direction_of(request: MapRequest, directions: Tensor) -> Tensor:
+    """Return the direction (width,) of the target less that of the contrast; 0 for a method without classes."""
     if request.target is None:
         return torch.zeros_like(directions[0])
     return directions[request.target] - (0 if request.contrast is None else directions[request.contrast])
@@ -383,14 +372,15 @@ def spread(attention: Captured, cls: Tensor | None, tokens: Tensor) -> tuple[Ten
     return came, layout.to_grid(without_cls(layout, passed))
 
 
-def _attribution(joint: Tensor, signed: Tensor | None, grid: Grid, request: MapRequest) -> Attribution:
+def attribution_of(joint: Tensor, signed: Tensor | None, grid: Grid, request: MapRequest) -> Attribution:
     """Normalise weights (t, h*w) >= 0 to sum 1; if all are 0, the map is uniform."""
     shares = _normalised(joint, grid)
     if not shares.any():
         shares = np.full(grid.shape, 1 / shares.size, np.float32)
     signed_shares = None if signed is None else _normalised(signed, grid)
     version = METHODS[request.method].version
-    return Attribution(shares, grid, request.method, signed_shares, request.target, request.contrast, version)
+    named = request.target, request.contrast
+    return Attribution(shares, grid, request.method, signed_shares, *named, method_version=version)
 
 
 def _normalised(weights: Tensor, grid: Grid) -> Floats:

@@ -17,7 +17,7 @@ from staa.capture import STRIDE, capture
 from staa.checkpoint.loader import load as load_checkpoint
 from staa.errors import LoadError
 from staa.recipe import Recipe
-from staa.refine import refine
+from staa.refine import candidates, describe_choice, refine
 from staa.signature import Signature
 from staa.types import Attribution, Box, Faithfulness, Forward, Options, Prediction, Refinement, Result
 from staa.verify import VERDICTS, Probabilities, blur, mean_colour, verdict, verify
@@ -137,7 +137,7 @@ class Explainer:
         """Return the class maps of a row among which `choose` chooses, by name; the first is that of `attribution`."""
         only = Forward(forward.logits, (row,), [captured.only((row,)) for captured in forward.captured])
         request = self._map_request(options, forward.logits[row])
-        return attribution.candidates(only, request, self.directions, exclusive=self.signature.is_exclusive)
+        return candidates(only, request, self.directions, exclusive=self.signature.is_exclusive)
 
     def choose(
         self,
@@ -165,7 +165,7 @@ class Explainer:
         rankings = {name: shown.ranking for name, shown in maps.items()}
         answer = self._probability(first.target, first.contrast)
         refinement = refine(answer, pixels, rankings, self.grid, clips, batch, seconds)
-        message = attribution.describe_choice(refinement.chosen)
+        message = describe_choice(refinement.chosen)
         return maps[refinement.chosen], replace(refinement, message=message)
 
     def _probability(self, target: int, contrast: int | None) -> Probabilities:
@@ -180,13 +180,21 @@ class Explainer:
         return probability
 
     def _map_request(self, options: Options, logits: Tensor) -> MapRequest:
-        """Choose the target if none is named: the best class, or the best one other than the contrast."""
+        """Choose target and contrast, where they are not named.
+
+        The target is the best class, or the best one other than the contrast. The contrast of a target that is named
+        and is not the best class is the best class, if the classes exclude each other: otherwise the map would mostly
+        show what speaks for any class.
+        """
         if not attribution.METHODS[options.method].classes:
             return MapRequest(options.method)
-        class_id = self.signature.class_id
-        target, contrast = class_id("target", options.target), class_id("contrast", options.contrast)
+        target = self.signature.class_id("target", options.target)
+        contrast = self.signature.contrast_id(options.contrast)
+        best = next(class_id for class_id in _ranked(logits) if class_id != contrast)
         if target is None:
-            target = next(best for best in _ranked(logits) if best != contrast)
+            target = best
+        elif options.contrast is None and target != best and self.signature.is_exclusive:
+            contrast = best
         return MapRequest(options.method, target, contrast)
 
     def verify(
@@ -287,6 +295,8 @@ class Explainer:
 def with_choice(result: Result, chosen: Attribution, refinement: Refinement, mass: float) -> Result:
     """Return a result with the map that was chosen in place of its own; `mass` is that of its options."""
     threshold = focus.threshold(chosen.joint, mass)
+    if result.attribution is not None:
+        chosen = replace(chosen, shared_evidence=result.attribution.shared_evidence)
     return replace(result, attribution=chosen, threshold=threshold, refinement=refinement)
 
 

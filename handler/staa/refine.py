@@ -7,18 +7,63 @@ A cell that is not shown has the pixels of a fill: the blurred clip, or its mean
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from staa.attribution import MapRequest, Reading, attribution_of, class_map, direction_of
 from staa.errors import StaaError
-from staa.types import Grid, Refinement
+from staa.types import Attribution, Forward, Grid, Refinement
 from staa.verify import Map, Probabilities, blur, spread_to_pixels, within
 
 ROUNDS = ((0.3, 0), (0.08, 1), (0.55, 1), (0.15, 0), (0.035, 1), (0.42, 0), (0.22, 1))
 """The share of the cells in each round, none of them a share of `verify` or of the benchmarks, and whether the fills
 are exchanged: in round 0 the strongest cells are put into the blurred clip and taken away by the mean frame."""
+
+CANDIDATES = {
+    "class": "the map that a request without refine gets",
+    "probability": "for the probability of the class among all classes, in place of its logit alone",
+    "recentred": "for the same, with values centred where the map without refine does not, or not where it does",
+    "direct": "of what was written for the class directly, whatever the MLPs make of it",
+}
+"""The name of a class map among which `refine` chooses -> what it is."""
+
+
+def describe_choice(name: str) -> str:
+    """Return in words which map was chosen; `name` is a key of CANDIDATES."""
+    return f"this map was chosen by a test of deletion and insertion: {CANDIDATES[name]}"
+
+
+def candidates(forward: Forward, request: MapRequest, directions: Tensor, *, exclusive: bool) -> dict[str, Attribution]:
+    """Return the maps among which `refine` chooses, for a forward pass whose only explained row is the one asked for.
+
+    Maps that would be the same as another one are left out: "probability" with a contrast, or where the classes do not
+    exclude each other, and "direct" where no MLP follows what is read.
+
+    Args:
+        forward: what the forward pass kept for this row.
+        request: the map that is wanted.
+        directions: (K, width) the direction of each class in the residual stream.
+        exclusive: whether a video has one of the classes, and not several.
+    """
+    (row,) = forward.rows
+    reading = probable = Reading(forward.captured, direction_of(request, directions)[None])
+    if request.contrast is None and exclusive:
+        mean = forward.logits[row].softmax(-1) @ directions
+        probable = replace(reading, direction=reading.direction - mean)
+    signed = {
+        "class": class_map(reading),
+        "probability": class_map(probable),
+        "recentred": class_map(probable, recentred=True),
+        "direct": class_map(reading, through_mlps=False),
+    }
+    if request.contrast is not None or not exclusive:
+        del signed["probability"]
+    if all(attention.site.mlp is None for attention in reading.writers):
+        del signed["direct"]
+    return {name: attribution_of(each[0].clamp(min=0), each[0], reading.grid, request) for name, each in signed.items()}
 
 
 def clips_of_round(maps: int) -> int:

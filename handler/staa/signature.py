@@ -16,6 +16,9 @@ from staa.recipe import Recipe
 from staa.types import Box, Grid, Options
 from staa_video import Clip
 
+NO_CONTRAST = "none"
+"""The value of the option `contrast` that compares to no class, in a model without a class of this label."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -50,7 +53,7 @@ class Signature:
     def check(self, options: Options) -> None:
         """Raise OptionError if this model cannot fulfil the options; call it before a video is decoded."""
         attribution.check(options.method, options.target, options.contrast, options.refine)
-        target, contrast = self.class_id("target", options.target), self.class_id("contrast", options.contrast)
+        target, contrast = self.class_id("target", options.target), self.contrast_id(options.contrast)
         if target is not None and target == contrast:
             msg = f"target and contrast are both {self.labels[target]!r}: name two classes, or leave contrast out"
             raise OptionError(msg)
@@ -83,6 +86,14 @@ class Signature:
             msg = f"{option} is {named!r}: expected a number from 0 to {len(self.labels) - 1} or a label ({some})"
             raise OptionError(msg)
         return class_id
+
+    def contrast_id(self, named: int | str | None) -> int | None:
+        """Return the number of the class that the option `contrast` names; None if it names none, or "none".
+
+        Raises:
+            OptionError: as `class_id` does.
+        """
+        return None if named == NO_CONTRAST and NO_CONTRAST not in self.labels else self.class_id("contrast", named)
 
     @property
     def is_exclusive(self) -> bool:

@@ -86,7 +86,9 @@ class Attribution:
     target: int | None = None
     """The number of the class that a class map explains."""
     contrast: int | None = None
-    """The number of the class that the target is compared to, if one was named."""
+    """The number of the class that the target is compared to, if there is one."""
+    shared_evidence: float | None = None
+    """How much of the evidence for the target lies where that for the contrast does, 0 to 1; None if it has none."""
     method_version: str = ""
     """The version of the method's formula; maps of two versions are not to be compared."""
 
@@ -129,7 +131,11 @@ class Options:
     target: int | str | None = None
     """The class, by number or label, that a class map explains; None is the best class."""
     contrast: int | str | None = None
-    """The class, by number or label, to compare with: why `target` and not this class? None compares to no class."""
+    """The class, by number or label, to compare with: why `target` and not this class?
+
+    None is the best class if `target` is named and is another one, and if a clip has one class only; otherwise it
+    compares to no class. "none" compares to no class, unless a class has this label.
+    """
     start: float | None = None
     """The start of the segment, in seconds of the source; None is the start of the source."""
     end: float | None = None
@@ -217,7 +223,7 @@ class Refinement:
     """
 
     chosen: str
-    """The name of the map, a key of attribution.CANDIDATES."""
+    """The name of the map, a key of refine.CANDIDATES."""
     runner_up: str
     """The name of the second best map."""
     lead: float

@@ -198,9 +198,9 @@ def explainer() -> Explainer:
 def test_only_those_who_ask_are_verified(explainer: Explainer) -> None:
     """In one batch; labels and maps are as without, and the class that is followed is the map's own or the best one."""
     clips = [models.clip(seed, explainer.grid.frames) for seed in range(3)]
-    asked = [Options(), Options(verify=2), Options(method="staa_class", target=3, verify=3)]
+    asked = [Options(), Options(verify=2), Options(method="staa_class", target=3, contrast="none", verify=3)]
     found = explainer(clips, asked)
-    plain = explainer(clips, [Options(), Options(), Options(method="staa_class", target=3)])
+    plain = explainer(clips, [Options(), Options(), Options(method="staa_class", target=3, contrast="none")])
     assert [one.predictions for one in found] == [one.predictions for one in plain]
     assert found[0].faithfulness is None
     one, other = found[1].faithfulness, found[2].faithfulness

@@ -13,10 +13,11 @@ from openapi_spec_validator import validate
 
 import staa.errors
 from staa import Explainer, Grid, Limits
-from staa.attribution import CANDIDATES, METHODS
+from staa.attribution import METHODS
 from staa.errors import LoadError, RequestError, StaaError, TooLargeError
 from staa.families import FAMILIES
 from staa.recipe import Recipe
+from staa.refine import CANDIDATES
 from staa.serving import Settings, wire
 from staa.signature import Signature
 from staa.verify import VERDICTS

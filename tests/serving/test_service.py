@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from staa import Options, decode
-from staa.attribution import CANDIDATES
+from staa.refine import CANDIDATES
 from staa.serving import Incoming, Settings, Telemetry
 from tests.made import archives, videos
 from tests.made.requests import NOISE, film

@@ -274,6 +274,7 @@ def test_a_class_map_arrives_with_its_class_and_signs(maps: str) -> None:
     signed = np.random.default_rng(1).normal(size=GRID.shape)
     signed = (signed / np.abs(signed).sum()).astype(np.float32)
     made = dataclasses.replace(answer.attribution, method="staa_class", signed=signed, target=2, contrast=0)
+    made = dataclasses.replace(made, shared_evidence=0.25)
     body, kind = wire.reply(MODEL, wire.Answer(clip, dataclasses.replace(answer, attribution=made)), maps)
     got = read_reply(200, {"Content-Type": kind}, body)
     assert got.signed is not None
@@ -283,6 +284,7 @@ def test_a_class_map_arrives_with_its_class_and_signs(maps: str) -> None:
     assert again.signed is not None
     assert np.allclose(again.signed, got.signed, rtol=1e-6)
     assert (again.target, again.contrast) == (got.target, got.contrast)
+    assert again.shared_evidence == got.shared_evidence == 0.25
     assert "signed" not in json.loads(wire.reply(MODEL, wire.Answer(clip, answer), "json")[0])["explanation"]
 
 

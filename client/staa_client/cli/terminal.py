@@ -87,7 +87,8 @@ def label_lines(answer: Result | Explanation) -> list[str]:
 def map_lines(answer: Explanation) -> list[str]:
     """Return lines about the map: its class, when and where, what the model did not see, its choice and its check."""
     layer = Layer(answer)
-    lines = ["", *([f"{layer.class_words}:"] if layer.class_words else []), *([layer.balance] if layer.balance else [])]
+    class_words = f"{layer.class_words}:" if layer.class_words else ""
+    lines = ["", *(line for line in (class_words, layer.balance, layer.overlap) if line)]
     for row, moment in enumerate(answer.top(3)):
         lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {percent(moment.share):>6}")
     clip, (strongest,) = answer.clip, answer.top(1)

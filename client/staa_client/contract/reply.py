@@ -23,7 +23,18 @@ from staa_client.results.result import Areas, ClassName, ClipInfo, Faithfulness,
 from staa_client.video.source import Source
 
 T = TypeVar("T")
-_ABOUT = {"method", "method_version", "target", "contrast", "shape", "steps", "threshold", "faithfulness", "refinement"}
+_ABOUT = {
+    "method",
+    "method_version",
+    "target",
+    "contrast",
+    "shape",
+    "steps",
+    "threshold",
+    "faithfulness",
+    "refinement",
+    "shared_evidence",
+}
 BROKEN = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, OSError, EOFError,
     SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
@@ -208,6 +219,7 @@ def _explanation(document: dict[str, Any], source: Source | None = None, name: s
         target=_class(fields["target"]),
         contrast=_class(fields.get("contrast")),
         signed=signed,
+        shared_evidence=_shared(fields.get("shared_evidence")),
         faithfulness=_faithfulness(fields["faithfulness"]) if "faithfulness" in fields else None,
         refinement=_refinement(fields["refinement"]) if "refinement" in fields else None,
         extra=read_plain({field: value for field, value in fields.items() if field not in _KNOWN}),
@@ -224,6 +236,10 @@ def _seconds(steps: Any) -> NDArray[np.float64]:
     if not all(len(step) == 2 and step[0] <= step[1] for step in read):
         raise ValueError("a step has a start and an end after it")
     return np.array(read, np.float64)
+
+
+def _shared(share: Any) -> float | None:  # whatever JSON holds
+    return None if share is None else read_number(share, "shared_evidence", 0, 1)
 
 
 def _class(named: Any) -> ClassName | None:  # whatever JSON holds

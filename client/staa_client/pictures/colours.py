@@ -15,6 +15,8 @@ from staa_client.results.maps import Floats
 
 HEAT: Final = "heat"
 BALANCE: Final = "balance"
+DARK_PART = 1 / 3
+"""The part of a scale, 0 to 1, that is too dark to be drawn over a frame."""
 _DARKEST, _LIGHTEST = 22, 249
 """The ends of the grey scale, 0 to 255: not black and white, which frames and pages use already."""
 
@@ -63,12 +65,13 @@ def table_of(name: str = HEAT) -> NDArray[np.uint8]:
 
 @cache
 def cover_table_of(name: str = HEAT) -> NDArray[np.uint8]:
-    """Return the 256 colours, (256, 3) sRGB, for a map over a frame; of a diverging scale only the outer fifths.
+    """Return the 256 colours, (256, 3) sRGB, for a map over a frame: without the dark part of the scale.
 
-    Small values must hardly cover the frame. The dark middle of a diverging scale would cover it like large values.
+    A small value hardly covers the frame, and what it does must not look black. That leaves the upper two thirds of a
+    scale, and the outer fifths of a diverging one.
     """
     if not scale_of(name).diverging:
-        return table_of(name)
+        return np.asarray(table_of(name)[np.linspace(255 * DARK_PART, 255, 256).round().astype(int)])
     values = np.linspace(-1, 1, 256, dtype=np.float32)
     return table_of(name)[table_indices_of(np.sign(values) * (4 + np.abs(values)) / 5, name)]
 

@@ -28,6 +28,10 @@ def percent(share: float) -> str:
     return f"{tenths / 10:.1f}%"
 
 
+MUCH_SHARED = 0.5
+"""If so much of the evidence for a class lies where that for its contrast does, 0 to 1, a text says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """Holds how a caller wants maps to be drawn."""
@@ -77,15 +81,28 @@ class Layer:
 
         Without signs, 0 is the even share of a cell or less; with signs, 0 is no evidence.
         """
-        return np.asarray(self._on_scale(self._shares), np.float32)
+        return self._on_scale(self._shares, self.scale_top)
 
     @property
     def shown(self) -> Floats:
         """Return `values`, (t, h, w); if the look is focused, values below the threshold are 0."""
+        return self.values if self.kept is None else self.values * self.kept
+
+    @cached_property
+    def kept(self) -> Floats | None:
+        """Return (t, h, w), 1 for the cells that reach the threshold and 0 for others; None if nothing is focused."""
         if not self.look.focus:
-            return self.values
-        kept = np.abs(self._shares) >= self._cut * (1 - 1e-5)
-        return np.where(kept, self.values, np.float32(0))
+            return None
+        return (np.abs(self._shares) >= self._cut * (1 - 1e-5)).astype(np.float32)
+
+    @property
+    def whole(self) -> tuple[Floats, Floats | None]:
+        """Return the map over the whole clip, (h, w), on a scale of its own, and which of its cells are `kept`."""
+        shares = self._shares if self.kept is None else self._shares * self.kept
+        grid = shares.sum(0)
+        size = float(np.abs(grid).sum())
+        kept = None if self.kept is None else self.kept.max(0)
+        return self._on_scale(grid / size if size else grid, top_of_scale(grid)), kept
 
     @property
     def scale_top(self) -> float:
@@ -100,7 +117,8 @@ class Layer:
     @property
     def threshold(self) -> float:
         """Return the dynamic threshold on the scale of `values`; negative values must have at least this size, too."""
-        return float(self._on_scale(np.asarray(self._cut)))
+        multiple = self._cut * self._shares.size
+        return multiple / self.scale_top if self.has_signs else max((multiple - 1) / (self.scale_top - 1), 0.0)
 
     @property
     def _shares(self) -> Floats:
@@ -116,20 +134,19 @@ class Layer:
         # `joint` is the positive part of the evidence, and sums to 1
         return cut * float(np.maximum(shares, 0).sum()) if self.has_signs else cut
 
-    def _on_scale(self, shares: Floats) -> Floats:
-        """Return shares, of any shape, on the scale of `values`."""
-        multiples = shares * self._shares.size
-        if self.has_signs:
-            return np.asarray(multiples / self.scale_top)
-        return np.asarray(np.maximum((multiples - 1) / (self.scale_top - 1), 0))
+    def _on_scale(self, shares: Floats, top: float) -> Floats:
+        """Return the shares of all cells on a scale that ends at `top`, in multiples of the even share."""
+        multiples = shares * shares.size
+        on_scale = multiples / top if self.has_signs else np.maximum((multiples - 1) / (top - 1), 0)
+        return np.asarray(on_scale, np.float32)
 
     @property
     def subject(self) -> str:
-        """Return what the map shows: "attention", or "evidence for A" with its contrast."""
+        """Return what the map shows: "attention", "evidence for A", or "evidence for A and not B" with a contrast."""
         explanation = self.explanation
         if explanation.target is None and explanation.signed is None:
             return "attention"
-        against = "" if explanation.contrast is None else f" against {explanation.contrast}"
+        against = "" if explanation.contrast is None else f" and not {explanation.contrast}"
         return f"evidence for {explanation.target or 'the label'}{against}"
 
     @property
@@ -144,7 +161,7 @@ class Layer:
         explanation = self.explanation
         if explanation.target is None:
             return ""
-        against = "" if explanation.contrast is None else f", against {self._with_score(explanation.contrast)}"
+        against = "" if explanation.contrast is None else f" and not for {self._with_score(explanation.contrast)}"
         return f"what speaks for {self._with_score(explanation.target)}{against}"
 
     def _with_score(self, name: ClassName) -> str:
@@ -172,9 +189,21 @@ class Layer:
         explanation, share = self.explanation, self.explanation.balance
         if share is None:
             return ""
-        rest = "against" if explanation.contrast is None else f"for {explanation.contrast}"
-        target = explanation.target or "the label"
-        return f"{percent(share)} of the weight speaks for {target}, {percent(1 - share)} {rest}"
+        target, contrast = explanation.target or "the label", explanation.contrast
+        if contrast is None:
+            return f"{percent(share)} of the weight speaks for {target}, {percent(1 - share)} against"
+        apart = f"{percent(share)} speaks for {target}, {percent(1 - share)} for {contrast}"
+        return f"of what tells the two apart, {apart}"
+
+    @property
+    def overlap(self) -> str:
+        """Return a text where much of the evidence for a class lies where that for its contrast does; mostly empty."""
+        explanation, share = self.explanation, self.explanation.shared_evidence
+        if share is None or share < MUCH_SHARED:
+            return ""
+        return (
+            f"{percent(share)} of the evidence for {explanation.target} lies where that for {explanation.contrast} does"
+        )
 
     @property
     def badge(self) -> Badge:
@@ -182,10 +211,14 @@ class Layer:
         return badge_of(self.explanation)
 
     @property
-    def clip_notes(self) -> str:
-        """Return what was done to the clip, and whether its frames repeat; mostly empty."""
+    def notes(self) -> str:
+        """Return what a reader must know beside the map; mostly empty.
+
+        It says whether the evidence for two classes lies on the same cells, whether the clip's frames repeat, and what
+        was done to the clip.
+        """
         clip = self.explanation.clip
-        return " · ".join([*([clip.repeats] if clip.repeats else []), *clip.notes])
+        return " · ".join(note for note in (self.overlap, clip.repeats, *clip.notes) if note)
 
     @property
     def scale_ends(self) -> tuple[str, str]:

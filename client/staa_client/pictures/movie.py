@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from staa_client.pictures.clip_frames import ClipFrames
-from staa_client.pictures.colours import table_of
+from staa_client.pictures.colours import cover_table_of
 from staa_client.pictures.layer import Layer, layers_of
 from staa_client.pictures.movie_page import MoviePage, Size, lay_out
 from staa_client.results.save_job import SaveJob
@@ -28,19 +28,21 @@ GIF_SIZE, GIF_SEVERAL = (480, 480), (720, 720)
 GIF_RATE, GIF_FRAMES = 12.0, 240
 """The most pictures per second, and in all; a long clip has fewer per second."""
 GIF_BYTES = 3_000_000
-"""The size in bytes that a GIF should not exceed."""
+"""The most bytes of a GIF."""
 _GIF_QUALITIES = (
-    (255, 6, 1),
-    (128, 9, 1),
-    (96, 12, 1),
-    (64, 18, 1),
-    (64, 18, 2),
-    (48, 24, 2),
-    (32, 32, 3),
-    (24, 40, 4),
+    (255, 6, 1, 1),
+    (128, 9, 1, 1),
+    (96, 12, 1, 1),
+    (64, 18, 1, 1),
+    (64, 18, 2, 1),
+    (48, 24, 2, 1),
+    (32, 32, 3, 1),
+    (24, 40, 4, 1),
+    (24, 40, 4, 2),
+    (16, 64, 8, 4),
 )
-"""Tried in turn: colours, the largest difference to the picture before that is left as it was, and of how many one is
-kept."""
+"""Tried in turn: colours, the largest difference to the picture before that is left as it was, of how many pictures one
+is kept, and by what edges are divided. The last one is below GIF_BYTES whatever the pictures show."""
 _LONGEST = 0xFFFF
 """The longest time, in hundredths of a second, that a GIF can show a picture: 11 minutes."""
 _TICKS = 90_000
@@ -96,7 +98,7 @@ def write_mp4(job: SaveJob, most_frames: int = MOST_FRAMES) -> None:
 def write_gif(job: SaveJob) -> None:
     """Write a GIF that loops: at most 12 pictures a second, 240 in all and 480 pixels (720 for several maps).
 
-    It stays below 3 MB if possible: with fewer colours, less noise in still parts, and then fewer pictures.
+    It stays below 3 MB: with fewer colours, less noise in still parts, then fewer pictures, and at last smaller ones.
 
     Raises:
         ImportError: the extra `video` is missing, and the source is a video.
@@ -117,9 +119,10 @@ def write_gif(job: SaveJob) -> None:
     if progress:
         progress(len(seconds), len(seconds))
     data, scales = b"", {layer.scale for layer in layers}
-    for colours, tolerance, every in _GIF_QUALITIES:
+    for colours, tolerance, every, divided in _GIF_QUALITIES:
         ends = [*seconds[every::every], seconds[0] + length]
-        data = _encode_gif(pictures[::every], [end - seconds[0] for end in ends], scales, colours, tolerance)
+        chosen = [picture.reduce(divided) for picture in pictures[::every]] if divided > 1 else pictures[::every]
+        data = _encode_gif(chosen, [end - seconds[0] for end in ends], scales, colours, tolerance)
         if len(data) <= GIF_BYTES:
             break
     job.target.write_bytes(data)
@@ -158,7 +161,7 @@ def _palette(pictures: Sequence[Image.Image], scales: set[str], colours: int) ->
     for row, picture in enumerate(sample):
         montage.paste(picture, (0, row * height))
     for row, scale in enumerate(sorted(scales)):
-        block = Image.fromarray(table_of(scale)[None]).resize((width, scale_height))
+        block = Image.fromarray(cover_table_of(scale)[None]).resize((width, scale_height))
         montage.paste(block, (0, height * len(sample) + row * scale_height))
     return montage.quantize(colours, Image.Quantize.MEDIANCUT)
 

@@ -8,9 +8,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from staa_client.pictures.badge import LIGHTS, Colour
-from staa_client.pictures.colours import table_of
 from staa_client.pictures.layer import Layer
-from staa_client.pictures.overlay import fit_text, load_font, paint_alone, paint_over, round_seconds, widen_spaces
+from staa_client.pictures.overlay import (
+    fit_text,
+    legend_of,
+    load_font,
+    paint_alone,
+    paint_over,
+    round_seconds,
+    widen_spaces,
+)
 from staa_client.results.maps import Floats, grid_at, scaled_box
 
 Size = tuple[int, int]
@@ -27,6 +34,8 @@ GAP = 8
 """Pixels between tiles."""
 NARROWEST = 320
 """The least width of a tile in pixels, so that its texts can be read."""
+ENLARGED = 640
+"""A frame whose longer edge is shorter, in pixels, is enlarged up to this, if the picture has room for it."""
 
 
 def letter_height(width: int) -> float:
@@ -119,7 +128,7 @@ class MovieStrip:
         pen.ellipse((x, y + small * 0.25, x + small * 0.7, y + small * 0.95), fill=colour)
         verdict = fit_text(f"{badge.words} · {badge.sentence}", small, self.width - 2 * x - small)
         pen.text((x + small, y), verdict, font=font, fill=colour)
-        about = " · ".join(part for part in (self.layer.explanation.model.about, self.layer.clip_notes) if part)
+        about = " · ".join(part for part in (self.layer.explanation.model.about, self.layer.notes) if part)
         pen.text((x, y + small * 1.6), fit_text(about, small, self.width - 2 * x), font=font, fill=INK)
 
     def _draw_scale(self, strip: Image.Image, pen: Any, line: tuple[float, float, float]) -> None:
@@ -132,7 +141,7 @@ class MovieStrip:
         wide = round((right - left) * 0.2)
         end = round(right - load_font(small).getlength(high) - small / 2)
         start = end - wide
-        colours = Image.fromarray(table_of(self.layer.scale)[None]).resize((wide, max(round(small), 4)))
+        colours = legend_of(self.layer.scale, (wide, max(round(small), 4)))
         top = round(y + small * 0.15)
         strip.paste(colours, (start, top))
         pen.rectangle((start - 1, top - 1, end, top + colours.height), outline=LINE)
@@ -184,7 +193,7 @@ class PageLayout:
 def lay_out(source: Size, count: int, most: Size) -> PageLayout:
     """Return the layout in which `count` frames of a source (width, height) are largest within `most`.
 
-    Frames are not enlarged, unless they are narrower than `NARROWEST`: then to this width, if the height allows it.
+    Frames are not enlarged beyond `ENLARGED`, unless they are narrower than `NARROWEST`: then to this width.
     """
     most_columns = max(min(count, (most[0] + GAP) // (NARROWEST + GAP)), 1)
     layouts = [_in_columns(source, columns, -(-count // columns), most) for columns in range(1, most_columns + 1)]
@@ -195,8 +204,9 @@ def _in_columns(source: Size, columns: int, rows: int, most: Size) -> PageLayout
     """Return the layout with these columns and rows, with tiles as large as `most` allows."""
     widest = (most[0] + GAP) // columns - GAP - 1
     tallest = (most[1] + GAP) // rows - GAP - 1
-    strip = max(strip_height(NARROWEST), strip_height(max(min(widest, source[0]), NARROWEST)))
-    scale = min(widest / source[0], max(tallest - strip, 1) / source[1], max(1.0, NARROWEST / source[0]))
+    enlarged = max(1.0, ENLARGED / max(source), NARROWEST / source[0])
+    strip = max(strip_height(NARROWEST), strip_height(max(min(widest, round(source[0] * enlarged)), NARROWEST)))
+    scale = min(widest / source[0], max(tallest - strip, 1) / source[1], enlarged)
     frame = (max(round(source[0] * scale), 1), max(round(source[1] * scale), 1))
     width = max(frame[0], NARROWEST)
     return PageLayout(frame, (width, frame[1] + strip_height(width)), columns, rows)
@@ -228,11 +238,14 @@ class MoviePage:
             x, y = column * (wide + GAP), row * (tall + GAP)
             clip, size = layer.explanation.clip, self.layout.frame
             box = scaled_box(clip.box, (clip.width, clip.height), size)
-            grid = grid_at(maps, layer.explanation.seconds, second)
+            seconds = layer.explanation.seconds
+            grid, kept = grid_at(maps, seconds, second), None
+            if layer.kept is not None:
+                kept = grid_at(layer.kept, seconds, second)
             if frame is None:
-                picture = paint_alone(size, grid, box, layer.scale)
+                picture = paint_alone(size, grid, box, layer.scale, kept)
             else:
-                picture = paint_over(frame, grid, box, opacity=layer.look.alpha, scale=layer.scale)
+                picture = paint_over(frame, grid, box, opacity=layer.look.alpha, scale=layer.scale, kept=kept)
             page.paste(picture, (x + (wide - size[0]) // 2, y))
             page.paste(strip.draw(second), (x, y + size[1]))
         return page

@@ -50,7 +50,7 @@ def describe(explanation: Explanation) -> str:
     when = f"{moment.start:.2f} to {moment.end:.2f} s ({percent(moment.share)})"
     layer = Layer(explanation)
     subject = f"{layer.class_words[0].upper()}{layer.class_words[1:]}: most" if layer.class_words else "Most"
-    balance = f" {layer.balance}." if layer.balance else ""
+    balance = "".join(f" {text}." for text in (layer.balance, layer.overlap) if text)
     where = f"in pixels ({x0}, {y0}) to ({x1}, {y1})"
     trust = f" {layer.badge.words[0].upper()}{layer.badge.words[1:]}."
     about = f" {explanation.model.about}" if explanation.model.about else ""

@@ -103,7 +103,7 @@ def _map_html(layer: Layer, index: int) -> str:
             "verdict": html.escape(layer.badge.words),
             "sentence": html.escape(layer.badge.sentence),
             "balance": html.escape(layer.balance),
-            "notes": html.escape(layer.clip_notes),
+            "notes": html.escape(layer.notes),
             "low": html.escape(low),
             "high": html.escape(high),
             "scale": ",".join("#{:02x}{:02x}{:02x}".format(*colours[i].tolist()) for i in range(0, 256, 15)),

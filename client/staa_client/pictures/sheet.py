@@ -7,9 +7,16 @@ from PIL import Image, ImageDraw
 
 from staa_client.pictures.badge import INKS, Colour
 from staa_client.pictures.clip_frames import clip_frames
-from staa_client.pictures.colours import table_of
 from staa_client.pictures.layer import Layer, layers_of, percent
-from staa_client.pictures.overlay import fit_text, load_font, paint_alone, paint_over, round_seconds, wrap_text
+from staa_client.pictures.overlay import (
+    fit_text,
+    legend_of,
+    load_font,
+    paint_alone,
+    paint_over,
+    round_seconds,
+    wrap_text,
+)
 from staa_client.results.explanation import Explanation
 from staa_client.results.maps import Floats, scaled_box
 from staa_client.results.save_job import SaveJob
@@ -27,8 +34,10 @@ WIDTH, MARGIN, GAP = 1280, 40, 16
 """Widths in pixels: the page, its margins, and the gaps between tiles."""
 MOST_TILES, TALLEST = 8, 420
 """The most tiles, and the largest height of a tile in pixels."""
-CURVE_HEIGHT, SCALE_WIDTH = 150, 300
+CURVE_HEIGHT, SCALE_WIDTH = 180, 300
 """The height of the curve over time, and the width of the colour scale, in pixels."""
+PANEL_WIDTH, PANEL_HEIGHT = 300, CURVE_HEIGHT
+"""The most pixels of the panel with the map of the whole clip."""
 HEAD_HEIGHT, LINE_HEIGHT = 84, 22
 """Pixels for the title and the gap above the tiles, and for each line of text between them."""
 CAPTION_HEIGHT = 44
@@ -70,13 +79,12 @@ def draw_sheet(layer: Layer, frames: Sequence[Frame] | None, note: str = "") -> 
     """
     explanation = layer.explanation
     steps = choose_steps(explanation.temporal, MOST_TILES)
-    maps = layer.shown
     columns, size = _tile_grid(len(steps), explanation.clip.width / explanation.clip.height)
     rows = -(-len(steps) // columns)
     head = _head_lines(layer)
     above = HEAD_HEIGHT + LINE_HEIGHT * len(head)
     below = above + rows * (size[1] + CAPTION_HEIGHT) + 8
-    base = below + CURVE_HEIGHT + (LINE_HEIGHT if layer.clip_notes else 0)
+    base = below + CURVE_HEIGHT + (LINE_HEIGHT if layer.notes else 0)
     page = Image.new("RGB", (WIDTH, base + 170), PAPER)
     pen = ImageDraw.Draw(page)
     _draw_head(pen, layer, head, note)
@@ -84,10 +92,13 @@ def draw_sheet(layer: Layer, frames: Sequence[Frame] | None, note: str = "") -> 
     for tile, step in enumerate(steps):
         row, column = divmod(tile, columns)
         corner = (left + column * (size[0] + GAP), above + row * (size[1] + CAPTION_HEIGHT))
-        page.paste(draw_tile(layer, maps[step], step, frames, size), corner)
+        page.paste(draw_tile(layer, step, frames, size), corner)
         _draw_caption(pen, explanation, step, corner, size)
     middle = WIDTH * 2 // 3 - 20
-    _draw_curve(pen, layer, (MARGIN, below, middle - 30, base), steps)
+    panel = _panel_size(explanation.clip.width / explanation.clip.height)
+    page.paste(draw_tile(layer, None, frames, panel), (MARGIN, below + LINE_HEIGHT + 2))
+    pen.text((MARGIN, below), "Where, whole clip", font=load_font(15), fill=INK)
+    _draw_curve(pen, layer, (MARGIN + max(panel[0], 130) + 36, below, middle - 30, base), steps)
     _draw_labels(pen, explanation, (middle + 20, below, WIDTH - MARGIN, base))
     _draw_foot(page, layer, base + 76)
     return page
@@ -104,17 +115,22 @@ def frame_of_step(step: int, steps: int, frames: int) -> int:
     return (2 * step + 1) * frames // (2 * steps)
 
 
-def draw_tile(
-    layer: Layer, grid: Floats, step: int, frames: Sequence[Frame] | None, size: tuple[int, int]
-) -> Image.Image:
-    """Return one step with its map (h, w), drawn at `size`, (width, height) in pixels."""
-    clip = layer.explanation.clip
+def draw_tile(layer: Layer, step: int | None, frames: Sequence[Frame] | None, size: tuple[int, int]) -> Image.Image:
+    """Return one step with its map, drawn at `size`, (width, height) in pixels.
+
+    None is the whole clip, over the frame of its strongest step.
+    """
+    clip, temporal = layer.explanation.clip, layer.explanation.temporal
+    if step is None:
+        (grid, kept), step = layer.whole, int(temporal.argmax())
+    else:
+        grid, kept = layer.shown[step], None if layer.kept is None else layer.kept[step]
     box = scaled_box(clip.box, (clip.width, clip.height), size)
     if frames is None:
-        return paint_alone(size, grid, box, layer.scale)
-    number = frame_of_step(step, len(layer.explanation.temporal), len(frames))
+        return paint_alone(size, grid, box, layer.scale, kept)
+    number = frame_of_step(step, len(temporal), len(frames))
     under = Image.fromarray(frames[number]).resize(size, Image.Resampling.LANCZOS)
-    return paint_over(under, grid, box, opacity=layer.look.alpha, scale=layer.scale)
+    return paint_over(under, grid, box, opacity=layer.look.alpha, scale=layer.scale, kept=kept)
 
 
 def _tile_grid(count: int, aspect: float) -> tuple[int, tuple[int, int]]:
@@ -123,6 +139,12 @@ def _tile_grid(count: int, aspect: float) -> tuple[int, tuple[int, int]]:
     width = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) / columns
     height = min(width / aspect, TALLEST)
     return columns, (max(round(height * aspect), 1), max(round(height), 1))
+
+
+def _panel_size(aspect: float) -> tuple[int, int]:
+    """Return the (width, height) of the panel of the whole clip: beside the curve, for clips of any aspect."""
+    width = min(PANEL_HEIGHT * aspect, PANEL_WIDTH)
+    return max(round(width), 1), max(round(width / aspect), 1)
 
 
 def _head_lines(layer: Layer) -> list[tuple[str, Colour]]:
@@ -161,10 +183,12 @@ def _draw_caption(
         pen.rectangle((x - 3, y - 3, x + size[0] + 2, y + size[1] + 2), outline=ACCENT, width=3)
     start, end = explanation.seconds[step]
     digits = 1 if np.allclose(explanation.seconds, explanation.seconds.round(1), atol=1e-3) else 2
-    seconds = f"{start:.{digits}f} - {end:.{digits}f} s"
-    pen.text((x, y + size[1] + 8), seconds, font=load_font(15), fill=INK)
+    seconds, font = f"{start:.{digits}f}-{end:.{digits}f} s", load_font(15)
     share = percent(float(explanation.temporal[step]))
-    if pen.textlength(share + "   " + seconds, load_font(15)) < size[0]:
+    if pen.textlength(f"where, {seconds}   {share}", font) < size[0]:
+        seconds = f"where, {seconds}"
+    pen.text((x, y + size[1] + 8), seconds, font=font, fill=INK)
+    if pen.textlength(share + "   " + seconds, font) < size[0]:
         pen.text((x + size[0], y + size[1] + 8), share, font=load_font(15), fill=colour, anchor="ra")
 
 
@@ -180,7 +204,7 @@ def _draw_curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, in
     highest = max(float(temporal.max()), 1e-9) * 1.1
     even = 1 / len(temporal)
     title = f"When: share of the {layer.subject}"
-    notes = fit_text(layer.clip_notes, 14, x1 - x0)
+    notes = fit_text(layer.notes, 14, x1 - x0)
     pen.text((x0, y0 + LINE_HEIGHT), notes, font=load_font(14), fill=SOFT)
     top = y0 + 30 + (LINE_HEIGHT if notes else 0)
 
@@ -226,8 +250,7 @@ def _draw_foot(page: Image.Image, layer: Layer, y: int) -> None:
     """Draw the colour scale with its meaning, and write the method and options of the map."""
     pen, explanation = ImageDraw.Draw(page), layer.explanation
     pen.line((MARGIN, y - 22, WIDTH - MARGIN, y - 22), fill=LINE)
-    scale = Image.fromarray(table_of(layer.scale)[None]).resize((SCALE_WIDTH, 14), Image.Resampling.BILINEAR)
-    page.paste(scale, (MARGIN, y + 4))
+    page.paste(legend_of(layer.scale, (SCALE_WIDTH, 14)), (MARGIN, y + 4))
     pen.rectangle((MARGIN, y + 4, MARGIN + SCALE_WIDTH - 1, y + 17), outline=LINE)
     low, high = (fit_text(end, 13, SCALE_WIDTH / 2 - 6) for end in layer.scale_ends)
     pen.text((MARGIN, y + 23), low, font=load_font(13), fill=SOFT)

@@ -80,6 +80,8 @@ class Explanation:
     """The class that the target was compared to; None if there was none."""
     signed: Floats | None = field(default=None, repr=False)
     """(t, h, w) for a class map: positive for the target, negative against it; absolute values sum to 1."""
+    shared_evidence: float | None = None
+    """How much of what speaks for the target lies where that for the contrast lies, 0 to 1; None without a contrast."""
     faithfulness: Faithfulness | None = None
     """The check whether the label depends on the map, if it was asked for (`verify`)."""
     refinement: Refinement | None = None
@@ -232,6 +234,7 @@ class Explanation:
                 "method_version": self.method_version,
                 "target": None if self.target is None else asdict(self.target),
                 "contrast": None if self.contrast is None else asdict(self.contrast),
+                **({} if self.shared_evidence is None else {"shared_evidence": self.shared_evidence}),
                 "shape": list(self.joint.shape),
                 "steps": self.seconds.tolist(),
                 "threshold": self.threshold,

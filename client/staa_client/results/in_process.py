@@ -90,6 +90,7 @@ def of_result(
         target=class_of(shown.target),
         contrast=class_of(shown.contrast),
         signed=shown.signed,
+        shared_evidence=shown.shared_evidence,
         faithfulness=_faithfulness(result.faithfulness, class_of),
         refinement=_refinement(result.refinement),
         source=_frames_of(clip),

@@ -31,8 +31,10 @@ def test_the_terminal_says_what_was_not_seen(explanation: Explanation) -> None:
 def test_a_class_map_says_its_class(explanation: Explanation) -> None:
     """What a map for one class shows is named, and what it was told from."""
     named = dataclasses.replace(explanation, target=ClassName(3, "moves up"), contrast=ClassName(4, "spins"))
-    assert "what speaks for moves up (0.7%), against spins (0.4%):" in describe(named)
+    assert "what speaks for moves up (0.7%) and not for spins (0.4%):" in describe(named)
     assert "speaks for" not in describe(explanation)
+    overlapping = dataclasses.replace(named, shared_evidence=0.75)
+    assert "\n75.0% of the evidence for moves up lies where that for spins does\n" in describe(overlapping)
 
 
 def test_a_check_is_told_with_its_cost() -> None:

@@ -96,8 +96,8 @@ def test_what_was_done_to_the_clip_stands_by_the_curve(explanation: Explanation)
     )
     noted = dataclasses.replace(explanation, clip=clip)
     words = f"1 frame, repeated {len(clip.frames)} times: 'when' says nothing · 22 of 250 frames damaged"
-    assert Layer(noted).clip_notes == words
-    assert not Layer(explanation).clip_notes
+    assert Layer(noted).notes == words
+    assert not Layer(explanation).notes
     assert f'<p class="notes">{html.escape(words)}</p>' in render_report(noted, None)
     assert draw_sheet(Layer(noted), None).height == draw_sheet(Layer(explanation), None).height + sheet.LINE_HEIGHT
     strips = [np.asarray(MovieStrip(Layer(each), 640).draw(0)) for each in (noted, explanation)]

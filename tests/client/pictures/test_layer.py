@@ -117,7 +117,7 @@ def doubted(explanation: Explanation, contrast: ClassName | None = None) -> Expl
 def test_a_class_map_is_headed_by_its_class(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Titles and lines name the class explained and its score, and the best label is not taken for it."""
     alone, contrasted = doubted(explanation), doubted(explanation, ClassName(7, "blinks"))
-    for words, shown in (("grows (1.6%)", alone), ("grows (1.6%), against blinks", contrasted)):
+    for words, shown in (("grows (1.6%)", alone), ("grows (1.6%) and not for blinks", contrasted)):
         texts = drawn(shown, monkeypatch)
         for pictured in (texts[: texts.index("|")], texts[texts.index("|") :]):
             assert f"What speaks for {words}" in pictured
@@ -141,8 +141,13 @@ def test_little_evidence_is_called_little(explanation: Explanation, monkeypatch:
     assert alone.balance == pytest.approx(0.003, abs=1e-5)
     assert class_map(explanation).balance == pytest.approx(0.5, abs=0.2)
     assert explanation.balance is None
-    for rest, shown in (("against", alone), ("for blinks", contrasted)):
-        words = f"0.3% of the weight speaks for grows, 99.7% {rest}"
+    apart = "of what tells the two apart, 0.3% speaks for grows, 99.7% for blinks"
+    overlapping = dataclasses.replace(contrasted, shared_evidence=0.61)
+    for words, shown in (
+        ("0.3% of the weight speaks for grows, 99.7% against", alone),
+        (apart, dataclasses.replace(contrasted, shared_evidence=0.2)),
+        ("61.0% of the evidence for grows lies where that for blinks does", overlapping),
+    ):
         texts = drawn(shown, monkeypatch)
         assert words in texts[: texts.index("|")]
         assert words in texts[texts.index("|") :]

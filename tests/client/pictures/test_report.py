@@ -145,7 +145,7 @@ def test_signs_are_named_and_sent(explanation: Explanation) -> None:
     evidence = class_map(explanation)
     page = Page(render_report([Layer(evidence)], None))
     words = " ".join(page.texts)
-    assert "Evidence for moves down against moves right (staa_class)" in words
+    assert "Evidence for moves down and not moves right (staa_class)" in words
     assert "attention" not in words.lower()
     assert {"for moves right", "for moves down"} <= {text.strip() for text in page.texts}
     (shown,) = page.data["maps"]

@@ -43,7 +43,22 @@ def test_the_sheet_shows_the_frames_and_the_heat(explanation: Explanation, tmp_p
     blank = read_picture(dataclasses.replace(explanation, source=None).save(tmp_path / "y.png"))
     assert sheet.shape == blank.shape
     assert np.abs(sheet.astype(int) - blank)[130:610].mean() > 20
-    np.testing.assert_array_equal(sheet[650:], blank[650:])
+    np.testing.assert_array_equal(sheet[650:, 380:], blank[650:, 380:])
+    np.testing.assert_array_equal(sheet[870:], blank[870:])
+
+
+def test_the_sheet_has_a_panel_of_the_whole_clip(explanation: Explanation, tmp_path: Path) -> None:
+    """Beside the curve is the map over the whole clip, which is that of no step, and focused where the rest is."""
+    panels = [
+        read_picture(explanation.save(tmp_path / "x.png", focus=focus))[670:850, 40:280] for focus in (False, True)
+    ]
+    assert np.abs(panels[0] - panels[1]).mean() > 5
+    grid, kept = Layer(explanation).whole
+    assert kept is None
+    assert np.unravel_index(grid.argmax(), grid.shape) == np.unravel_index(
+        explanation.spatial.argmax(), explanation.spatial.shape
+    )
+    np.testing.assert_allclose(np.clip(grid, 0, 1)[:, :, None], np.clip(grid, 0, 1)[:, :, None])
 
 
 def test_only_a_peak_is_marked(explanation: Explanation) -> None:
@@ -118,7 +133,7 @@ def test_signs_are_drawn_in_two_colours(explanation: Explanation, tmp_path: Path
     assert (picture[..., 2] - picture[..., 0]).max() > 60
     layer = Layer(evidence)
     assert layer.scale == BALANCE
-    assert layer.title == "Evidence for moves down against moves right (staa_class)"
+    assert layer.title == "Evidence for moves down and not moves right (staa_class)"
     assert layer.scale_ends == ("for moves right", "for moves down")
     assert 1 < np.abs(layer.values).max() < 3
     plain = Layer(evidence, Look(colormap="grey"))

@@ -50,6 +50,8 @@ def test_a_class_map_of_the_core_keeps_its_check_and_its_choice(core: staa.Expla
     shown = of_result(result, film, labels=core.labels)
     assert (shown.target, shown.contrast) == (ClassName(1, core.labels[1]), ClassName(2, core.labels[2]))
     assert shown.signed is not None
+    assert result.attribution is not None
+    assert shown.shared_evidence == result.attribution.shared_evidence is not None
     assert shown.faithfulness is not None
     assert shown.faithfulness.message == VERDICTS[shown.faithfulness.verdict]
     assert shown.refinement is not None

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from staa.attribution import METHODS, describe_choice
+from staa.attribution import METHODS
 from staa.errors import StaaError
+from staa.refine import describe_choice
 from staa.serving.settings import Settings
 from staa.serving.wire.encodings import ENCODINGS, Body, Reply, rounded, to_json
 from staa.signature import Signature
@@ -105,6 +106,7 @@ def document(model: Model, answer: Answer) -> tuple[Body, dict[str, Floats]]:
         "method_version": METHODS[shown.method].version,
         "target": _class(model.labels, shown.target),
         "contrast": _class(model.labels, shown.contrast),
+        **({} if shown.shared_evidence is None else {"shared_evidence": rounded(shown.shared_evidence)}),
         "shape": list(shown.grid.shape),
         "steps": result.steps.round(6).tolist(),
     }
