@@ -26,6 +26,7 @@ from staa_client.errors import (
 from staa_client.files import load, save
 from staa_client.results.card import Card, MethodCard
 from staa_client.results.explanation import Explanation, Moment
+from staa_client.results.in_process import of_result
 from staa_client.results.result import (
     Areas,
     ClassName,
@@ -87,6 +88,7 @@ __all__ = [
     "Watch",
     "__version__",
     "load",
+    "of_result",
     "save",
 ]
 

@@ -25,11 +25,16 @@ TABLE: Final = {
     "main": "staa_client.cli.app",
     # a map on a terminal, which alone loads Pillow
     "draw_on_terminal": "staa_client.cli.terminal_picture",
+    # the gallery of a batch, which loads Pillow too
+    "Tile": "staa_client.pictures.gallery",
+    "render_gallery": "staa_client.pictures.gallery",
+    "thumbnail_of": "staa_client.pictures.gallery",
     # what the methods `watch` of both clients call
     "watch": "staa_client.watch.factory",
     "watch_async": "staa_client.watch.factory",
     # what the methods of `Explanation` call: pictures load Pillow, Parquet is an extra
     "html_of": "staa_client.pictures.notebook",
+    "labels_html_of": "staa_client.pictures.notebook",
     "save": "staa_client.files",
     "write_explanation": "staa_client.batch.parquet",
 }

@@ -22,7 +22,7 @@ from staa_client.evidence.store import Store
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
-from staa_client.transport import server, status
+from staa_client.transport import ask, server, status
 from staa_client.transport import steps as call_steps
 from staa_client.transport.attempts import Outcome, Reply, Retries
 from staa_client.transport.body import Body
@@ -89,7 +89,7 @@ class AsyncClient:
     async def predict(
         self,
         video: Video,
-        model: str = "motions",
+        model: str | None = None,
         *,
         top_k: int | None = None,
         start: float | None = None,
@@ -99,22 +99,22 @@ class AsyncClient:
     ) -> Result:
         """See `Client.predict`."""
         options = {"top_k": top_k, "start": start, "end": end}
-        return await self._run(call_steps.predict(self._context.begin(timeout), video, model, options, sample))
+        return await self._run(ask.predict(self._context.begin(timeout), video, model, options, sample))
 
     @overload
     async def explain(
-        self, video: Video, model: str = "motions", *, explain_when: None = None, **options: Unpack[Options]
+        self, video: Video, model: str | None = None, *, explain_when: None = None, **options: Unpack[Options]
     ) -> Explanation: ...
 
     @overload
     async def explain(
-        self, video: Video, model: str = "motions", *, explain_when: Rules | None, **options: Unpack[Options]
+        self, video: Video, model: str | None = None, *, explain_when: Rules | None, **options: Unpack[Options]
     ) -> Answer: ...
 
     async def explain(
         self,
         video: Video,
-        model: str = "motions",
+        model: str | None = None,
         *,
         top_k: int | None = None,
         method: str | None = None,
@@ -134,12 +134,12 @@ class AsyncClient:
         options: dict[str, Any] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
         options |= {"start": start, "end": end, "mass": mass, "verify": verify, "refine": refine, "maps": maps}
         options["explain_when"] = rules_text(explain_when)
-        return await self._run(call_steps.explain(self._context.begin(timeout), video, model, options, sample))
+        return await self._run(ask.explain(self._context.begin(timeout), video, model, options, sample))
 
     def batch(
         self,
         sources: Iterable[Video],
-        model: str = "motions",
+        model: str | None = None,
         *,
         explain: bool = True,
         concurrency: int = 4,
@@ -149,17 +149,19 @@ class AsyncClient:
         **options: Unpack[RuledOptions],
     ) -> AsyncIterator[batch_plan.BatchItem]:
         """See `Client.batch`; iterate with `async for`."""
-        ask: Callable[[Video], Awaitable[Answer]] = partial(self.explain, model=model, **options)
+        call: Callable[[Video], Awaitable[Answer]] = partial(self.explain, model=model, **options)
         check_options(options)
         if not explain:
-            ask = partial(self.predict, model=model, **options_for_labels(options))
-        plan = batch_plan.Plan.of(sources, model, explain, options, concurrency, on_error, output, progress)
-        return async_run.run_async(plan, ask)
+            call = partial(self.predict, model=model, **options_for_labels(options))
+        plan = batch_plan.Plan.of(
+            sources, model or ask.DEFAULT_MODEL, explain, options, concurrency, on_error, output, progress
+        )
+        return async_run.run_async(plan, call)
 
     def watch(
         self,
         source: "LiveSource",
-        model: str = "motions",
+        model: str | None = None,
         *,
         window: float | None = None,
         stride: float | None = None,
@@ -184,21 +186,23 @@ class AsyncClient:
         """See `Client.replay`."""
         return await self._run(replay(self._context.begin(timeout), line, video, tolerance))
 
-    async def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
+    async def card(self, model: str | None = None, *, timeout: Timeouts | Keep = KEEP) -> Card:
         """See `Client.card`."""
-        return await self._run(call_steps.card(self._context.begin(timeout), model))
+        return await self._run(ask.card(self._context.begin(timeout), model))
 
     async def models(self, *, timeout: Timeouts | Keep = KEEP) -> tuple[status.Served, ...]:
         """See `Client.models`."""
         return await self._run(status.models(self._context.begin(timeout)))
 
-    async def ready(self, model: str = "motions", *, timeout: Timeouts = 5.0) -> bool:
+    async def ready(self, model: str | None = None, *, timeout: Timeouts = 5.0) -> bool:
         """See `Client.ready`."""
-        return await self._run(status.ready(self._context.begin(timeout), model))
+        return await self._run(ask.ready(self._context.begin(timeout), model))
 
-    async def wait_until_ready(self, model: str = "motions", *, timeout: Timeouts = 120.0, every: float = 0.5) -> None:
+    async def wait_until_ready(
+        self, model: str | None = None, *, timeout: Timeouts = 120.0, every: float = 0.5
+    ) -> None:
         """See `Client.wait_until_ready`."""
-        await self._run(status.wait_until_ready(self._context.begin(timeout), model, every))
+        await self._run(ask.wait_until_ready(self._context.begin(timeout), model, every))
 
     async def _run(self, steps: call_steps.Steps[T]) -> T:
         """Do the steps of a call, one after the other, and return its result."""
@@ -266,6 +270,11 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
         self._threads.shutdown(wait=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"<AsyncClient of {self._context.url.copy_with(userinfo=b'')}{' (closed)' if self._http.is_closed else ''}>"
+        )
 
     async def __aenter__(self) -> Self:
         return self

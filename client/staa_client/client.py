@@ -17,7 +17,7 @@ from staa_client.evidence.store import Store
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
-from staa_client.transport import server, status
+from staa_client.transport import ask, server, status
 from staa_client.transport import steps as call_steps
 from staa_client.transport.attempts import LONGEST_PAUSE, Retries
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
@@ -59,7 +59,8 @@ class Client:
         max_retries: How often to try again if there is no connection, or if the server is busy (429, 503, and 502 with
             a Retry-After) and gives no reason that is final.
         backoff: Seconds before the second attempt, doubled for each later one; each wait is between half and all of it.
-        management_url: The address of TorchServe's management API, for `models`; not needed on the same machine.
+        management_url: The address of TorchServe's management API, which lists the models that are served; not needed
+            on the same machine, nor before the front proxy.
         verify: The certificates to trust: True those of the system, a path those in a PEM file, an ssl.SSLContext its
             own, False all.
         store: A file that takes a line for each explanation: what was asked, of which video, and the answer. `replay`
@@ -96,7 +97,7 @@ class Client:
     def predict(
         self,
         video: Video,
-        model: str = "motions",
+        model: str | None = None,
         *,
         top_k: int | None = None,
         start: float | None = None,
@@ -109,7 +110,7 @@ class Client:
         Args:
             video: A path, a URL that the client fetches, the bytes of a file, a binary file object, or frames in
                 memory: `Frames`, an array (T, H, W, 3) or an iterable of (H, W, 3), uint8 RGB.
-            model: Its name, or "name/version".
+            model: Its name, or "name/version"; None: "motions", or the only model of a server without it.
             top_k: How many labels; the server's default is 5.
             start: Start of the clip, in seconds of the source.
             end: End of the clip, in seconds of the source.
@@ -118,22 +119,22 @@ class Client:
             timeout: The timeout of this call, instead of the client's.
         """
         options = {"top_k": top_k, "start": start, "end": end}
-        return self._run(call_steps.predict(self._context.begin(timeout), video, model, options, sample))
+        return self._run(ask.predict(self._context.begin(timeout), video, model, options, sample))
 
     @overload
     def explain(
-        self, video: Video, model: str = "motions", *, explain_when: None = None, **options: Unpack[Options]
+        self, video: Video, model: str | None = None, *, explain_when: None = None, **options: Unpack[Options]
     ) -> Explanation: ...
 
     @overload
     def explain(
-        self, video: Video, model: str = "motions", *, explain_when: Rules | None, **options: Unpack[Options]
+        self, video: Video, model: str | None = None, *, explain_when: Rules | None, **options: Unpack[Options]
     ) -> Answer: ...
 
     def explain(
         self,
         video: Video,
-        model: str = "motions",
+        model: str | None = None,
         *,
         top_k: int | None = None,
         method: str | None = None,
@@ -155,21 +156,20 @@ class Client:
 
         Args:
             video: As in `predict`.
-            model: Its name, or "name/version".
+            model: As in `predict`.
             top_k: How many labels; the server's default is 5.
-            method: The method of attribution. `card` lists the methods of the model; the server's default is "staa".
-            target: The class, by number or label, that the map explains; the default is the best class. Only class
-                methods such as "staa_class" take it.
+            method: The method of attribution. `card` lists the methods of the model. The default is "staa_class" if
+                `target`, `contrast` or `refine` is given, which only class methods take, and otherwise "staa".
+            target: The class, by number or label, that the map explains; the default is the best class.
             contrast: A second class, by number or label: the map then shows why the target and not this class. The
-                default is the best class, if the target is another one; "none" compares to no class. Only class methods
-                take it.
+                default is the best class, if the target is another one; "none" compares to no class.
             start: Start of the clip, in seconds of the source.
             end: End of the clip, in seconds of the source.
             mass: Share of the attention that the dynamic threshold keeps, 0 to 1; the server's default is 0.7.
             verify: Asks the server to check the map, with 2 to 16 points on the curves; each point needs 8 clips
                 through the model. The check is `faithfulness` of the result.
             refine: Asks the server to choose the best of several class maps, by a test with 8 to 32 clips of which
-                parts are hidden. The choice is `refinement` of the result. Only class methods take it.
+                parts are hidden. The choice is `refinement` of the result.
             explain_when: Rules about the best label that say whether a map is made: "score_below=0.6" (its score),
                 "margin_below=0.2" (it less the second), "label_in=LABEL|LABEL" (labels or numbers), or "always". Of
                 several, in a list or joined by ";", any is enough.
@@ -180,12 +180,12 @@ class Client:
         options: dict[str, Any] = {"top_k": top_k, "method": method, "target": target, "contrast": contrast}
         options |= {"start": start, "end": end, "mass": mass, "verify": verify, "refine": refine, "maps": maps}
         options["explain_when"] = rules_text(explain_when)
-        return self._run(call_steps.explain(self._context.begin(timeout), video, model, options, sample))
+        return self._run(ask.explain(self._context.begin(timeout), video, model, options, sample))
 
     def batch(
         self,
         sources: Iterable[Video],
-        model: str = "motions",
+        model: str | None = None,
         *,
         explain: bool = True,
         concurrency: int = 4,
@@ -201,7 +201,7 @@ class Client:
 
         Args:
             sources: The videos, each as `predict` takes it.
-            model: Its name, or "name/version".
+            model: As in `predict`.
             explain: Whether to ask for maps; False asks for labels only.
             concurrency: The most requests at a time.
             on_error: "raise" ends the batch with the first error, in the order of the sources; "collect" yields items
@@ -216,17 +216,19 @@ class Client:
             ValueError: `output` holds answers to another request.
             BlockingIOError: another run is writing `output`.
         """
-        ask: Callable[[Video], Answer] = partial(self.explain, model=model, **options)
+        call: Callable[[Video], Answer] = partial(self.explain, model=model, **options)
         check_options(options)
         if not explain:
-            ask = partial(self.predict, model=model, **options_for_labels(options))
-        plan = batch_plan.Plan.of(sources, model, explain, options, concurrency, on_error, output, progress)
-        return batch_plan.run(plan, ask)
+            call = partial(self.predict, model=model, **options_for_labels(options))
+        plan = batch_plan.Plan.of(
+            sources, model or ask.DEFAULT_MODEL, explain, options, concurrency, on_error, output, progress
+        )
+        return batch_plan.run(plan, call)
 
     def watch(
         self,
         source: "LiveSource",
-        model: str = "motions",
+        model: str | None = None,
         *,
         window: float | None = None,
         stride: float | None = None,
@@ -242,7 +244,7 @@ class Client:
         Args:
             source: A camera's number; the URL of a stream (rtsp, http, tcp, udp, srt, rtmp); the path of a file; or any
                 iterable of (seconds, (H, W, 3) uint8 RGB array) pairs.
-            model: Its name, or "name/version".
+            model: As in `predict`.
             window: Seconds of the stream in each window; None: as long as the clips that the model was trained on, or
                 2 s if its card does not say it. A window of another length is warned about.
             stride: Seconds from the start of one window to the start of the next; None: a quarter of the window.
@@ -283,26 +285,29 @@ class Client:
         """
         return self._run(replay(self._context.begin(timeout), line, video, tolerance))
 
-    def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
+    def card(self, model: str | None = None, *, timeout: Timeouts | Keep = KEEP) -> Card:
         """Return the card of a model: its labels, the frames that it takes, its methods, and the server's limits."""
-        return self._run(call_steps.card(self._context.begin(timeout), model))
+        return self._run(ask.card(self._context.begin(timeout), model))
 
     def models(self, *, timeout: Timeouts | Keep = KEEP) -> tuple[status.Served, ...]:
-        """Return every version of every model, with its workers, from TorchServe's management API."""
+        """Return the models that are served, with their workers.
+
+        The front proxy lists them; otherwise TorchServe's management API does, with every version of each.
+        """
         return self._run(status.models(self._context.begin(timeout)))
 
-    def ready(self, model: str = "motions", *, timeout: Timeouts = 5.0) -> bool:
+    def ready(self, model: str | None = None, *, timeout: Timeouts = 5.0) -> bool:
         """Return whether a worker of the model answers within `timeout` seconds.
 
         It is False if only the server's frontend answers, or if a long queue delays the answer.
         """
-        return self._run(status.ready(self._context.begin(timeout), model))
+        return self._run(ask.ready(self._context.begin(timeout), model))
 
-    def wait_until_ready(self, model: str = "motions", *, timeout: Timeouts = 120.0, every: float = 0.5) -> None:
+    def wait_until_ready(self, model: str | None = None, *, timeout: Timeouts = 120.0, every: float = 0.5) -> None:
         """Return once the model is ready.
 
         Args:
-            model: Its name, or "name/version".
+            model: As in `predict`.
             timeout: The most seconds to wait.
             every: Seconds between two attempts.
 
@@ -310,7 +315,7 @@ class Client:
             NotFoundError: the server has no such model; this is raised at once.
             TimedOutError: the model is not ready in time; the message has the last reason.
         """
-        self._run(status.wait_until_ready(self._context.begin(timeout), model, every))
+        self._run(ask.wait_until_ready(self._context.begin(timeout), model, every))
 
     def _run(self, steps: call_steps.Steps[T]) -> T:
         """Do the steps of a call, one after the other, and return its result."""
@@ -335,6 +340,9 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._context.url.copy_with(userinfo=b'')}{' (closed)' if self._http.is_closed else ''}>"
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """Answer probes: GET /ready and GET /live, on a port of the loopback address, say whether to send requests here.
 
-Both answers come from what is already known, so probes cost nothing, however many there are.
+GET /models says what is served, also while a model has no worker. All answers come from what is already known, so they
+cost nothing, however many there are.
 """
 
 import contextlib
@@ -38,6 +39,21 @@ class Health:
         models = {name: {"ready": known.ready, "workers": known.total} for name, known in self.workers.items()}
         return HTTPStatus.OK, {"ready": True, "models": models}
 
+    def models(self) -> Answer:
+        """Answer 200 with each model, its version, and its workers as of the last poll."""
+        served = [
+            {
+                "name": name,
+                "version": known.version,
+                "workers": known.total,
+                "ready": known.ready,
+                "batch": known.batch,
+                "waiting": known.waiting,
+            }
+            for name, known in self.workers.items()
+        ]
+        return HTTPStatus.OK, {"models": served}
+
     def live(self) -> Answer:
         """Answer 200 while TorchServe's frontend runs, and 503 otherwise."""
         if self._alive():
@@ -46,7 +62,7 @@ class Health:
 
     def answer(self, path: str) -> Answer:
         """Return the answer to a GET of this path."""
-        routes = {"/ready": self.ready, "/live": self.live}
+        routes = {"/ready": self.ready, "/live": self.live, "/models": self.models}
         if path in routes:
             return routes[path]()
         return HTTPStatus.NOT_FOUND, _error("not_found", f"there is no {path!r} here; ask for /ready or /live")

@@ -5,7 +5,7 @@ No other address tells their state: /ping says healthy even while workers load, 
 
 import json
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 
 from staa_serve.properties import reach
@@ -21,6 +21,12 @@ class Workers:
     ready: int
     """How many workers are READY: the model is loaded, and the process lives."""
     total: int
+    version: str = ""
+    """The version of the model that is asked without one; empty if it is not known."""
+    batch: int = 0
+    """The most requests in one forward pass."""
+    waiting: int = field(default=0, compare=False)
+    """How many requests wait, as of the last answer."""
 
     @property
     def all_ready(self) -> bool:
@@ -40,7 +46,21 @@ def ask(management: str, name: str) -> Workers:
 def count(document: object) -> Workers:
     """Count the workers in a model's description: `[{"workers": [{"status": "READY"}]}]` gives 1 ready of 1."""
     match document:
-        case [{"workers": list(workers)}, *_]:
+        case [{"workers": list(workers), **about}, *_]:
             ready = sum(isinstance(worker, dict) and worker.get("status") == "READY" for worker in workers)
-            return Workers(ready, len(workers))
+            queue = about.get("jobQueueStatus")
+            waiting = queue.get("pendingRequests") if isinstance(queue, dict) else 0
+            version = about.get("modelVersion")
+            return Workers(
+                ready,
+                len(workers),
+                version if isinstance(version, str) else "",
+                _whole(about.get("batchSize")),
+                _whole(waiting),
+            )
     return Workers(0, 0)
+
+
+def _whole(number: object) -> int:
+    """Return a whole number from 0; 0 for anything else."""
+    return number if type(number) is int and number >= 0 else 0

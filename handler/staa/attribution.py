@@ -378,7 +378,9 @@ def attribution_of(joint: Tensor, signed: Tensor | None, grid: Grid, request: Ma
     if not shares.any():
         shares = np.full(grid.shape, 1 / shares.size, np.float32)
     signed_shares = None if signed is None else _normalised(signed, grid)
-    return Attribution(shares, grid, request.method, signed_shares, request.target, request.contrast)
+    version = METHODS[request.method].version
+    named = request.target, request.contrast
+    return Attribution(shares, grid, request.method, signed_shares, *named, method_version=version)
 
 
 def _normalised(weights: Tensor, grid: Grid) -> Floats:

@@ -17,10 +17,10 @@ from staa.capture import STRIDE, capture
 from staa.checkpoint.loader import load as load_checkpoint
 from staa.errors import LoadError
 from staa.recipe import Recipe
-from staa.refine import candidates, refine
+from staa.refine import candidates, describe_choice, refine
 from staa.signature import Signature
 from staa.types import Attribution, Box, Faithfulness, Forward, Options, Prediction, Refinement, Result
-from staa.verify import Probabilities, blur, mean_colour, verify
+from staa.verify import VERDICTS, Probabilities, blur, mean_colour, verdict, verify
 from staa_video import Clip, sampling
 
 DEFAULT_TOP_K = 5
@@ -163,7 +163,8 @@ class Explainer:
         rankings = {name: shown.ranking for name, shown in maps.items()}
         answer = self._probability(first.target, first.contrast)
         refinement = refine(answer, pixels, rankings, self.grid, clips, batch, seconds)
-        return maps[refinement.chosen], refinement
+        message = describe_choice(refinement.chosen)
+        return maps[refinement.chosen], replace(refinement, message=message)
 
     def _probability(self, target: int, contrast: int | None) -> Probabilities:
         """Return a function of pixels that gives the probability (B, 1) of a class; with a contrast, of the two."""
@@ -230,7 +231,9 @@ class Explainer:
 
         fill = mean_colour if refined else blur
         ends, areas = verify(probabilities, pixels, shown.ranking, self.grid, points, batch, seconds, fill)
-        return Faithfulness(target, shown.contrast, points, *ends, *areas)
+        checked = Faithfulness(target, shown.contrast, points, *ends, *areas)
+        code = verdict(checked)
+        return replace(checked, verdict=code, message=VERDICTS[code])
 
     def result(
         self,

@@ -31,6 +31,11 @@ CANDIDATES = {
 """The name of a class map among which `refine` chooses -> what it is."""
 
 
+def describe_choice(name: str) -> str:
+    """Return in words which map was chosen; `name` is a key of CANDIDATES."""
+    return f"this map was chosen by a test of deletion and insertion: {CANDIDATES[name]}"
+
+
 def candidates(forward: Forward, request: MapRequest, directions: Tensor, *, exclusive: bool) -> dict[str, Attribution]:
     """Return the maps among which `refine` chooses, for a forward pass whose only explained row is the one asked for.
 

@@ -94,6 +94,8 @@ class Attribution:
     """The number of the class that the target is compared to, if there is one."""
     shared_evidence: float | None = None
     """How much of the evidence for the target lies where that for the contrast does, 0 to 1; None if it has none."""
+    method_version: str = ""
+    """The version of the method's formula; maps of two versions are not to be compared."""
 
     @property
     def ranking(self) -> Floats:
@@ -206,6 +208,10 @@ class Faithfulness:
     random: Areas
     """The areas for the better one of two random orders."""
     centre: Areas
+    verdict: str = ""
+    """A key of verify.VERDICTS; empty if nobody judged the check yet."""
+    message: str = ""
+    """The verdict in words."""
 
     @property
     def clips(self) -> int:
@@ -229,6 +235,8 @@ class Refinement:
     """The gain of the chosen map less that of the second best."""
     clips: int
     """How many clips went through the model for the choice."""
+    message: str = ""
+    """The choice in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ def encoded(reply: dict[str, Any], encoding: str) -> bytes:
 
 def left_out(reply: dict[str, Any], rules: str) -> dict[str, str] | None:
     """Why a reply has no map by rules, of which this server follows always and score_below; None if it has one."""
-    best, limit = reply["predictions"][0]["score"], 0.0
+    best, limit = (reply["predictions"] or [{"score": 0.0}])[0]["score"], 0.0
     for name, _, value in (rule.partition("=") for rule in rules.split(";")):
         if name == "always":
             return None

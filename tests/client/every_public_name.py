@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import staa
 from staa_client import (
     Areas,
     AsyncClient,
@@ -52,6 +53,7 @@ from staa_client import (
     Watch,
     __version__,
     load,
+    of_result,
     save,
 )
 from staa_client.cli import entry, main
@@ -109,6 +111,11 @@ def about(card: Card, result: Result, explanation: Explanation) -> Iterator[str]
     yield f"{__version__} {method.version} {model.family} {best.label} {clip.fps}"
     yield f"{target} {moments} {choice} {areas} {heat.shape}"
     yield str(save("both.html", [explanation, load("one.json")], alpha=0.5, focus=True))
+
+
+def in_process(result: staa.Result, clip: staa.Clip, explainer: staa.Explainer) -> Path:
+    """Return the report of a result that no server gave."""
+    return of_result(result, clip, labels=explainer.labels, name="clip.mp4").save("clip.html")
 
 
 def pictures(path: Path) -> Iterator[Frame]:

@@ -51,6 +51,25 @@ class FakeServer(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class ProxyServer(FakeServer):
+    """Serves one model, "actions", and lists it as the front proxy does."""
+
+    seen: ClassVar[list[tuple[str, dict[str, str]]]] = []
+
+    def do_POST(self) -> None:
+        """Answer one request."""
+        if self.path.split("/")[2] == "actions":
+            return super().do_POST()
+        self.rfile.read(int(self.headers["Content-Length"]))
+        about = {"code": "model_not_found", "message": "this model is not served here: ask for another one"}
+        return self._send(httpx2.Response(404, json={"error": about}))
+
+    def do_GET(self) -> None:
+        """Answer with the list of models."""
+        one = {"name": "actions", "version": "2.0", "workers": 1, "ready": 1, "batch": 4, "waiting": 0}
+        self._send(httpx2.Response(200, json={"models": [one]}))
+
+
 @contextmanager
 def http_server(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Run a server, and yield its address."""

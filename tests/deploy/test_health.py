@@ -88,9 +88,18 @@ def test_ready_is_false_when_asked_to_stop_and_live_is_not(known: Known, ask: As
     assert code(ask("/live")) == (503, "dead")
 
 
+def test_models_are_told_whatever_their_state(known: Known, ask: Ask) -> None:
+    """What is served is said with its workers, also while one has none, and while the server drains."""
+    known.health.workers = {"a": Workers(1, 2, "1.0", 4, 3), "b": Workers(0, 1)}
+    known.stopping = True
+    first = {"name": "a", "version": "1.0", "workers": 2, "ready": 1, "batch": 4, "waiting": 3}
+    second = {"name": "b", "version": "", "workers": 1, "ready": 0, "batch": 0, "waiting": 0}
+    assert ask("/models") == (200, {"models": [first, second]})
+
+
 def test_what_is_no_probe_is_answered_in_the_same_form(ask: Ask) -> None:
     """Another path is 404 and another method 501, as the contract's errors; HEAD has no body; queries are ignored."""
-    assert code(ask("/models")) == (404, "not_found")
+    assert code(ask("/models/a")) == (404, "not_found")
     assert code(ask("/ready", "POST")) == (501, "bad_request")
     assert ask("/live", "HEAD") == (200, None)
     assert ask("/live?verbose=1") == (200, {"live": True})

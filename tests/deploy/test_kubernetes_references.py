@@ -255,9 +255,9 @@ def test_the_ingress_lets_through_what_the_server_takes() -> None:
         for page in ("kubernetes.md", "security.md"):
             assert "encrypted and not authenticated" in (ROOT / "docs" / page).read_text()
     paths = [each["path"] for each in ingress["spec"]["rules"][0]["http"]["paths"]]
-    assert paths == ["/predictions", "/explanations", "/v1/models", "/v2/models"]
+    assert paths == ["/predictions", "/explanations", "/v1/models", "/v2/models", "/models"]
     for path in paths:
-        assert f"location {path}/ {{" in listener(8444)
+        assert f"location {'= /models' if path == '/models' else f'{path}/'} {{" in listener(8444)
 
 
 def test_kserve_puts_the_pod_together() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from staa_client import Client, Served
 from tests.deploy import proxies
 from tests.deploy.proxies import AUTHORIZED, KEY, NAME, UNHURRIED, Proxy
 from tests.deploy.upstreams import Upstream, reply, torchserve
@@ -55,7 +56,9 @@ def test_the_routes(proxy: Proxy, upstream: Upstream, path: str) -> None:
     "path",
     [
         "/",
-        "/models",
+        "/models/",
+        "/models/motions",
+        "/models/motions/all",
         "/metrics",
         "/status",
         "/authorise",
@@ -95,6 +98,7 @@ def test_nothing_else(proxy: Proxy, upstream: Upstream, path: str) -> None:
         ("TRACE", "/v1/models/motions:predict", "POST, OPTIONS"),
         ("TRACE", "/explanations/motions", "POST, PUT, OPTIONS"),
         ("POST", "/ping", "GET, HEAD"),
+        *((method, "/models", "GET, HEAD") for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS-X")),
         *((method, "/ready", "GET, HEAD") for method in ("POST", "TRACE", "PROPFIND", "FOO", "DELETE", "OPTIONS-X")),
         *((method, "/v2/health/live", "GET, HEAD") for method in ("TRACE", "FOO")),
         *((method, "/v1/models/motions", "GET, HEAD") for method in ("TRACE", "FOO", "PUT")),
@@ -286,6 +290,26 @@ def test_readiness(proxy: Proxy, ready: Upstream) -> None:
         assert proxy.inside("/ready").code == "draining"
     finally:
         ready.answer = before
+
+
+def test_models_are_listed_for_a_key(proxy: Proxy, upstream: Upstream, ready: Upstream) -> None:
+    """GET /models is the health endpoint's list, for a key alone; nothing of it reaches TorchServe."""
+    one = {"name": "motions", "version": "1.0", "workers": 1, "ready": 0, "batch": 4, "waiting": 0}
+    listed: dict[str, object] = {"models": [one]}
+    before, ready.answer = ready.answer, lambda _: reply(listed)
+    try:
+        answer = proxy.call("/models", None, method="GET")
+        assert (answer.status, json.loads(answer.body)) == (200, listed)
+        assert ready.heard[-1].line.startswith("GET /models ")
+        assert not ready.heard[-1].values("authorization")
+        with Client(proxy.url, KEY, verify=proxy.trust()) as client:
+            assert client.models() == (Served("motions", "1.0", 1, 0, 4, 0),)
+        for headers in ({}, {"Authorization": "Bearer nobody's"}):
+            assert proxy.call("/models", None, headers, method="GET").status == 401
+        assert proxy.call("/models?limit=1", None, method="GET").code == "query_refused"
+    finally:
+        ready.answer = before
+    assert not upstream.heard
 
 
 def test_the_inner_port(proxy: Proxy, upstream: Upstream) -> None:

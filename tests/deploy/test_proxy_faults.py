@@ -263,7 +263,7 @@ FAULTS: dict[str, Fault] = {
     "a key of other models": keys(entry("tester", KEY, "models=other")),
     "a web page of an origin that is not listed": asks(method="OPTIONS", headers={"Origin": "https://a.example.com"}),
     "the keys file cannot be read": no_keys,
-    "another path": asks(path="/models"),
+    "another path": asks(path="/models/motions"),
     "another method": asks(method="PATCH"),
     "a query in the address": asks(path="/predictions/motions?top_k=1"),
     "no HTTP, or two readings of it": says(f"{START}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),

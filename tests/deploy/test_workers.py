@@ -62,6 +62,18 @@ def test_workers_are_counted(management: Management) -> None:
     assert not ask(management.url, "m").all_ready
 
 
+def test_the_model_is_described_too(management: Management) -> None:
+    """Version, batch and queue of the model come along; what is of another kind counts as not known."""
+    one = {"modelVersion": "1.0", "batchSize": 4, "jobQueueStatus": {"pendingRequests": 3}, "workers": []}
+    management.body = json.dumps([one]).encode()
+    answer = ask(management.url, "m")
+    assert (answer.version, answer.batch, answer.waiting) == ("1.0", 4, 3)
+    for wrong in ({"modelVersion": 1}, {"batchSize": "4"}, {"jobQueueStatus": [3]}, {"batchSize": -1}):
+        management.body = json.dumps([one | wrong]).encode()
+        answer = ask(management.url, "m")
+        assert [answer.version, answer.batch, answer.waiting].count("" if "modelVersion" in wrong else 0) == 1
+
+
 @pytest.mark.parametrize(
     "body",
     [

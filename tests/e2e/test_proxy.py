@@ -66,9 +66,21 @@ def test_the_clients_errors(proxy: Proxy) -> None:
     with client(proxy) as staa:
         with pytest.raises(NotVideoError) as noise:
             staa.predict(b"noise")
-        with pytest.raises(NotFoundError, match="model_not_found"):
+        with pytest.raises(NotFoundError, match="model_not_found: no model nope is served here; served here: motions"):
             staa.predict(b"noise", "nope")
     assert proxy.log(str(noise.value.request_id))["status"] == 415
+
+
+def test_models_are_listed(proxy: Proxy, server: Server) -> None:
+    """Through the proxy the client lists what the management API lists on the server's machine."""
+    with client(proxy) as staa, Client(server.inference, management_url=server.management) as direct:
+        (listed,), (known,) = staa.models(), direct.models()
+    assert (listed.name, listed.version, listed.ready, listed.batch) == (
+        known.name,
+        known.version,
+        known.ready,
+        known.batch,
+    )
 
 
 def test_no_caller_forges_the_route(proxy: Proxy, clip: bytes) -> None:

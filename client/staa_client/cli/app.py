@@ -7,6 +7,7 @@ An option that is not given is taken from the environment, then ~/.config/staa/c
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +16,11 @@ import typer
 from staa_client.cli import arguments as arg
 from staa_client.cli import commands
 from staa_client.cli.connection import connect, read_settings, told_warnings
-from staa_client.cli.named_files import OutputFiles
+from staa_client.cli.examples import examples
+from staa_client.cli.named_files import OutputFiles, videos_of
 from staa_client.cli.replay import replay
+from staa_client.cli.report_folder import ReportFolder
+from staa_client.cli.spelling import as_typed
 from staa_client.cli.terminal import printable, printable_line
 from staa_client.errors import SourceError, StaaError, StreamError, TimedOutError, UnreachableError
 from staa_client.transport.options import RuledOptions
@@ -61,28 +65,38 @@ def _report_error(error: Exception, code: int, verbose: bool) -> int:
     text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"  # without "[Errno 2]"
-    sys.stderr.write("staa: " + printable_line(" ".join(text.split())) + "\n")
+    sys.stderr.write("staa: " + printable_line(as_typed(" ".join(text.split()))) + "\n")
     return code
+
+
+def _print_version(wanted: bool) -> None:
+    """Print the version, and end the command, if that is wanted."""
+    if wanted:
+        sys.stdout.write(f"staa {version('staa-client')}\n")
+        raise typer.Exit
 
 
 @app.callback()
 def configure(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="A file with defaults; also STAA_CONFIG.")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Labels of a video, and where and when the model looked."""
     with told_warnings():
         values = read_settings(config)
-    commands_with_settings = ("predict", "explain", "batch", "watch", "models", "ready", "replay")
+    commands_with_settings = ("predict", "explain", "batch", "watch", "models", "ready", "card", "replay")
     context.default_map = {command: {**values, "name": values.get("model")} for command in commands_with_settings}
 
 
-@app.command()
+@app.command(epilog=examples("predict"))
 def predict(
     context: typer.Context,
     videos: arg.Videos,
     *,
-    model: arg.Model = "motions",
+    model: arg.Model = None,
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
@@ -92,22 +106,24 @@ def predict(
     start: arg.Start = None,
     end: arg.End = None,
     sample: arg.Sampled = "server",
+    recursive: arg.Recursive = False,
     concurrency: arg.Concurrency = 4,
     json: arg.Json = False,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Print the labels."""
     options = _options(top_k=top_k, start=start, end=end, sample=sample)
+    files = videos_of(videos, alone=True, recursive=recursive)
     with connect(context, server, token, token_file, cacert, timeout) as client:
-        return commands.answer(client, videos, model, options, explain=False, json=json, concurrency=concurrency)
+        return commands.answer(client, files, model, options, explain=False, json=json, concurrency=concurrency)
 
 
-@app.command()
+@app.command(epilog=examples("explain"))
 def explain(
     context: typer.Context,
     videos: arg.Videos,
     *,
-    model: arg.Model = "motions",
+    model: arg.Model = None,
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
@@ -117,42 +133,54 @@ def explain(
     top_k: arg.TopK = None,
     start: arg.Start = None,
     end: arg.End = None,
-    method: arg.Method = None,
+    method: arg.Methods = None,
     target: arg.Target = None,
     contrast: arg.Contrast = None,
     mass: arg.Mass = None,
     verify: arg.Verify = None,
     refine: arg.Refine = None,
     explain_when: arg.ExplainWhen = None,
+    maps: arg.Maps = "base64",
     sample: arg.Sampled = "server",
+    recursive: arg.Recursive = False,
     concurrency: arg.Concurrency = 4,
     output: arg.Output = None,
-    alpha: Annotated[float | None, typer.Option(min=0, max=1, help="How much the heat covers the frame.")] = None,
-    colormap: Annotated[str | None, typer.Option(help="Colours of the heat.")] = None,
-    focus: Annotated[bool | None, typer.Option("--focus", help="Draw the focused map.")] = None,
+    alpha: arg.Alpha = None,
+    colormap: arg.Colormap = None,
+    focus: arg.Focus = None,
     json: arg.Json = False,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Print the labels, when and where; draw the map, on the terminal or into files."""
-    options = _options(top_k=top_k, start=start, end=end, sample=sample, method=method, target=target)
-    options |= _options(contrast=contrast, mass=mass, verify=verify, refine=refine, explain_when=explain_when or None)
+    options = _options(top_k=top_k, start=start, end=end, sample=sample, target=target, contrast=contrast)
+    options |= _options(mass=mass, verify=verify, refine=refine, explain_when=explain_when or None, maps=maps)
+    files = videos_of(videos, alone=True, recursive=recursive)
     look = {"alpha": alpha, "focus": focus, "colormap": colormap}
     look_given = {name: value for name, value in look.items() if value is not None}
     outputs = OutputFiles(tuple(output or ()), look_given)
     with connect(context, server, token, token_file, cacert, timeout, store=store) as client:
         return commands.answer(
-            client, videos, model, options, explain=True, json=json, concurrency=concurrency, outputs=outputs
+            client,
+            files,
+            model,
+            options,
+            explain=True,
+            json=json,
+            concurrency=concurrency,
+            outputs=outputs,
+            methods=tuple(dict.fromkeys(method or ())),
         )
 
 
-@app.command()
+@app.command(epilog=examples("batch"))
 def batch(
     context: typer.Context,
     videos: arg.Files,
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .jsonl or .parquet that takes the answers.")],
-    labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps.")] = False,
-    model: arg.Model = "motions",
+    output: arg.Collected = None,
+    report: arg.Report = None,
+    labels: arg.Labels = False,
+    model: arg.Model = None,
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
@@ -167,33 +195,39 @@ def batch(
     verify: arg.Verify = None,
     refine: arg.Refine = None,
     explain_when: arg.ExplainWhen = None,
+    maps: arg.Maps = "base64",
     sample: arg.Sampled = "server",
+    recursive: arg.Recursive = False,
     concurrency: arg.Concurrency = 4,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Ask for many videos into one file; called again, it goes on where it was interrupted."""
     options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
     options |= _options(mass=mass, verify=verify, refine=refine, explain_when=explain_when or None)
+    options |= _options(maps=None if labels else maps)
+    files = videos_of(videos, recursive=recursive)
+    gallery = None if report is None else ReportFolder(report)
+    book = output if gallery is None or output is not None else gallery.answers
+    if book is None:
+        raise ValueError("the answers need a place: name a file by -o answers.jsonl, or a folder by --report DIR")
     with connect(context, server, token, token_file, cacert, timeout, store=store) as client:
-        return commands.collect(client, videos, model, options, output, explain=not labels, concurrency=concurrency)
+        return commands.collect(
+            client, files, model, options, book, explain=not labels, concurrency=concurrency, gallery=gallery
+        )
 
 
-@app.command()
+@app.command(epilog=examples("watch"))
 def watch(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="A camera's number, a URL (rtsp, http, tcp, udp, ...) or a file.")],
     *,
-    window: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Length of each window (that of the model's clips).")
-    ] = None,
-    stride: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="From one window's start to the next (window / 4).")
-    ] = None,
-    latency: Annotated[str, typer.Option(metavar="WAY", help="drop (the newest window counts) or keep.")] = "drop",
+    window: arg.Window = None,
+    stride: arg.Stride = None,
+    latency: arg.Latency = "drop",
     smooth: Annotated[int, typer.Option(metavar="N", min=1, help="Windows whose scores are averaged.")] = 3,
     count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N windows.")] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps.")] = False,
-    model: arg.Model = "motions",
+    labels: arg.Labels = False,
+    model: arg.Model = None,
     server: arg.Server = DEFAULT_URL,
     token: arg.Token = None,
     token_file: arg.TokenFile = None,
@@ -236,7 +270,7 @@ def _latency(latency: str) -> Literal["drop", "keep"]:
     raise ValueError(f"latency is {latency!r}: expected drop or keep")
 
 
-@app.command()
+@app.command(epilog=examples("models"))
 def models(
     context: typer.Context,
     *,
@@ -254,10 +288,10 @@ def models(
         return commands.list_models(client, json=json)
 
 
-@app.command()
+@app.command(epilog=examples("ready"))
 def ready(
     context: typer.Context,
-    name: arg.NamedModel = "motions",
+    name: arg.NamedModel = None,
     *,
     wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for it.")] = 0,
     server: arg.Server = DEFAULT_URL,
@@ -271,7 +305,25 @@ def ready(
         return commands.check_ready(client, name, wait)
 
 
-app.command()(replay)
+@app.command(epilog=examples("card"))
+def card(
+    context: typer.Context,
+    name: arg.NamedModel = None,
+    *,
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
+    timeout: arg.Timeout = None,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Print what a model says of itself: its labels, its methods, its input and its limits."""
+    with connect(context, server, token, token_file, cacert, timeout) as client:
+        return commands.show_card(client, name, json=json)
+
+
+app.command(epilog=examples("replay"))(replay)
 
 
 def _options(**given: Any) -> RuledOptions:

@@ -5,10 +5,21 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from staa_client.cli.values import (
+    COLORMAPS,
+    ENCODINGS,
+    LATENCIES,
+    METHODS,
+    WHERE,
+    complete,
+    complete_model,
+    either,
+)
 from staa_client.transport.server import DEFAULT_URL
 
-_VERSIONED = 'Its name, or "name/version".'
-_VIDEOS = 'Files, patterns such as "*.mp4", or URLs'
+_VERSIONED = 'Its name, or "name/version"; without it motions, or the only one that is served.'
+_VIDEOS = 'Files, folders, patterns such as "*.mp4", or URLs'
+_METHODS = f"How the map is made: {either(METHODS)}, if the model has it (staa card)"
 Videos: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="VIDEO...", help=f'{_VIDEOS}; or "-" alone for the input.')
 ]
@@ -27,17 +38,36 @@ Authority: TypeAlias = Annotated[
 Management: TypeAlias = Annotated[
     str | None, typer.Option(envvar="STAA_MANAGEMENT", help="TorchServe's management address; on this machine found.")
 ]
-Model: TypeAlias = Annotated[str, typer.Option(envvar="STAA_MODEL", help=_VERSIONED)]
-NamedModel: TypeAlias = Annotated[str, typer.Argument(envvar="STAA_MODEL", help=_VERSIONED)]
+Model: TypeAlias = Annotated[
+    str | None, typer.Option(envvar="STAA_MODEL", autocompletion=complete_model, help=_VERSIONED)
+]
+NamedModel: TypeAlias = Annotated[
+    str | None, typer.Argument(envvar="STAA_MODEL", autocompletion=complete_model, help=_VERSIONED)
+]
+Recursive: TypeAlias = Annotated[
+    bool, typer.Option("-r", "--recursive", help="Of a folder also the videos in the folders below it.")
+]
 Timeout: TypeAlias = Annotated[
     float | None, typer.Option(envvar="STAA_TIMEOUT", min=0.001, help="Seconds for one request, with all attempts.")
 ]
 TopK: TypeAlias = Annotated[int | None, typer.Option(metavar="N", help="How many labels.")]
 Start: TypeAlias = Annotated[float | None, typer.Option(metavar="SECONDS", help="Where the clip starts in the video.")]
 End: TypeAlias = Annotated[float | None, typer.Option(metavar="SECONDS", help="Where it ends.")]
-Method: TypeAlias = Annotated[str | None, typer.Option(help="How the map is made; the server says which it has.")]
+Method: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", autocompletion=complete(METHODS), help=f"{_METHODS}.")
+]
+Methods: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        autocompletion=complete(METHODS),
+        help=f"{_METHODS}; several times: maps side by side.",
+    ),
+]
 Target: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="CLASS", help="Number or label of the class that a class map is for.")
+    str | None,
+    typer.Option(metavar="CLASS", help="Number or label of the class that the map is for; asks for a class map."),
 ]
 Contrast: TypeAlias = Annotated[
     str | None, typer.Option(metavar="CLASS", help="Class to tell it from: why the target and not this one.")
@@ -62,7 +92,46 @@ Store: TypeAlias = Annotated[
     typer.Option(metavar="FILE", envvar="STAA_STORE", help="File that takes a line for each explanation, see replay."),
 ]
 Sampled: TypeAlias = Annotated[
-    str, typer.Option("--sample", metavar="WHERE", help="server, client (send only the frames), or auto (above 4 MB).")
+    str,
+    typer.Option(
+        "--sample",
+        metavar="WHERE",
+        autocompletion=complete(WHERE),
+        help="server, client (send only the frames), or auto (above 4 MB).",
+    ),
+]
+Maps: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="ENCODING",
+        autocompletion=complete(ENCODINGS),
+        help="How maps travel: base64 (float16, small), npz (float32) or json (5 digits).",
+    ),
+]
+Alpha: TypeAlias = Annotated[float | None, typer.Option(min=0, max=1, help="How much the heat covers the frame.")]
+Colormap: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", autocompletion=complete(COLORMAPS), help=f"Colours of the heat: {either(COLORMAPS)}."),
+]
+Focus: TypeAlias = Annotated[bool | None, typer.Option("--focus", help="Draw the focused map.")]
+Labels: TypeAlias = Annotated[bool, typer.Option("--labels", help="Labels only, no maps.")]
+Collected: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="A .jsonl or .parquet that takes the answers."),
+]
+Report: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="A folder that takes a report of each video, and a gallery of them (index.html)."),
+]
+Window: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Length of each window (that of the model's clips).")
+]
+Stride: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="From one window's start to the next (window / 4).")
+]
+Latency: TypeAlias = Annotated[
+    str,
+    typer.Option(metavar="WAY", autocompletion=complete(LATENCIES), help="drop (the newest window counts) or keep."),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, one line an answer.")]
 Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, metavar="N", help="Requests under way at a time.")]

@@ -17,11 +17,14 @@ from staa_client.batch.key import key_of
 from staa_client.batch.plan import BatchItem
 from staa_client.cli import terminal
 from staa_client.cli.connection import told_warnings
-from staa_client.cli.named_files import INPUT, OutputFiles, videos_of
+from staa_client.cli.named_files import INPUT, OutputFiles
+from staa_client.cli.report_folder import ReportFolder
+from staa_client.cli.spelling import as_typed
 from staa_client.client import Client
 from staa_client.errors import StoreError, TimedOutError
 from staa_client.results.explanation import Answer, Explanation
-from staa_client.transport.options import RuledOptions
+from staa_client.transport.ask import DEFAULT_MODEL
+from staa_client.transport.options import CLASS_OPTIONS, RuledOptions
 from staa_client.video.source import Video
 
 if TYPE_CHECKING:
@@ -30,68 +33,97 @@ if TYPE_CHECKING:
 
 def answer(
     client: Client,
-    given: Sequence[str],
-    model: str,
+    videos: Sequence[str],
+    model: str | None,
     options: RuledOptions,
     *,
     explain: bool,
     json: bool,
     concurrency: int,
     outputs: OutputFiles | None = None,
+    methods: Sequence[str] = (),
 ) -> int:
-    """Print the answer to each video, and write its files; return 1 if one of several videos has no answer."""
-    videos = videos_of(given, alone=True)
+    """Print the answer to each video, by each method, and write its files; return 1 if a video has no answer.
+
+    Of one video alone the error is raised.
+    """
     outputs = outputs or OutputFiles()
-    paths_of_videos = outputs.paths_of(videos)
+    paths_of_videos = outputs.paths_of(videos, len(methods))
+    asked = _options_by_method(client, model, options, methods)
     if len(videos) == 1:
-        _answer_one(client, videos[0], model, options, outputs, paths_of_videos[0], explain=explain, json=json)
+        _answer_one(client, videos[0], model, asked, outputs, paths_of_videos[0], explain=explain, json=json)
         return 0
     failed = 0
-    with _batch(client, videos, model, options, explain=explain, concurrency=concurrency) as items:
-        for item in items:
-            is_wrong = _print_item(item, json=json) > 0
-            if isinstance(item.result, Explanation):
-                for path, reason in outputs.write(item.result, paths_of_videos[item.index]):
-                    _complain(f"{item.source}: {path}", reason)
+    with _batches(client, videos, model, asked, explain=explain, concurrency=concurrency) as rows:
+        for items in rows:
+            is_wrong = sum(_print_item(item, json=json, with_method=len(asked) > 1) for item in items) > 0
+            explanations = [item.result for item in items if isinstance(item.result, Explanation)]
+            if explanations:
+                for path, reason in outputs.write(explanations, paths_of_videos[items[0].index]):
+                    _complain(f"{items[0].source}: {path}", reason)
                     is_wrong = True
             failed += is_wrong
     return int(failed > 0)
 
 
+def _options_by_method(
+    client: Client, model: str | None, options: RuledOptions, methods: Sequence[str]
+) -> Sequence[RuledOptions]:
+    """Return the options of each call: one for each method, or one alone.
+
+    Of several methods, those that are not about a class are not told one, if others are.
+    """
+    if not methods:
+        return [options]
+    if len(methods) > 1 and any(name in options for name in CLASS_OPTIONS):
+        known = client.card(model).methods
+        about_class = [method for method in methods if method not in known or known[method].classes]
+        if about_class:  # else the server says what is wrong
+            classless: RuledOptions = {name: value for name, value in options.items() if name not in CLASS_OPTIONS}  # type: ignore[assignment]
+            return [{**(options if method in about_class else classless), "method": method} for method in methods]
+    return [{**options, "method": method} for method in methods]
+
+
 def _answer_one(
     client: Client,
     name: str,
-    model: str,
-    options: RuledOptions,
+    model: str | None,
+    asked: Sequence[RuledOptions],
     outputs: OutputFiles,
     paths: Sequence[Path],
     *,
     explain: bool,
     json: bool,
 ) -> None:
-    """Print the answer to one video, and write its files; draw its map on a terminal if no file is asked for.
+    """Print the answers to one video, and write its files; draw its maps on a terminal if no file is asked for.
 
     Raises:
         OSError, ValueError, ImportError: the error of the first file that cannot be written, after all others were
             written or reported.
-        StoreError: the store cannot take the answer, which was printed.
+        StoreError: the store cannot take an answer; all answers were printed.
     """
     console = Console()
     video: Video = sys.stdin.buffer if name == INPUT else name
-    unkept: StoreError | None = None
-    reply: Answer
-    try:
-        reply = client.explain(video, model, **options) if explain else client.predict(video, model, **options)  # type: ignore[misc]
-    except StoreError as error:
-        unkept, reply = error, error.answer
-    if json:
-        _print(js.dumps(reply.to_dict()))
-    elif isinstance(reply, Explanation) and console.is_terminal and not paths:
-        console.print(_late.load("draw_on_terminal")(reply, console))
-    else:
-        _print(terminal.describe(reply))
-    failures = outputs.write(reply, paths) if isinstance(reply, Explanation) else []
-    raised: Exception | None = unkept or next((reason for _, reason in failures), None)
+    if name == INPUT and len(asked) > 1:
+        video = sys.stdin.buffer.read()  # each method asks about it
+    explanations: list[Explanation] = []
+    raised: Exception | None = None
+    for number, options in enumerate(asked):
+        reply, unkept = _ask(client, video, model, options, explain=explain)
+        raised = raised or unkept
+        if isinstance(reply, Explanation):
+            explanations.append(reply)
+        if json:
+            _print(js.dumps(reply.to_dict()))
+            continue
+        if len(asked) > 1:
+            _print(("\n" if number else "") + f"method {options['method']}")
+        if isinstance(reply, Explanation) and console.is_terminal and not paths:
+            console.print(_late.load("draw_on_terminal")(reply, console))
+        else:
+            _print(terminal.describe(reply))
+    failures = outputs.write(explanations, paths) if explanations else []
+    raised = raised or next((reason for _, reason in failures), None)
     for path, reason in failures:
         if reason is not raised:
             _complain(str(path), reason)
@@ -99,32 +131,52 @@ def _answer_one(
         raise raised
 
 
+def _ask(
+    client: Client, video: Video, model: str | None, options: RuledOptions, *, explain: bool
+) -> tuple[Answer, StoreError | None]:
+    """Return the answer to a video, and the error if the store cannot take it."""
+    given: dict[str, Any] = {**options}
+    try:
+        return client.explain(video, model, **given) if explain else client.predict(video, model, **given), None
+    except StoreError as error:
+        return error.answer, error
+
+
 def collect(
     client: Client,
-    given: Sequence[str],
-    model: str,
+    videos: Sequence[str],
+    model: str | None,
     options: RuledOptions,
     output: Path,
     *,
     explain: bool,
     concurrency: int,
+    gallery: ReportFolder | None = None,
 ) -> int:
-    """Write the answer to each video into one file; return 1 if a video has no answer."""
+    """Write the answer to each video into one file, and a report of it into a folder; return 1 if one has no answer."""
     # a video that is named twice, as by two patterns, has one answer in the file
     by_identity: dict[str, str] = {}
-    for video in videos_of(given):
+    for video in videos:
         by_identity.setdefault(key_of(video)[0].identity, video)
     videos = list(by_identity.values())
     failed = asked = 0
-    with _batch(client, videos, model, options, explain=explain, concurrency=concurrency, output=output) as items:
-        for item in items:
+    request = js.dumps({"model": model, "explain": explain, **options}, sort_keys=True)
+    shared: dict[str, Any] = {"explain": explain, "output": output}
+    with _batches(client, videos, model, [options], concurrency=concurrency, **shared) as rows:
+        for (item,) in rows:
             asked += not item.resumed
-            failed += item.error is not None
-            if item.error is not None:
+            is_wrong = item.error is not None
+            if is_wrong:
                 _complain(item.source, item.error)
+            for name, reason in gallery.add(item, videos[item.index], request) if gallery else ():
+                _complain(name, reason)
+                is_wrong = True
+            failed += is_wrong
     there = len(videos) - asked
-    counts = f"{asked - failed} new, {there} there before, {failed} failed"
+    counts = f"{max(asked - failed, 0)} new, {there} there before, {failed} failed"
     sys.stderr.write(terminal.printable_line(f"wrote {output}: {counts}") + "\n")
+    if gallery is not None:
+        sys.stderr.write(terminal.printable_line(f"wrote {gallery.finish()}") + "\n")
     return int(failed > 0)
 
 
@@ -153,11 +205,19 @@ def list_models(client: Client, *, json: bool) -> int:
         return 0
     for model in models:
         workers = f"{model.ready} of {model.workers} workers ready"
-        _print(f"{model.name}/{model.version}  {workers}, {model.waiting} requests waiting")
+        name = f"{model.name}/{model.version}" if model.version else model.name
+        _print(f"{name}  {workers}, {model.waiting} requests waiting")
     return 0
 
 
-def check_ready(client: Client, model: str, wait: float) -> int:
+def show_card(client: Client, model: str | None, *, json: bool) -> int:
+    """Print the card of a model."""
+    card = client.card(model)
+    _print(js.dumps(card.to_dict()) if json else terminal.describe_card(card))
+    return 0
+
+
+def check_ready(client: Client, model: str | None, wait: float) -> int:
     """Print whether a model answers within `wait` seconds; return 3 if it does not.
 
     Raises:
@@ -169,19 +229,20 @@ def check_ready(client: Client, model: str, wait: float) -> int:
         try:
             client.wait_until_ready(model, timeout=5.0, every=5.0)  # once: no time is left for another question
         except TimedOutError:
-            sys.stderr.write(f"staa: {model} is not ready; wait for it with --wait SECONDS, or see the server's log\n")
+            name = model or DEFAULT_MODEL
+            sys.stderr.write(f"staa: {name} is not ready; wait for it with --wait SECONDS, or see the server's log\n")
             return 3
-    _print(f"{model} is ready")
+    _print(f"{model or client.card().model.name} is ready")
     return 0
 
 
-def _print_item(item: BatchItem, *, json: bool) -> int:
+def _print_item(item: BatchItem, *, json: bool, with_method: bool) -> int:
     """Print one answer of several; return 1 if there is none."""
     result: Answer | None = item.error.answer if isinstance(item.error, StoreError) else item.result
     if result is not None and json:
         _print(js.dumps({"source": item.source} | result.to_dict()))
     elif result is not None:
-        _print(terminal.describe_on_a_line(item.source, result))
+        _print(terminal.describe_on_a_line(item.source, result, with_method=with_method))
     if item.error is not None:
         _complain(item.source, item.error)
     return int(item.error is not None)
@@ -189,7 +250,7 @@ def _print_item(item: BatchItem, *, json: bool) -> int:
 
 def _complain(what: str, why: Exception | None) -> None:
     """Print on one line the error of one of several videos."""
-    sys.stderr.write(terminal.printable_line(f"staa: {what}: " + " ".join(str(why).split())) + "\n")
+    sys.stderr.write(terminal.printable_line(f"staa: {what}: " + as_typed(" ".join(str(why).split()))) + "\n")
 
 
 def _print(text: str) -> None:
@@ -199,18 +260,29 @@ def _print(text: str) -> None:
 
 
 @contextmanager
-def _batch(
-    client: Client, videos: Sequence[str], model: str, options: RuledOptions, **further: Any
-) -> Iterator[Iterator[BatchItem]]:
-    """Ask for many videos, and collect errors; on a terminal, show a bar with rate and remaining time."""
+def _batches(
+    client: Client,
+    videos: Sequence[str],
+    model: str | None,
+    asked: Sequence[RuledOptions],
+    *,
+    concurrency: int,
+    **further: Any,
+) -> Iterator[Iterator[tuple[BatchItem, ...]]]:
+    """Ask for many videos with each of these options, and give the items of each video; errors are collected.
+
+    On a terminal, show a bar with rate and remaining time.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     console = Console(stderr=True)
     silent = not console.is_terminal  # rich would end each bar with an empty line
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=silent) as progress:
-        task = progress.add_task("videos", total=len(videos), rate="")
+        task = progress.add_task("videos", total=len(videos) * len(asked), rate="")
 
-        def show(done: int, _total: int | None) -> None:
+        def show(_done: int, _total: int | None) -> None:
             speed = progress.tasks[0].speed
-            progress.update(task, completed=done, rate="" if speed is None else f"{speed:.1f}/s")
+            progress.update(task, advance=1, rate="" if speed is None else f"{speed:.1f}/s")
 
-        yield client.batch(videos, model, on_error="collect", progress=show, **further, **options)
+        at_a_time = concurrency if len(asked) == 1 else max(concurrency // len(asked), 1)
+        shared: dict[str, Any] = {"concurrency": at_a_time, "on_error": "collect", "progress": show, **further}
+        yield zip(*(client.batch(videos, model, **shared, **options) for options in asked), strict=True)

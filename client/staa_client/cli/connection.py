@@ -40,6 +40,10 @@ def connect(
         ValueError: two tokens have the same priority.
         OSError: the authority's file cannot be read, or the store cannot be written.
     """
+    if (
+        management is None
+    ):  # also for commands without the option, as it says what is served in place of an unknown name
+        management = os.environ.get("STAA_MANAGEMENT") or (context.default_map or {}).get("management")
     waits = DEFAULT_TIMEOUT if timeout is None else Timeout(min(timeout, 5.0), timeout, timeout)
     nearest = _nearest_token(context, token, file)
     with told_warnings():

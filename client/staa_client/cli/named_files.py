@@ -17,14 +17,24 @@ from staa_client.video.source import Link, is_data_url, is_url
 
 INPUT = "-"
 """The argument that stands for the standard input."""
+ENDINGS = frozenset(
+    {
+        *(".3gp", ".apng", ".asf", ".avi", ".avif", ".flv", ".gif", ".ivf", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+        *(".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
+    }
+)
+"""The endings of the files that are taken from a folder; a file that is named by itself may have any."""
 
 
-def videos_of(given: Sequence[str], *, alone: bool = False) -> list[str]:
-    """Return the arguments, with each pattern replaced by its files; the name of an existing file is no pattern.
+def videos_of(given: Sequence[str], *, alone: bool = False, recursive: bool = False) -> list[str]:
+    """Return the arguments, with each pattern and folder replaced by its files, sorted.
+
+    The name of an existing file is no pattern. Of a folder the videos are taken by their endings; `recursive` takes
+    those of the folders below it, too.
 
     Raises:
-        ValueError: no file matches a pattern; or the standard input is named, and is not the only argument or not
-            allowed (`alone`).
+        ValueError: no file matches a pattern, or a folder has no video; or the standard input is named, and is not the
+            only argument or not allowed (`alone`).
     """
     if INPUT in given and not (alone and len(given) == 1):
         raise ValueError(
@@ -33,6 +43,9 @@ def videos_of(given: Sequence[str], *, alone: bool = False) -> list[str]:
     videos: list[str] = []
     for argument in given:
         is_pattern = any(sign in argument for sign in "*?[") and not _is_address(argument)
+        if not _is_address(argument) and Path(argument).is_dir():
+            videos += _videos_in(argument, recursive)
+            continue
         if not is_pattern or Path(argument).exists():
             videos.append(argument)
             continue
@@ -41,6 +54,30 @@ def videos_of(given: Sequence[str], *, alone: bool = False) -> list[str]:
             raise ValueError(f"no file matches {argument}")
         videos += matches
     return videos
+
+
+def _videos_in(folder: str, recursive: bool) -> list[str]:
+    """Return the videos in a folder, sorted; links to other folders are not followed, so that there is no circle.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found, others = [], 0
+    for parent, folders, names in os.walk(folder):
+        videos = [name for name in names if not name.startswith(".") and Path(name).suffix.lower() in ENDINGS]
+        if recursive or parent == folder:
+            found += [str(Path(parent, name)) for name in videos]
+        else:
+            others += len(videos)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if not recursive and (found or others):
+            break
+    if found:
+        return sorted(found)
+    if others:
+        raise ValueError(f"the folder {folder} has videos only in the folders below it: say --recursive to take those")
+    some = ", ".join(sorted({".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif"}))
+    raise ValueError(f"the folder {folder} has no video: no file whose name ends in {some} or the like")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +89,12 @@ class OutputFiles:
     look: Mapping[str, Any] = field(default_factory=dict)
     """Options of `Explanation.save`."""
 
-    def paths_of(self, videos: Sequence[str]) -> list[list[Path]]:
-        """Return the files of each video, all of them different.
+    def paths_of(self, videos: Sequence[str], maps: int = 1) -> list[list[Path]]:
+        """Return the files of each video, all of them different; each file shows so many maps.
 
         Raises:
-            ValueError: a file cannot be written, would be written twice, or is one of the videos; or its name has an
-                unknown field in braces, or the colormap does not exist.
+            ValueError: a file cannot be written, would be written twice, is one of the videos, or cannot hold so many
+                maps; or its name has an unknown field in braces, or the colormap does not exist.
         """
         colours.scale_of(self.look.get("colormap", colours.HEAT))
         for name in self.names:
@@ -69,7 +106,10 @@ class OutputFiles:
         writers: dict[str, int] = {}
         for index, (video, paths) in enumerate(zip(videos, paths_of_videos, strict=True)):
             for name, path in zip(self.names, paths, strict=True):
-                files.form_of(path)
+                if not files.form_of(path).several and maps > 1:
+                    several = ", ".join(ending for ending, form in files.FORMS.items() if form.several)
+                    msg = f"{path} would hold the maps of {maps} methods, and a {path.suffix} holds one: ask for"
+                    raise ValueError(f"{msg} one --method, or for one of {several}")
                 file = _resolved(path)
                 if (source := sources.get(file)) is not None:
                     raise ValueError(f"{path} is the video {source} itself: name another file")
@@ -78,12 +118,15 @@ class OutputFiles:
                 writers[file] = index
         return paths_of_videos
 
-    def write(self, explanation: Explanation, paths: Sequence[Path]) -> list[tuple[Path, Exception]]:
-        """Write the files and print their names; return those that cannot be written, with the errors."""
+    def write(self, explanations: Sequence[Explanation], paths: Sequence[Path]) -> list[tuple[Path, Exception]]:
+        """Write the files and print their names; return those that cannot be written, with the errors.
+
+        Explanations of one video by several methods stand side by side.
+        """
         failures: list[tuple[Path, Exception]] = []
         for path in paths:
             try:
-                explanation.save(path, **self.look)
+                files.save(path, explanations, **self.look)
             except (OSError, ValueError, ImportError) as reason:
                 failures.append((path, reason))
             else:

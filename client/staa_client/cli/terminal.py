@@ -4,8 +4,10 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from staa_client.cli.spelling import as_typed
 from staa_client.pictures.badge import badge_of
 from staa_client.pictures.layer import Layer, percent
+from staa_client.results.card import Card
 from staa_client.results.explanation import Explanation
 from staa_client.results.result import ClipInfo, Prediction, Result
 
@@ -20,14 +22,15 @@ def describe(answer: Result | Explanation) -> str:
     return "\n".join([*label_lines(answer), *about_map, *notes])
 
 
-def describe_on_a_line(name: str, answer: Result | Explanation) -> str:
-    """Return one answer of several, with the name of its video, on one line."""
+def describe_on_a_line(name: str, answer: Result | Explanation, *, with_method: bool = False) -> str:
+    """Return one answer of several, with the name of its video, and that of its method if wanted, on one line."""
     best = _best_label(answer.predictions, "  ")
     if not isinstance(answer, Explanation):
         return _one_line("  ".join([name, best, *why_not_lines(answer)]))
     (moment,) = answer.top(1)
     subject = f"{words}: " if (words := Layer(answer).class_words) else ""
-    return _one_line(f"{name}  {best}  {subject}{moment.start:.2f} - {moment.end:.2f} s")
+    method = f"{answer.method}  " if with_method else ""
+    return _one_line(f"{name}  {best}  {method}{subject}{moment.start:.2f} - {moment.end:.2f} s")
 
 
 def describe_sight(sight: "Sight") -> str:
@@ -95,16 +98,45 @@ def map_lines(answer: Explanation) -> list[str]:
     lines = ["", *(line for line in (class_words, layer.balance, layer.overlap) if line)]
     for row, moment in enumerate(answer.top(3)):
         lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {percent(moment.share):>6}")
-    x0, y0, x1, y1 = answer.region()
-    clip = answer.clip
-    lines.append(f"where  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
+    clip, (strongest,) = answer.clip, answer.top(1)
+    places = {"whole clip": answer.region(), f"{strongest.start:.2f}-{strongest.end:.2f} s": strongest.region}
+    wide = max(map(len, places))
+    for subject, (x0, y0, x1, y1) in places.items():
+        place = f"x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}"
+        lines.append(f"where, {subject:<{wide}}  {place}")
     lines += [f"{'' if row else 'seen':<5}  {limit}" for row, limit in enumerate(_unseen_lines(clip))]
     if (choice := answer.refinement) is not None:
         lines.append(f"map    {choice} ({choice.clips} clips, {choice.seconds:.2f} s)")
     badge, check = badge_of(answer), answer.faithfulness
     cost = f" ({check.verdict}; {check.clips} clips, {check.seconds:.2f} s)" if check is not None else ""
-    lines.append(f"check  {badge.words}. {badge.sentence}{cost}")
+    lines.append(f"check  {badge.words}. {as_typed(badge.sentence)}{cost}")
     return [_one_line(text) for text in lines]
+
+
+def describe_card(card: Card) -> str:
+    """Return what a model says of itself: a line a fact, its labels last."""
+    model, (t, h, w), (height, width) = card.model, card.steps, card.size
+    several = " (a video may have several)" if card.problem_type.startswith("multi") else ""
+    clip = "any length" if card.clip_seconds is None else "{:g} to {:g} s".format(*card.clip_seconds)
+    methods = [
+        f"{name} {about.version}{' (for a class)' if about.classes else ''}" for name, about in card.methods.items()
+    ]
+    checks = {"verify": card.verify, "refine": card.refine}
+    facts = {
+        "model": f"{model.name} {model.version} ({model.family}, {model.classes} classes)",
+        **({"about": model.about} if model.about else {}),
+        "license": card.license or "not said",
+        "trained": f"on clips of {clip}",
+        "input": f"{card.frames} frames of {width} x {height} pixels",
+        "map": f"{t} steps of {h} x {w} cells",
+        "methods": ", ".join(methods),
+        "checks": ", ".join(f"--{name} {f'up to {most}' if most else 'no'}" for name, most in checks.items()),
+        "limits": ", ".join(f"{name} {value:,.12g}" for name, value in card.limits.items()),
+        "labels": f"{len(card.labels)}{several}",
+    }
+    lines = [f"{name:<7}  {text}" for name, text in facts.items()]
+    lines += [f"{number:>7}  {label}" for number, label in enumerate(card.labels)]
+    return "\n".join(map(_one_line, lines))
 
 
 def _unseen_lines(clip: ClipInfo) -> list[str]:

@@ -30,7 +30,7 @@ def draw_on_terminal(answer: Explanation, console: Console) -> RenderableType:
     mean = layer.values.mean(0)
     whole_clip = mean / max(float(np.abs(mean).max()), 1e-9)
     maps = [_map_rows(answer, grid, columns, layer.scale) for grid in (whole_clip, layer.values[strongest])]
-    titles = ["where, over the whole clip", f"where, {start:.2f} to {end:.2f} s"]
+    titles = ["where, whole clip", f"where, {start:.2f}-{end:.2f} s"]
     wide = len(maps[0][0])
     head = Text("  ".join(title[:wide].ljust(wide) for title in titles), style="bold")
     rows = [Segments([*left, Segment("  "), *right, Segment.line()]) for left, right in zip(*maps, strict=True)]

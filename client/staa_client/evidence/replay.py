@@ -11,6 +11,7 @@ from staa_client.evidence.record import Record
 from staa_client.evidence.store import find
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.maps import Floats
+from staa_client.transport import ask
 from staa_client.transport import steps as call_steps
 from staa_client.video.source import Sample, Video
 
@@ -75,7 +76,7 @@ def replay(context: call_steps.Context, line: str, video: Video, tolerance: floa
     came: list[call_steps.Exchange[Answer]] = []
     asking = replace(context, keep=came.append)
     sample: Sample = "client" if before.video.as_frames else "server"
-    yield from call_steps.explain(asking, video, before.model, before.options, sample)
+    yield from ask.explain(asking, video, before.model, before.options, sample)
     after: Record = yield call_steps.Work(partial(Record.of, came[0]))
     checks = tuple(compare(before, after, tolerance))
     return Replay(before.time, before.request_id, checks, before.answer, after.answer)

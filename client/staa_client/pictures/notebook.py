@@ -8,6 +8,7 @@ from staa_client.pictures.clip_frames import clip_frames
 from staa_client.pictures.layer import Layer, percent
 from staa_client.pictures.sheet import draw_sheet
 from staa_client.results.explanation import Explanation
+from staa_client.results.result import Result
 
 
 def html_of(explanation: Explanation) -> str:
@@ -21,6 +22,24 @@ def html_of(explanation: Explanation) -> str:
     picture = base64.b64encode(buffer.getvalue()).decode()
     words = html.escape(describe(explanation)).encode("utf-8", "replace").decode()  # half a surrogate pair is no UTF-8
     return f'<img style="max-width:100%" alt="{words}" src="data:image/png;base64,{picture}">'
+
+
+def labels_html_of(result: Result) -> str:
+    """Return the labels with a bar and the score of each as an HTML table, and what the model is good for."""
+    bar = "display:inline-block;height:0.8em;background:#565ca0;border-radius:2px;width:{:.1f}em"
+    rows = "".join(
+        f'<tr><th scope="row" style="text-align:left">{html.escape(guess.label)}</th>'
+        f'<td style="text-align:left;min-width:10em"><span style="{bar.format(10 * guess.score)}"></span></td>'
+        f"<td>{html.escape(percent(guess.score))}</td></tr>"
+        for guess in result.predictions
+    )
+    clip, model = result.clip, result.model
+    of_clip = f"{clip.times[0]:.2f} to {clip.times[-1]:.2f} s of {clip.duration:.2f} s"
+    caption = html.escape(f"{model.name} {model.version}, {of_clip}")
+    notes = "".join(f"<p>{html.escape(text)}</p>" for text in (model.about, *clip.notes) if text)
+    nothing = "" if rows else "<p>no label</p>"
+    page = f"<div><table><caption>{caption}</caption><tbody>{rows}</tbody></table>{nothing}{notes}</div>"
+    return page.encode("utf-8", "replace").decode()
 
 
 def describe(explanation: Explanation) -> str:

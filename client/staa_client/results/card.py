@@ -1,7 +1,8 @@
 """Holds the card of a model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from staa_client.results.result import Model
 
@@ -70,3 +71,34 @@ class Card:
                 return edge, int(edge * width / height)
             case rows, columns:
                 return rows, columns
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the card as plain JSON data, in the form of the HTTP contract."""
+        model = asdict(self.model)
+        if not model["about"]:
+            del model["about"]
+        return {
+            "model": model,
+            "labels": list(self.labels),
+            "problem_type": self.problem_type,
+            "license": self.license,
+            "clip_seconds": None if self.clip_seconds is None else list(self.clip_seconds),
+            "input": {
+                "frames": self.frames,
+                "height": self.size[0],
+                "width": self.size[1],
+                "resize": list(self.resize) if isinstance(self.resize, tuple) else self.resize,
+                "interpolation": self.interpolation,
+                "steps": list(self.steps),
+            },
+            "methods": {name: asdict(method) for name, method in self.methods.items()},
+            "verify": self.verify,
+            "refine": self.refine,
+            **({"explain_when": list(self.explain_when)} if self.explain_when else {}),
+            "limits": dict(self.limits),
+        }
+
+    def __repr__(self) -> str:
+        model = self.model
+        name = f"{model.name} {model.version}"
+        return f"<Card of {name!r}: {len(self.labels)} labels, {self.frames} frames, methods {', '.join(self.methods)}>"

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from staa_client import _late
 from staa_client.results.maps import Box, Floats, grid_at, lay_on_frame, pack, region_box, strongest_cells
-from staa_client.results.result import ClassName, ClipInfo, Faithfulness, Model, Prediction, Refinement, Result
+from staa_client.results.result import (
+    ClassName,
+    ClipInfo,
+    Faithfulness,
+    Model,
+    Prediction,
+    Refinement,
+    Result,
+    words_of,
+)
 from staa_client.video.source import Source
 
 FLAT = 3.0
@@ -100,6 +109,12 @@ class Explanation:
             raise ValueError(f"signed must be {self.joint.shape} as joint, got {self.signed.shape}")
         if not all(np.isfinite(array).all() for array in maps_of(self).values()):
             raise ValueError("temporal, spatial, joint and signed must be finite, got NaN or infinity")
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.joint.shape))
+        subject = "" if self.target is None else f" for {self.target.label!r:.60}"
+        about = f"{self.method}{subject}, map {shape}"
+        return f"<Explanation of {self.name!r:.60}: {words_of(self.predictions)} by {self.model.name!r}; {about}>"
 
     @property
     def box(self) -> Box:

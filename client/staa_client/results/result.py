@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from staa_client import _late
 from staa_client.results.maps import Box
 
 
@@ -146,6 +147,10 @@ class ClipInfo:
         if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
             raise ValueError(f"the box lies in the frame, got {self.box = } for {self.width}x{self.height}")
 
+    def __repr__(self) -> str:
+        size, span = f"{self.width} x {self.height}", f"{self.times[0]:.2f}-{self.times[-1]:.2f} s"
+        return f"<ClipInfo {len(self.frames)} frames, {span} of {self.duration:.2f} s, {size} pixels>"
+
     @property
     def repeats(self) -> str:
         """Return what it means for the curve over time that frames repeat; empty if all frames are different."""
@@ -195,3 +200,17 @@ class Result:
             del model["about"]
         why_not = {} if self.not_explained is None else {"not_explained": asdict(self.not_explained)}
         return {"model": model, "predictions": predictions, "clip": self.clip.to_dict(), **why_not}
+
+    def _repr_html_(self) -> str:
+        """Return the HTML for a notebook: the labels with their scores."""
+        html: str = _late.load("labels_html_of")(self)
+        return html
+
+    def __repr__(self) -> str:
+        return f"<Result {words_of(self.predictions)} by {self.model.name!r}>"
+
+
+def words_of(predictions: tuple[Prediction, ...]) -> str:
+    """Return the best labels with their scores in a few words on a line, as `repr` shows them."""
+    best = ", ".join(f"{guess.label!r:.60} {guess.score:.3f}" for guess in predictions[:3])
+    return f"{best}, ..." if len(predictions) > 3 else best or "no label"

@@ -1,7 +1,7 @@
 """Names the options of a call, and checks them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from staa_client.transport.deadline import Keep, Timeouts
 from staa_client.video.source import Sample
@@ -64,6 +64,18 @@ class WatchOptions(StreamOptions, total=False):
 
 LABELS = ("top_k", "start", "end", "sample", "timeout")
 """The options of a call for labels only."""
+
+CLASS_METHOD = "staa_class"
+"""The method of a class map."""
+CLASS_OPTIONS: Final = ("target", "contrast", "refine")
+"""The options that only methods of class maps take."""
+
+
+def with_class_method(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options, with the method of a class map if none is named and one of them is about a class."""
+    if options.get("method") is not None or all(options.get(name) is None for name in CLASS_OPTIONS):
+        return options
+    return {**options, "method": CLASS_METHOD}
 
 
 def take_frames(options: WatchOptions) -> int | None:

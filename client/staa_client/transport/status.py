@@ -1,23 +1,19 @@
-"""Asks which models are served, and whether they are ready."""
+"""Asks which models are served: the front proxy, or TorchServe's management API."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from staa_client import contract
-from staa_client.contract import failure, reply
-from staa_client.errors import NotFoundError, ReplyError, ServerError, TimedOutError, UnavailableError, UnreachableError
-from staa_client.transport.attempts import Retries
-from staa_client.transport.server import management_address
-from staa_client.transport.steps import Context, Pause, Steps, card, exchange
-
-_NOT_YET = (UnreachableError, TimedOutError, UnavailableError, NotFoundError, ServerError)
-"""Errors that can come while a server starts."""
-_NO_SUCH = {"model_not_found", "model_version_not_found"}
-"""TorchServe's codes for an unknown model. They are final, since it listens only after all models are registered."""
+from staa_client.contract import failure
+from staa_client.contract.document import read_document
+from staa_client.contract.fields import read_integer, read_text
+from staa_client.contract.reply import BROKEN
+from staa_client.errors import ReplyError, StaaError
+from staa_client.transport.server import is_local, management_address
+from staa_client.transport.steps import Context, Steps, exchange
 
 _MOST_PAGES, _PAGE = 100, 100
 """The most pages of names of models, and the most names that are asked for on a page."""
@@ -40,12 +36,16 @@ class Served:
 
 
 def models(context: Context) -> Steps[tuple[Served, ...]]:
-    """Return all versions of all models, asked from TorchServe's management API.
+    """Return all models: as the front proxy lists them, or with all versions from TorchServe's management API.
 
     Raises:
-        ValueError: the address of the management API is not known.
+        ValueError: the server does not list its models, and the address of the management API is not known.
         ReplyError: there is another API at the address, or its list of pages does not end.
     """
+    if context.management_url is None:
+        listed = yield from _listed(context)
+        if listed is not None:
+            return listed
     management = replace(context, url=management_address(context.url, context.management_url))
     names: list[str] = []
     token, seen = "", set[str]()
@@ -69,37 +69,33 @@ def models(context: Context) -> Steps[tuple[Served, ...]]:
     return tuple(served)
 
 
-def ready(context: Context, model: str) -> Steps[bool]:
-    """Return whether a worker of the model answers; an error that does not belong to a starting server is raised."""
-    try:
-        yield from card(replace(context, retries=Retries(0)), model)
-    except _NOT_YET:
-        return False
-    return True
-
-
-def wait_until_ready(context: Context, model: str, every: float) -> Steps[None]:
-    """Ask again and again until a worker of the model answers, or the server says that it has no such model.
+def _listed(context: Context) -> Steps[tuple[Served, ...] | None]:
+    """Return the models that the server itself lists, as the front proxy does; None if it has no such list.
 
     Raises:
-        ValueError: `every` is not a valid time.
+        StaaError: it refuses the question, as of a wrong key, or there is no server.
     """
-    if not 0 <= every <= threading.TIMEOUT_MAX:
-        raise ValueError(f"every is a number of seconds from 0, got {every!r}")
-    once, deadline = replace(context, retries=Retries(0)), context.deadline
-    while True:
-        try:
-            question = replace(deadline.timeout, total=max(min(deadline.left, 10.0), 0.1))
-            yield from card(once.begin(question), model)
-        except _NOT_YET as reason:
-            if reason.code in _NO_SUCH:
-                raise
-            if deadline.left < every:
-                msg = f"{model} was not ready within {deadline.timeout.total:g} s; at last: {reason}"
-                raise TimedOutError(msg, code="not_ready") from reason
-        else:
-            return
-        yield Pause(every)
+    try:
+        reply = yield from exchange(context, contract.Call("models", {}), None)
+    except StaaError:
+        if is_local(context.url):  # its management API may answer
+            return None
+        raise
+    if reply.status == 200:
+        with suppress(*BROKEN):
+            return tuple(map(_of_proxy, read_document(reply.body)["models"])) or None
+    if reply.status in {401, 403, 429} or reply.status >= 500:
+        raise failure.error(*reply)
+    return None
+
+
+def _of_proxy(model: Any) -> Served:  # whatever JSON holds
+    """Return a model from the front proxy's list."""
+    name, version = (read_text(model[field], field) for field in ("name", "version"))
+    workers, ready, batch, waiting = (
+        read_integer(model[field], field, 0, 2**31) for field in ("workers", "ready", "batch", "waiting")
+    )
+    return Served(name, version, workers, ready, batch, waiting)
 
 
 def _managed(context: Context, path: str) -> Steps[Any]:
@@ -115,7 +111,7 @@ def _torchserve_alone() -> Iterator[None]:
     """Turn all errors from a reply that is not of TorchServe's management API into ReplyError."""
     try:
         yield
-    except reply.BROKEN as reason:
+    except BROKEN as reason:
         msg = f"the management API's reply is not TorchServe's ({reason!r}); is it the management address?"
         raise ReplyError(msg, code="reply_invalid", status=200) from reason
 

@@ -6,7 +6,6 @@ outcome into the generator. The return value of the generator is the result of t
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import httpx2
@@ -15,15 +14,11 @@ from staa_client import contract
 from staa_client.contract import failure
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer
-from staa_client.results.result import Result
 from staa_client.transport import attempts
 from staa_client.transport.attempts import Outcome, Reply, Retries
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
-from staa_client.transport.fetch import fetch
 from staa_client.transport.token import Purpose, authorization
-from staa_client.video.frames import Frames
-from staa_client.video.pictures_of import frames_for, has_extra
-from staa_client.video.source import Link, Sample, Source, Upload, Video, is_sampled_here, name_of, source_of, upload_of
+from staa_client.video.source import Source, Upload
 
 T = TypeVar("T")
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -104,6 +99,8 @@ class Context:
     """Name of a model -> its card."""
     keep: Callable[[Exchange[Answer]], None] | None = None
     """Called with each answer of `explain` before it is returned; None keeps nothing."""
+    only_model: list[str] = field(default_factory=list)
+    """The name of the only model that is served, once it was asked in place of the default one."""
 
     def begin(self, timeout: Timeouts | Keep) -> "Context":
         """Return the context of a call that begins now, with its own timeout or that of the client."""
@@ -138,93 +135,3 @@ def exchange(
             return attempts.reply_or_raise(outcome, context.url)
         attempt += 1
         yield Pause(seconds)
-
-
-def card(context: Context, model: str, *, fresh: bool = True) -> Steps[Card]:
-    """Return the card of a model; unless it must be `fresh`, the server is asked only once."""
-    if not fresh and model in context.cards:
-        return context.cards[model]
-    call = contract.call("predictions", model, {})
-    reply = yield from exchange(context, call, Upload(contract.DESCRIBE, "application/json"))
-    context.cards[model] = contract.card(*reply)
-    return context.cards[model]
-
-
-def predict(context: Context, video: Video, model: str, options: Options, sample: Sample) -> Steps[Result]:
-    """Return the labels of a video."""
-
-    def parse(reply: Reply, *_of: object) -> Result:
-        return contract.result(*reply)
-
-    return (yield from _ask(context, "predictions", video, model, options, sample, parse)).answer
-
-
-def explain(context: Context, video: Video, model: str, options: Options, sample: Sample) -> Steps[Answer]:
-    """Return the labels and maps of a video; without rules in the options it is an Explanation."""
-    read = contract.explanation if options.get("explain_when") is None else contract.answer
-
-    def parse(reply: Reply, source: Source, name: str) -> Answer:
-        return read(*reply, source, name)
-
-    exchanged = yield from _ask(context, "explanations", video, model, options, sample, parse)
-    if context.keep is not None:
-        yield Work(partial(context.keep, exchanged))
-    return exchanged.answer
-
-
-def _ask(
-    context: Context,
-    kind: str,
-    video: Video,
-    model: str,
-    options: Options,
-    sample: Sample,
-    parse: Callable[[Reply, Source, str], AnswerT],
-) -> Steps[Exchange[AnswerT]]:
-    """Ask about a video; sample its frames here if that is asked for.
-
-    The frames are chosen by the model's card. If another version of the model answers than that of the card, a new card
-    is read; if its model takes other frames, the video is sent again with those.
-    """
-    call = contract.call(kind, model, options)
-    source, name, upload = yield Work(partial(_take, video, sample, context.deadline))
-    given = {option: value for option, value in options.items() if value is not None}
-
-    def attempt(call: contract.Call, upload: Upload) -> Steps[Exchange[AnswerT]]:
-        """Send the video or its frames once, and return the answer."""
-        hashed = upload if context.keep is None else replace(upload, digests=[])
-        reply = yield from exchange(context, call, hashed)
-        answer: AnswerT = yield Work(partial(parse, reply, source, name))
-        return Exchange(model, given, name, source, hashed, failure.request_id(reply.headers), answer)
-
-    if upload is not None:
-        return (yield from attempt(call, upload))
-    model_card = yield from card(context, model, fresh=False)
-    segment = options.get("start"), options.get("end")
-    call_for_frames = contract.call(kind, model, dict(options) | {"start": None, "end": None})
-    renewed = False
-    while True:
-        frames = yield Work(partial(_sample, source, model_card, *segment))
-        exchanged = yield from attempt(call_for_frames, frames)
-        if exchanged.answer.model == model_card.model:
-            return exchanged
-        if context.cards.get(model) is model_card:  # else another call was faster
-            context.cards.pop(model, None)
-        if renewed:  # two versions answer in turn
-            return exchanged
-        renewed = True
-        before, model_card = model_card, (yield from card(context, model, fresh=False))
-        if model_card.input == before.input:
-            return exchanged
-
-
-def _take(video: Video, sample: Sample, deadline: Deadline) -> tuple[Source, str, Upload | None]:
-    """Read or download a video if needed; return it, its name, and the body if the whole video is to be sent."""
-    given = source_of(video)
-    source = fetch(given, deadline) if isinstance(given, Link) else given
-    here = is_sampled_here(source, sample) and (has_extra() or not isinstance(source, Frames))
-    return source, name_of(given), None if here else upload_of(source)
-
-
-def _sample(source: Source, model_card: Card, start: float | None, end: float | None) -> Upload:
-    return upload_of(frames_for(source, model_card.frames, model_card.scaled, model_card.interpolation, start, end))

@@ -5,7 +5,8 @@ import json
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from os import PathLike
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,9 @@ class Frames:
 
         Raises:
             ValueError: there is no frame, they differ in size, or they are not uint8 RGB.
+            TypeError: they are several videos, and not the frames of one.
         """
-        listed = images if isinstance(images, np.ndarray) else [np.asarray(image) for image in images]
+        listed = images if isinstance(images, np.ndarray) else [_frame_of(image) for image in images]
         if len(listed) == 0:
             raise ValueError("there is no frame: give at least one")
         if len({image.shape for image in listed}) != 1:
@@ -71,6 +73,11 @@ class Frames:
             raise ValueError(f"fps must be positive, got {fps}")
         count, height, width = stacked.shape[:3]
         return cls(stacked, np.arange(count) / fps, np.arange(count), fps, count / fps, (width, height))
+
+    def __repr__(self) -> str:
+        count, height, width, _ = self.images.shape
+        size = "" if self.size == (width, height) else f" of a source of {self.size[0]} x {self.size[1]}"
+        return f"<Frames {count} of {width} x {height} pixels{size}, {self.seconds[0]:.2f}-{self.seconds[-1]:.2f} s>"
 
     def frame(self, index: int) -> Frame:
         """Return the frame (H, W, 3) with this number in the source; raise ValueError if there is none."""
@@ -94,6 +101,19 @@ class Frames:
                 with archive.open(f"{number}.jpg", "w") as picture:
                     Image.fromarray(image).save(picture, "JPEG", quality=quality, subsampling="4:4:4")
         return buffer.getvalue()
+
+
+def _frame_of(image: object) -> NDArray[Any]:
+    """Return one of the frames of a video as an array.
+
+    Raises:
+        TypeError: it is a video itself.
+    """
+    if isinstance(image, str | bytes | PathLike | Frames):
+        name = f" {image!r:.60}" if isinstance(image, str | PathLike) else ""
+        msg = f"a call takes one video, got several of them, such as the {type(image).__name__}{name}: "
+        raise TypeError(msg + "ask for each by itself, or give the list to batch")
+    return np.asarray(image)
 
 
 def smaller(size: tuple[int, int], longest: int) -> tuple[int, int]:

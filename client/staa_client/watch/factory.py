@@ -40,7 +40,7 @@ class AsyncClientLike(Protocol):
 def watch(
     client: ClientLike,
     source: LiveSource,
-    model: str = "motions",
+    model: str | None = None,
     *,
     frames: Count,
     window: float | None = None,
@@ -55,7 +55,7 @@ def watch(
         client: The client, whose `explain` or `predict` is called.
         source: A camera's number; the URL of a stream (rtsp, http, tcp, udp, srt, rtmp); the path of a file; or any
             iterable of (seconds, (H, W, 3) uint8 RGB array) pairs with ascending seconds, which a thread draws from.
-        model: Its name, or "name/version".
+        model: Its name, or "name/version"; None leaves it to the client.
         frames: How many frames the model takes, or a function that returns this or the model's card, called before
             reading begins. A window holds at most so many frames, those nearest to evenly spread times.
         window: Seconds of stream time in each window. None: as long as the clips that the model was trained on, if
@@ -103,7 +103,7 @@ def watch(
 def watch_async(
     client: AsyncClientLike,
     source: LiveSource,
-    model: str = "motions",
+    model: str | None = None,
     *,
     frames: CountAsync,
     window: float | None = None,

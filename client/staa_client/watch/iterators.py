@@ -35,6 +35,10 @@ class Watch:
         self._turn = threading.Lock()
         weakref.finalize(self, capture.stop)  # where it is forgotten, or the program ends, unstopped
 
+    def __repr__(self) -> str:
+        length = "the length that the card says" if self.window is None else f"{self.window:g} s"
+        return f"<Watch of windows of {length}, {self.dropped} dropped>"
+
     @property
     def dropped(self) -> int:
         """Return how many windows were dropped so far."""
@@ -113,6 +117,10 @@ class AsyncWatch:
         self._maker = maker
         self._frames = frames
         weakref.finalize(self, capture.stop)  # where it is forgotten, or the program ends, unstopped
+
+    def __repr__(self) -> str:
+        length = "the length that the card says" if self.window is None else f"{self.window:g} s"
+        return f"<AsyncWatch of windows of {length}, {self.dropped} dropped>"
 
     @property
     def dropped(self) -> int:

@@ -49,6 +49,10 @@ class Sight:
     reconnects: int
     """How often the source was opened again so far."""
 
+    def __repr__(self) -> str:
+        said = f"{self.error!r:.200}" if self.answer is None else repr(self.answer)
+        return f"<Sight {self.number}: {self.start:.2f}-{self.end:.2f} s, {said}>"
+
     @property
     def explanation(self) -> Explanation | None:
         """Return the answer if it is an explanation, and None otherwise."""

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from staa_client import __version__
 from staa_client.cli import main
+from staa_client.cli.examples import EXAMPLES
 
 
 def test_the_address_may_lack_its_scheme(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,6 +73,44 @@ def test_the_trace_is_shown_on_request(folder: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["predict", missing, "-v"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """`staa` alone prints its help where answers go; the exit code tells a script that nothing was asked."""
+    assert main([]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.startswith("Usage: staa")
+    assert all(command in printed.out for command in EXAMPLES)
+    assert printed.err == ""
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """`staa --version` is that of the package."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"staa {__version__}\n"
+
+
+@pytest.mark.parametrize("command", sorted(EXAMPLES))
+def test_every_command_has_examples_in_its_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each example stands on a line of its own at the end of the help, as it is typed."""
+    assert main([command, "--help"]) == 0
+    lines = capsys.readouterr().out.partition("Examples:")[2].splitlines()
+    for _, line in EXAMPLES[command]:
+        assert any(text.split("  #")[0].strip() == line for text in lines), line
+
+
+def test_the_examples_work(
+    url: str, clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the help shows can be typed as it is, in a folder with a video and a folder of videos; but for a camera."""
+    (tmp_path / "clips").mkdir()
+    for name in ("clip.mp4", "clips/a.mp4"):
+        (tmp_path / name).write_bytes(clip)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STAA_SERVER", url)
+    monkeypatch.setenv("STAA_MANAGEMENT", url)
+    for line in (line for examples in EXAMPLES.values() for _, line in examples if line != "staa watch 0"):
+        assert main(line.split()[1:]) == 0, (line, capsys.readouterr().err)
 
 
 def test_completion_is_offered() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from staa_client.cli import main
-from tests.client.socket_servers import FakeServer
+from tests.client.conftest import card
+from tests.client.socket_servers import FakeServer, ProxyServer, http_server
 
 
 def test_many_videos_are_a_line_each(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +113,37 @@ def test_models_and_readiness(url: str, capsys: pytest.CaptureFixture[str]) -> N
         assert capsys.readouterr().err.startswith("staa: 404 model_not_found: Model not found: nosuch; is it served?")
     assert main(["models", "--management", url]) == 0
     assert "a/1.0  2 of 2 workers ready, 3 requests waiting" in capsys.readouterr().out
+
+
+def test_the_only_model_of_a_server_needs_no_name(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind a front proxy that lists one model, every command takes it; another name is told what is served."""
+    with http_server(ProxyServer) as url:
+        assert main(["models", "--server", url]) == 0
+        assert capsys.readouterr().out == "actions/2.0  1 of 1 workers ready, 0 requests waiting\n"
+        output = str(path.with_name("out.jsonl"))
+        for command in (
+            ["predict", str(path)],
+            ["explain", str(path), "--sample", "client"],
+            ["batch", str(path), "-o", output],
+            ["watch", str(path), "--count", "1", "--latency", "keep"],
+            ["ready"],
+            ["card"],
+        ):
+            assert main([*command, "--server", url]) == 0, capsys.readouterr().err
+        capsys.readouterr()
+        for name in ("predict", "explain"):
+            assert main([name, str(path), "--model", "action", "--server", url]) == 1
+            assert capsys.readouterr().err == (
+                "staa: 404 model_not_found: no model action is served here; served here: actions/2.0\n"
+            )
+
+
+def test_a_card_is_printed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`staa card` says what a model is, in words or as the contract's JSON."""
+    assert main(["card", "motions", "--server", url]) == 0
+    assert "methods  staa 1, staa_class 2 (for a class)" in capsys.readouterr().out
+    assert main(["card", "--json", "--server", url]) == 0
+    assert json.loads(capsys.readouterr().out) == card()
 
 
 def test_a_file_is_watched_a_line_a_window(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

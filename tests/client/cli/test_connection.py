@@ -104,3 +104,18 @@ def test_a_password_in_a_file_that_others_can_read_is_warned_of(key: str, tmp_pa
     assert "hush" not in str(caught[0].message)
     config.chmod(0o600)
     read_settings(config)
+
+
+def test_every_command_knows_where_models_are_listed(
+    url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The management address of environment or settings tells what is served instead of an unknown name."""
+    asked = ["predict", str(folder / "a.mp4"), "--model", "nosuch", "--server", url]
+    said = "no model nosuch is served here; served here: a/1.0, b/1.0, c/1.0\n"
+    config = folder / "config.toml"
+    config.write_text(f'management = "{url}"\n')
+    assert main(["--config", str(config), *asked]) == 1
+    assert capsys.readouterr().err.endswith(said)
+    monkeypatch.setenv("STAA_MANAGEMENT", url)
+    assert main(asked) == 1
+    assert capsys.readouterr().err.endswith(said)

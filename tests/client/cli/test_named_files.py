@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from staa_client.cli import main
+from staa_client.cli.named_files import videos_of
 from tests.client.socket_servers import FakeServer
 
 
@@ -58,8 +59,8 @@ def test_the_input_is_one_video_alone(url: str, folder: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--colormap", "nosuch", "-o", "y.png"], "a colormap is one of heat, viridis, grey, balance, got 'nosuch'"),
-        (["--colormap", "nosuch"], "a colormap is one of"),
+        (["--colormap", "nosuch", "-o", "y.png"], "--colormap is one of heat, viridis, grey, balance, got 'nosuch'"),
+        (["--colormap", "nosuch"], "--colormap is one of"),
         (["-o", "{foo}.png"], "{foo}.png has {foo}, which stands for nothing: write {name}"),
         (["-o", "{}-{name}.png"], "{}-{name}.png has {}, which stands for nothing"),
     ],
@@ -72,6 +73,51 @@ def test_a_picture_that_cannot_be_is_refused_before_asking(
     assert main(["explain", "clip.mp4", "--server", "http://127.0.0.1:9", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert [file.name for file in path.parent.iterdir()] == ["clip.mp4"]
+
+
+@pytest.fixture
+def tree(clip: bytes, tmp_path: Path) -> Path:
+    """A folder with videos at two levels, files that are none, and a link from within to itself."""
+    (tmp_path / "clips" / "below").mkdir(parents=True)
+    (tmp_path / "clips" / ".hidden").mkdir()
+    for name in ("b.MP4", "a.mov", "below/c.mp4", ".hidden/d.mp4", "._a.mov"):
+        (tmp_path / "clips" / name).write_bytes(clip)
+    (tmp_path / "clips" / "notes.txt").write_text("no video")
+    (tmp_path / "clips" / "below" / "loop").symlink_to(tmp_path / "clips", target_is_directory=True)
+    return tmp_path / "clips"
+
+
+def test_a_folder_stands_for_its_videos(tree: Path) -> None:
+    """Those with the ending of a video, sorted; the folders below only if that is said, and no circle of links."""
+    assert videos_of([str(tree)]) == [str(tree / "a.mov"), str(tree / "b.MP4")]
+    every = [str(tree / name) for name in ("a.mov", "b.MP4", "below/c.mp4")]
+    assert videos_of([str(tree)], recursive=True) == every
+    assert videos_of([str(tree / "below"), str(tree / "notes.txt")]) == [every[2], str(tree / "notes.txt")]
+    assert videos_of([str(tree / "below" / "loop")], recursive=True)[0].endswith("loop/a.mov")
+
+
+def test_a_folder_without_a_video_is_refused(tree: Path, tmp_path: Path) -> None:
+    """It is said that nothing in it is a video, or that some are below it."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").touch()
+    for recursive in (False, True):
+        with pytest.raises(ValueError, match=r"empty has no video: no file whose name ends in \.avi"):
+            videos_of([str(tmp_path / "empty")], recursive=recursive)
+    (tree / "a.mov").unlink()
+    (tree / "b.MP4").unlink()
+    with pytest.raises(ValueError, match="only in the folders below it: say --recursive"):
+        videos_of([str(tree)])
+
+
+def test_every_command_for_many_videos_takes_a_folder(url: str, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`predict`, `explain` and `batch` ask about the videos of a folder, with `--recursive` also below it."""
+    for command in ("predict", "explain"):
+        assert main([command, str(tree), "--server", url]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 2
+        assert main([command, str(tree), "--recursive", "--server", url]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 3
+    assert main(["batch", str(tree), "-r", "-o", str(tree / "out.jsonl"), "--server", url]) == 0
+    assert "3 new" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_there_is_refused_before_asking(

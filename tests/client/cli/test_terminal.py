@@ -1,15 +1,16 @@
 """Answers in words: what is said of labels, maps and windows, and what a server cannot say."""
 
 import dataclasses
+import json
 
 import httpx2
 import numpy as np
 
 from staa_client import ClassName, Client, Explanation, contract
-from staa_client.cli.terminal import describe, describe_on_a_line, describe_sight
+from staa_client.cli.terminal import describe, describe_card, describe_on_a_line, describe_sight
 from staa_client.pictures.badge import NOT_CHECKED
 from staa_client.pictures.report import render_report
-from tests.client.conftest import checked, document, encoded, refined, server
+from tests.client.conftest import card, checked, document, encoded, refined, server
 
 
 def test_the_terminal_says_what_was_not_seen(explanation: Explanation) -> None:
@@ -44,7 +45,17 @@ def test_a_check_is_told_with_its_cost() -> None:
 
 def test_a_map_that_nobody_checked_says_so(explanation: Explanation) -> None:
     """The line about the check is always there."""
-    assert f"check  not checked. {NOT_CHECKED}" in describe(explanation).splitlines()
+    said = NOT_CHECKED.replace("option verify", "option --verify")
+    assert f"check  not checked. {said}" in describe(explanation).splitlines()
+
+
+def test_a_region_says_of_which_moment_it_is(explanation: Explanation) -> None:
+    """The regions of the whole clip and of the strongest step stand beside the words for them."""
+    (strongest,), (x0, y0, x1, y1) = explanation.top(1), explanation.region()
+    lines = describe(explanation).splitlines()
+    assert f"where, whole clip   x {x0} - {x1}, y {y0} - {y1} in pixels of 320 x 240" in lines
+    x0, y0, x1, y1 = strongest.region
+    assert f"where, 4.50-5.00 s  x {x0} - {x1}, y {y0} - {y1} in pixels of 320 x 240" in lines
 
 
 def test_the_choice_of_a_map_is_told_with_its_cost() -> None:
@@ -65,6 +76,20 @@ def test_a_window_without_a_label_is_a_line_too() -> None:
         client.watch(frames, latency="keep") as sights,
     ):
         assert "no label" in describe_sight(next(sights))
+
+
+def test_a_card_is_readable() -> None:
+    """Every fact of a card is a line, then its labels by their numbers."""
+    lines = describe_card(contract.card(200, {}, json.dumps(card()).encode())).splitlines()
+    assert lines[:4] == [
+        "model    motions 1.0 (timesformer, 8 classes)",
+        "license  Apache-2.0",
+        "trained  on clips of 1.5 to 2.5 s",
+        "input    16 frames of 96 x 96 pixels",
+    ]
+    assert "methods  staa 1, staa_class 2 (for a class)" in lines
+    assert "checks   --verify up to 16, --refine up to 32" in lines
+    assert lines[-1] == "      7  blinks"
 
 
 def test_a_label_adds_no_line(explanation: Explanation) -> None:

@@ -1,14 +1,22 @@
-"""What tests of pictures share: a page as a browser sees it."""
+"""What tests of pictures share: a page as a browser sees it, and a browser."""
 
 import html.parser
 import json
+import shutil
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ("quic", "background-networking", "component-update", "sync", "gpu")
+ARGUMENTS = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{part}" for part in QUIET)]
 
 
 class Page(html.parser.HTMLParser):
@@ -41,3 +49,14 @@ def read_picture(path: Path) -> NDArray[np.int64]:
     """Return a saved picture: (H, W, 3), 0 to 255."""
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"), np.int64)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of the file."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from staa_client import Explanation
+from staa_client import Explanation, Result
 from tests.client.pictures.conftest import Page
 
 
@@ -19,3 +19,16 @@ def test_a_notebook_shows_a_picture_with_words(explanation: Explanation) -> None
     assert "4.50 to 5.00 s" in whole["alt"]
     assert '"><script>' in frameless["alt"]
     assert len(whole["src"]) > len(frameless["src"])
+
+
+def test_labels_alone_are_a_table(explanation: Explanation) -> None:
+    """A result without a map shows labels, bars and scores, each text escaped, and the sentence about the model."""
+    nasty = dataclasses.replace(explanation.predictions[0], label='"><script>alert(1)</script>')
+    model = dataclasses.replace(explanation.model, about="It knows <eight> motions only.")
+    text = Result(model, (nasty, *explanation.predictions[1:]), explanation.clip)._repr_html_()
+    page = Page(text)
+    assert {tag for tag, _ in page.elements} == {"div", "table", "caption", "tbody", "tr", "th", "td", "span", "p"}
+    assert '"><script>alert(1)</script>' in page.texts
+    assert {"moves right", "93.1%", "It knows <eight> motions only."} <= set(page.texts)
+    assert [tag for tag, _ in page.elements].count("tr") == 5
+    assert "no label" in Result(model, (), explanation.clip)._repr_html_()

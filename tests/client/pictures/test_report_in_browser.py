@@ -3,22 +3,18 @@
 import dataclasses
 import itertools
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from staa_client import Client, Explanation
 from staa_client.files import save
 from tests.client.conftest import class_map, document, server
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ("quic", "background-networking", "component-update", "sync", "gpu")
-ARGUMENTS = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{part}" for part in QUIET)]
 HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
 PIXELS = """view => {
   const copy = new OffscreenCanvas(view.width, view.height).getContext("2d", {willReadFrequently: true});
@@ -44,17 +40,6 @@ CONTRAST = """() => {
     return [element.tagName + " " + element.textContent.trim().slice(0, 30), (a + 0.05) / (b + 0.05)];
   });
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of the file."""
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium: apt-get install chromium")
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 @dataclasses.dataclass

@@ -74,7 +74,9 @@ FAULTS: dict[str, Fault] = {
     "413 with an error of the contract": answer_with("413 Too Large", contract_error("too_long")),
     "415": answer_with("415 No Video", contract_error("not_a_video")),
     "422": answer_with("422 Broken", contract_error("video_undecodable")),
-    "404": answer_with("404 None", torchserve_error(404, "ModelNotFoundException", "Model not found: motions")),
+    "404, after which it is asked what it serves": answer_with(
+        "404 None", torchserve_error(404, "ModelNotFoundException", "Model not found: motions")
+    ),
     "400 InvalidKeyException": answer_with(
         "400 Bad", torchserve_error(400, "InvalidKeyException", "Token Authorization failed")
     ),

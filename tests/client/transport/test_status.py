@@ -1,6 +1,7 @@
 """Readiness, and what is served."""
 
 import asyncio
+import io
 import json
 import time
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from staa_client import AsyncClient, AuthError, Client, NotFoundError, ReplyError, Served, TimedOutError
-from tests.client.conftest import card
+from staa_client import AsyncClient, AuthError, Client, NotFoundError, ReplyError, Result, Served, TimedOutError
+from tests.client.conftest import Server, card, server
 from tests.client.servers import Recorder, client, management
 
+LISTED = {"name": "motions", "version": "1.0", "workers": 2, "ready": 1, "batch": 4, "waiting": 3}
+"""A model as the front proxy lists it."""
 STARTING: list[httpx2.Response | httpx2.HTTPError] = [
     httpx2.ConnectError("refused"),
     httpx2.Response(404, json={"code": 404, "type": "ModelNotFoundException", "message": "Model not found: motions"}),
@@ -25,9 +28,9 @@ def test_a_model_that_starts_is_not_ready(trouble: httpx2.Response | httpx2.HTTP
     recorder = Recorder(trouble)
     with client(recorder) as staa:
         assert not staa.ready()
-        assert len(recorder.requests) == 1
+        assert [request.method for request in recorder.requests].count("POST") == 1
         assert staa.ready("motions/1.0")
-    assert recorder.requests[1].url.path == "/predictions/motions/1.0"
+    assert recorder.requests[-1].url.path == "/predictions/motions/1.0"
 
 
 def test_waiting_ends_with_the_model_ready_or_with_the_reason() -> None:
@@ -50,7 +53,7 @@ def test_nobody_waits_for_a_model_that_is_not_served(kind: str) -> None:
     recorder = Recorder(STARTING[0], httpx2.Response(404, json={"code": 404, "type": kind, "message": "not found: x"}))
     with client(recorder) as staa, pytest.raises(NotFoundError, match="not found: x"):
         staa.wait_until_ready("x", every=0.01)
-    assert len(recorder.requests) == 2
+    assert [request.method for request in recorder.requests] == ["POST", "POST", "GET", "GET"]
 
 
 def test_other_trouble_is_no_readiness() -> None:
@@ -82,7 +85,8 @@ def test_models_are_listed_with_their_workers() -> None:
     with Client("127.0.0.1:9000", transport=httpx2.MockTransport(answer)) as staa:
         served = staa.models()
     assert served == tuple(Served(name, "1.0", 2, ready, 4, 3) for name, ready in (("a", 2), ("b", 1), ("c", 1)))
-    assert {request.url.port for request in asked} == {9001}
+    assert [request.url.path for request in asked if request.url.port == 9000] == ["/models"]
+    assert {request.url.port for request in asked} == {9000, 9001}
 
     async def twin() -> tuple[Served, ...]:
         async with AsyncClient(management_url="10.0.0.1:1", transport=httpx2.MockTransport(answer)) as staa:
@@ -92,10 +96,87 @@ def test_models_are_listed_with_their_workers() -> None:
     assert str(asked[-1].url).startswith("http://10.0.0.1:1/models/")
 
 
+def test_the_front_proxy_lists_its_models() -> None:
+    """A server that lists its models itself is asked for no other address, wherever it is."""
+    asked: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return httpx2.Response(200, json={"models": [LISTED, LISTED | {"name": "other", "ready": 0}]})
+
+    with Client("https://staa.example.com/eu", "key", transport=httpx2.MockTransport(answer)) as staa:
+        assert staa.models() == (Served("motions", "1.0", 2, 1, 4, 3), Served("other", "1.0", 2, 0, 4, 3))
+    assert [str(request.url) for request in asked] == ["https://staa.example.com/eu/models"]
+    assert asked[0].headers["authorization"] == "Bearer key"
+
+
 def test_a_far_management_address_must_be_given() -> None:
-    """For another machine it cannot be guessed: a ValueError says what to do."""
-    with Client("https://staa.example.com") as staa, pytest.raises(ValueError, match="management_url"):
+    """For another machine that lists no models it cannot be guessed: a ValueError says what to do."""
+    nothing = httpx2.MockTransport(lambda _: httpx2.Response(404))
+    with (
+        Client("https://staa.example.com", transport=nothing) as staa,
+        pytest.raises(ValueError, match="management_url"),
+    ):
         staa.models()
+
+
+def test_a_refused_key_is_said_when_models_are_listed() -> None:
+    """A key that is not known is an AuthError, not an unknown address."""
+    refuse = httpx2.MockTransport(lambda _: httpx2.Response(401))
+    with Client("https://staa.example.com", "old", transport=refuse) as staa, pytest.raises(AuthError):
+        staa.models()
+
+
+def _serves(*names: str) -> tuple[Server, list[httpx2.Request]]:
+    """A server of the contract with these models, which lists them; and what was asked."""
+    asked: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        if request.url.path == "/models":
+            return httpx2.Response(200, json={"models": [LISTED | {"name": name} for name in names]})
+        if request.url.path.split("/")[2] in names:
+            return server()(request)
+        about = {"code": 404, "type": "ModelNotFoundException", "message": "Model not found: motions"}
+        return httpx2.Response(404, json=about)
+
+    return answer, asked
+
+
+def test_the_only_served_model_is_taken(clip: bytes) -> None:
+    """Without a name, a server of one model is asked for that, also of a pipe's video; and from then on at once."""
+    answer, asked = _serves("actions")
+    with Client(transport=httpx2.MockTransport(answer)) as staa:
+        assert staa.predict(io.BytesIO(clip)).predictions
+        assert [request.url.path for request in asked] == ["/predictions/motions", "/models", "/predictions/actions"]
+        assert asked[0].content == asked[2].content == clip
+        staa.explain(clip, sample="client")
+        assert staa.ready()
+    assert {request.url.path for request in asked[3:]} == {"/predictions/actions", "/explanations/actions"}
+
+    async def twin() -> Result:
+        async with AsyncClient(transport=httpx2.MockTransport(answer)) as staa:
+            return await staa.predict(clip)
+
+    assert asyncio.run(twin()).predictions
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "said"),
+    [
+        ("nosuch", ("actions", "motions"), "no model nosuch is served here; served here: actions/1.0, motions/1.0"),
+        ("nosuch", ("actions",), "served here: actions/1.0"),
+        (None, ("a", "b"), "none is named, and no model motions is served here; served here: a/1.0, b/1.0"),
+    ],
+)
+def test_what_is_served_is_said_of_a_name_that_is_not(model: str | None, names: tuple[str, ...], said: str) -> None:
+    """The error of an unknown model names those that are served, by both clients, and no other one is asked."""
+    answer, asked = _serves(*names)
+    with Client(transport=httpx2.MockTransport(answer)) as staa, pytest.raises(NotFoundError) as caught:
+        staa.predict(b"video", model)
+    assert said in caught.value.message
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+    assert [request.url.path for request in asked] == [f"/predictions/{model or 'motions'}", "/models"]
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"models": [{}]}', json.dumps(card()).encode()])
@@ -117,7 +198,7 @@ def test_the_time_between_two_questions_is_checked(every: float) -> None:
 
 def test_a_list_of_new_pages_without_end_is_said() -> None:
     """A management API that names another page each time, or more models than any server has, is a ReplyError."""
-    for count, most in ((0, 200), (20_000, 1)):
+    for count, most in ((0, 200), (20_000, 2)):
         models, asked = [{"modelName": "a"}] * count, iter(range(most))
 
         def answer(_: httpx2.Request, models: Any = models, asked: Any = asked) -> httpx2.Response:

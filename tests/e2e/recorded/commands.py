@@ -18,7 +18,7 @@ from tests.e2e.recorded.bodies import archive, clip, other
 
 ENVIRON = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
 """What a terminal says of itself, and the layout of help depends on."""
-COMMANDS = ("predict", "explain", "batch", "watch", "models", "ready", "replay")
+COMMANDS = ("predict", "explain", "batch", "watch", "models", "ready", "card", "replay")
 SILENT = "127.0.0.1:9"
 """Nobody listens there."""
 
@@ -105,6 +105,7 @@ def _staa(*arguments: str, **how: Any) -> Command:
 def _helps() -> Iterator[tuple[str, Command]]:
     yield "no argument", _staa()
     yield "--help", _staa("--help")
+    yield "--version", _staa("--version")
     for name in COMMANDS:
         yield f"{name} --help", _staa(name, "--help")
         yield f"{name}: an unknown option", _staa(name, "x", "--wut")
@@ -128,6 +129,11 @@ def _answers() -> Iterator[tuple[str, Command]]:
     yield "explain --json", _staa("explain", "clip.mp4", "--json", *server)
     options = ("--method", "staa_class", "--target", "moves up", "--contrast", "3", "--mass", "0.5", "--verify", "2")
     yield "explain a class, verified", _staa("explain", "clip.mp4", *options, *server)
+    yield "explain a class", _staa("explain", "clip.mp4", "--target", "moves up", *server)
+    methods = ("--method", "staa", "--method", "staa_class", "--target", "3")
+    yield "explain by two methods", _staa("explain", "clip.mp4", *methods, *server)
+    yield "explain several by two methods", _staa("explain", "clips", *methods, "--concurrency", "1", *server)
+    yield "predict a folder and those below", _staa("predict", ".", "--recursive", "--concurrency", "1", *server)
     choice = ("--method", "staa_class", "--target", "5", "--refine", "16")
     yield "explain a class, chosen", _staa("explain", "clip.mp4", *choice, *server)
     yield "explain, sampled here", _staa("explain", "clip.mp4", "--sample", "auto", *server)
@@ -137,7 +143,8 @@ def _answers() -> Iterator[tuple[str, Command]]:
     yield "explain several by rules", _staa("explain", "clip.mp4", "clips/a.mp4", "--concurrency", "1", *rules, *server)
     yield "explain noise", _staa("explain", "noise.mp4", *server)
     yield "explain behind the end", _staa("explain", "clip.mp4", "--start", "100", *server)
-    yield "explain, another model", _staa("explain", "clip.mp4", "--model", "nobody", *server)
+    listed = {"STAA_MANAGEMENT": "{management}"}
+    yield "explain, another model", _staa("explain", "clip.mp4", "--model", "nobody", *server, environ=listed)
     yield "explain, another method", _staa("explain", "clip.mp4", "--method", "magic", *server)
 
 
@@ -183,9 +190,12 @@ def _states() -> Iterator[tuple[str, Command]]:
     both = ("--server", "{server}", "--management", "{management}")
     yield "models", _staa("models", *both)
     yield "models --json", _staa("models", "--json", *both)
+    yield "card", _staa("card", "--server", "{server}")
+    yield "card --json", _staa("card", "motions", "--json", "--server", "{server}")
     yield "ready", _staa("ready", "--server", "{server}")
     yield "ready --wait", _staa("ready", "motions", "--wait", "5", "--server", "{server}")
-    yield "ready: another model", _staa("ready", "nobody", "--server", "{server}")
+    listed = {"STAA_MANAGEMENT": "{management}"}
+    yield "ready: another model", _staa("ready", "nobody", "--server", "{server}", environ=listed)
     for name, arguments in {
         "predict": ("clip.mp4",),
         "explain": ("clip.mp4",),
@@ -193,6 +203,7 @@ def _states() -> Iterator[tuple[str, Command]]:
         "watch": ("clip.mp4",),
         "models": (),
         "ready": (),
+        "card": (),
     }.items():
         yield f"{name}: nobody listens", _staa(name, *arguments, "--server", SILENT)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from staa.attribution import METHODS
 from staa.errors import StaaError
-from staa.refine import CANDIDATES
+from staa.refine import describe_choice
 from staa.serving.rules import ALWAYS, RULES, ExplainWhen
 from staa.serving.settings import Settings
 from staa.serving.wire.encodings import ENCODINGS, Body, Reply, rounded, to_json
@@ -153,7 +153,7 @@ def _class(labels: Sequence[str], class_id: int | None) -> dict[str, Any] | None
 def _refinement(refined: Refinement, seconds: float) -> dict[str, Any]:
     return {
         "chosen": refined.chosen,
-        "message": f"this map was chosen by a test of deletion and insertion: {CANDIDATES[refined.chosen]}",
+        "message": describe_choice(refined.chosen),
         "runner_up": refined.runner_up,
         "lead": rounded(refined.lead),
         "cost": {"clips": refined.clips, "seconds": rounded(seconds)},

@@ -1,0 +1,103 @@
+"""The gallery of a batch: a report of each video, and a page of all that opens offline."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from staa_client.cli import main
+from staa_client.cli.report_folder import page_name
+from tests.client.pictures.conftest import Page
+
+HOSTILE = "<img src=x onerror=alert(1)> 'x' & y.mp4"
+
+
+def tiles_of(gallery: Path) -> list[dict[str, str | None]]:
+    """The attributes of the videos in a gallery."""
+    page = Page((gallery / "index.html").read_text("utf-8"))
+    return [attributes for tag, attributes in page.elements if tag == "li" and "data-score" in attributes]
+
+
+def links_of(gallery: Path) -> list[str]:
+    """The reports that a gallery links to."""
+    page = Page((gallery / "index.html").read_text("utf-8"))
+    return [str(attributes["href"]) for tag, attributes in page.elements if tag == "a"]
+
+
+def test_a_batch_makes_a_gallery(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each video has a tile; those that were answered a picture and a report of their own, the other its error."""
+    gallery = folder / "gallery"
+    assert main(["batch", str(folder), "--report", str(gallery), "--server", url]) == 1
+    assert f"wrote {gallery / 'index.html'}" in capsys.readouterr().err
+    assert [tile["data-score"] for tile in tiles_of(gallery)] == ["0.931200"] * 3 + ["-1.000000"]
+    page = Page((gallery / "index.html").read_text("utf-8"))
+    assert [str(attributes["src"])[:23] for tag, attributes in page.elements if tag == "img"] == [
+        "data:image/jpeg;base64,"
+    ] * 3
+    links = links_of(gallery)
+    assert len(set(links)) == 3
+    assert all(Page((gallery / link).read_text("utf-8")).data["maps"] for link in links)
+    assert any("noise came, send a video" in text for text in page.texts)
+    assert len((gallery / "answers.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_second_run_keeps_the_reports(url: str, folder: Path) -> None:
+    """Reports of answers that are in the file stay as they are; the gallery has all videos again."""
+    gallery, output = folder / "gallery", folder / "out.jsonl"
+    command = ["batch", "-o", str(output), "--report", str(gallery), "--server", url]
+    assert main([*command, str(folder / "a.mp4")]) == 0
+    (first,) = links_of(gallery)
+    stamp = (gallery / first).stat().st_mtime_ns
+    assert main([*command, str(folder / "a.mp4"), str(folder / "b.mp4")]) == 0
+    assert links_of(gallery)[0] == first
+    assert (gallery / first).stat().st_mtime_ns == stamp
+    (gallery / first).unlink()
+    assert main([*command, str(folder / "a.mp4")]) == 0
+    assert Page((gallery / first).read_text("utf-8")).data["frames"]
+    assert len([line for line in output.read_text().splitlines() if "reply" in json.loads(line)]) == 2
+
+
+def test_labels_alone_have_a_gallery_too(url: str, folder: Path) -> None:
+    """Without maps there are pictures and labels, and no report to go to."""
+    gallery = folder / "gallery"
+    assert main(["batch", str(folder / "a.mp4"), "--labels", "--report", str(gallery), "--server", url]) == 0
+    assert [tile["data-verdict"] for tile in tiles_of(gallery)] == ["4"]
+    assert links_of(gallery) == []
+    assert "data:image/jpeg" in (gallery / "index.html").read_text("utf-8")
+
+
+def test_no_name_of_a_file_acts(url: str, clip: bytes, tmp_path: Path) -> None:
+    """A file's name is text in the page, and its report has a plain name within the folder."""
+    (tmp_path / HOSTILE).write_bytes(clip)
+    gallery = tmp_path / "gallery"
+    assert main(["batch", str(tmp_path / HOSTILE), "--report", str(gallery), "--server", url]) == 0
+    text = (gallery / "index.html").read_text("utf-8")
+    assert "<img src=x" not in text
+    assert any(HOSTILE in part for part in Page(text).texts)
+    (link,) = links_of(gallery)
+    assert (gallery / link).is_file()
+    assert set(link) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+def test_reports_of_one_name_are_apart(clip: bytes, tmp_path: Path) -> None:
+    """Videos of one name in two folders, a changed video, and another request have reports of their own."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip.mp4").write_bytes(clip)
+    video = str(tmp_path / "a" / "clip.mp4")
+    names = [page_name(video, "{}"), page_name(str(tmp_path / "b" / "clip.mp4"), "{}"), page_name(video, "[]")]
+    assert page_name(os.path.relpath(video), "{}") == names[0]
+    (tmp_path / "a" / "clip.mp4").write_bytes(clip + b"more")
+    names.append(page_name(video, "{}"))
+    assert len(set(names)) == 4
+    assert page_name("http://example.com/x/..%2f..%2fetc.mp4?token=secret", "{}").startswith("etc-")
+    assert "secret" not in page_name("http://example.com/clip.mp4?token=secret", "{}")
+
+
+def test_answers_need_a_place(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A batch without a file and without a folder, or with a file in the folder's place, is wrong usage."""
+    assert main(["batch", str(path), "--server", url]) == 2
+    assert "-o answers.jsonl, or a folder by --report DIR" in capsys.readouterr().err
+    assert main(["batch", str(path), "--report", str(path), "--server", url]) == 2
+    assert "File exists" in capsys.readouterr().err
