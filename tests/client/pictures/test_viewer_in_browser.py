@@ -117,6 +117,19 @@ def test_the_speed_can_be_chosen(report: Tab) -> None:
     assert page.inner_text("#play") == "Pause"
 
 
+def test_it_plays_without_word_of_each_frame(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """A browser that does not tell of each frame of a video is asked for its time, and plays alike."""
+    tab.page.add_init_script("delete HTMLVideoElement.prototype.requestVideoFrameCallback")
+    shown(tab, explanation.save(tmp_path / "x.html"))
+    assert tab.page.evaluate("viewer.pictures.video.requestVideoFrameCallback === undefined")
+    tab.page.click("#play")
+    expect(tab.page.locator("#now")).to_have_text(re.compile("frame (39|4[0-9])"))
+    tab.page.click("#play")
+    stopped = at(tab)
+    tab.page.uncheck("#shown")
+    assert disc(picture(tab))[0] == pytest.approx(90 + 9 * stopped / 4, abs=1)
+
+
 def test_a_time_or_a_frame_is_gone_to(report: Tab) -> None:
     """Seconds and numbers of frames are taken in the usual spellings; of nonsense it says what to type."""
     for typed, frame in (("3.25", 26), ("3,2 s", 26), ("#17", 17), ("frame 50", 50), ("f9", 9), ("99", 62), ("0", 2)):

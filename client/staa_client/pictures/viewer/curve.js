@@ -76,7 +76,7 @@ class Curve {
     this.view.setAttribute("aria-label", map.title + (byId("shown").checked ? "" : ", hidden") + ". " + text);
     curve.setAttribute("aria-valuemax", player.last);
     curve.setAttribute("aria-valuenow", player.at);
-    curve.setAttribute("aria-valuetext", player.now + ". " + text);
+    curve.setAttribute("aria-valuetext", player.now + ", " + player.seen + ". " + text);
   }
 
   listen() {

@@ -52,7 +52,7 @@ class Player {
 
   get seen() {
     const at = this.sampled[this.at];
-    return at < 0 ? "\u25cb not seen by the model" : "\u25cf seen by the model, " + (at + 1) + " of " + this.data.times.length;
+    return at < 0 ? "not seen by the model" : "seen by the model, " + (at + 1) + " of " + this.data.times.length;
   }
 
   // The first and the last picture of the loop; at least one.

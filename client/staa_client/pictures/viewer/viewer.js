@@ -35,7 +35,7 @@ function openViewer(data) {
     for (const view of views) view.draw(player, covers ? ground : null, shown.checked);
     for (const curve of curves) curve.draw(theme);
     byId("now").textContent = player.now;
-    byId("seen").textContent = player.seen;
+    byId("seen").textContent = (player.sampled[player.at] < 0 ? "\u25cb " : "\u25cf ") + player.seen;
     play.textContent = player.playing ? "Pause" : "Play";
     lanes.forEach(lane => lane.style.setProperty("--now", laneShare(player.second) * 100 + "%"));
     tellLoop();
