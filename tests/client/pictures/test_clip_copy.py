@@ -27,7 +27,7 @@ def info(video: bytes, count: int = 8, start: float | None = None, end: float | 
 
 def read(copy: ClipCopy) -> tuple[NDArray[Any], list[float], str]:
     """Return the pictures of a copy (N, H, W, 3), their times, and its codec."""
-    with av.open(io.BytesIO(copy.mp4)) as container:
+    with av.open(io.BytesIO(copy.mp4), "r") as container:
         stream = container.streams.video[0]
         frames = list(container.decode(stream))
         times = [float((frame.pts or 0) * (frame.time_base or Fraction(1))) for frame in frames]
@@ -95,7 +95,7 @@ def test_it_has_the_sound_of_the_source() -> None:
     for start in (None, 0.5):
         copy = copied(beeping(at=1.0), start=start)
         assert copy.has_sound
-        with av.open(io.BytesIO(copy.mp4)) as container:
+        with av.open(io.BytesIO(copy.mp4), "r") as container:
             assert container.streams.audio[0].codec_context.name == "aac"
             frames = list(container.decode(container.streams.audio[0]))
         loud = [frame.time for frame in frames if np.abs(frame.to_ndarray()).max() > 0.2]

@@ -68,8 +68,7 @@ def test_every_frame_of_the_source_is_shown(report: Tab) -> None:
     for frame in (2, 31, 32, 33, 62):
         go(report, f"#{frame}")
         assert at(report) == frame
-        x, y = disc(picture(report))
-        assert (x, y) == (pytest.approx(90 + 9 * frame / 4, abs=1), pytest.approx(70 + 7 * frame / 4, abs=1))
+        assert disc(picture(report)) == pytest.approx((90 + 9 * frame / 4, 70 + 7 * frame / 4), abs=1)
 
 
 def test_the_frames_that_the_model_saw_are_marked(report: Tab) -> None:
@@ -275,8 +274,7 @@ def test_a_copy_that_cannot_be_played_is_replaced(tab: Tab, explanation: Explana
     tab.page.click("#frame_on")
     assert at(tab) == 42
     tab.page.uncheck("#shown")
-    x, y = disc(picture(tab))
-    assert (x, y) == (pytest.approx(90 + 9 * 42 / 4, abs=1), pytest.approx(70 + 7 * 42 / 4, abs=1))
+    assert disc(picture(tab)) == pytest.approx((90 + 9 * 42 / 4, 70 + 7 * 42 / 4), abs=1)
     tab.page.click("#play")
     expect(tab.page.locator("#now")).to_have_text(re.compile("frame 5[0-9]"))
     assert tab.page.locator(".curve").get_attribute("aria-valuemax") == "15"

@@ -48,7 +48,7 @@ def copy_of(clip: ClipInfo, source: Source | None, most_bytes: int = MOST_BYTES)
     """Return a copy of the clip and an empty text; or None, and a text that says why if that is not obvious.
 
     Raises:
-        ValueError: the source is not the video that was explained.
+        ValueError: the frames given are not those of the video that was explained.
         OSError: the file cannot be read.
     """
     frames = ClipFrames(source, clip)
