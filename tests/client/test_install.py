@@ -134,7 +134,7 @@ def test_it_has_its_files(python: Path) -> None:
     installed = set(json.loads(run(python, "-c", script)))
     package = ROOT / "client" / "staa_client"
     files = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
-    assert {"py.typed", "pictures/colours.txt", "pictures/report.js"} <= files
+    assert {"py.typed", "pictures/colours.txt", "pictures/viewer/viewer.js"} <= files
     assert {name for name in files if "__pycache__" not in name} <= installed
 
 

@@ -132,7 +132,7 @@ def test_late_names_can_be_loaded(name: str) -> None:
 
 
 def test_one_module_knows_the_decoder() -> None:
-    """`video.pictures_of` alone imports staa_video and says which extra brings it; a movie needs PyAV to be written."""
+    """`video.pictures_of` alone imports staa_video and names the extra; movies and copies of clips need PyAV."""
     doors = {
         package: {
             name for name, path in modules().items() for module, *_ in imports(path) if module.split(".")[0] == package
@@ -140,5 +140,6 @@ def test_one_module_knows_the_decoder() -> None:
         for package in ("staa_video", "av")
     }
     assert doors["staa_video"] == {"staa_client.video.pictures_of"}
-    assert doors["av"] == {"staa_client.video.pictures_of", "staa_client.pictures.movie"}
+    writers = {"staa_client.pictures.movie", "staa_client.pictures.viewer.clip_copy"}
+    assert doors["av"] == {"staa_client.video.pictures_of", *writers}
     assert [name for name, path in modules().items() if "client[video]" in path.read_text()] == [*doors["staa_video"]]

@@ -37,8 +37,9 @@ _DECODERS = {"av1": "libdav1d", "msmpeg4v3": "msmpeg4", "flv1": "flv"}  # whose 
 _MADE_HERE = {"lavfi", "kmsgrab"}  # sources of pictures that FFmpeg holds in memory already; no file is one
 _UNLOOKED_AT = {"mjpeg"}  # its scans are counted first; containers tell the size of its pictures
 # Where sound is not looked at, FFmpeg reads on for megabytes to learn what it is.
-_SOUND = ("aac", "ac3", "eac3", "flac", "mp2", "mp2float", "mp3", "mp3float", "opus", "vorbis")
-PROBED = ",".join(sorted({*_SOUND, *(_DECODERS.get(name, name) for name in NAMES - _UNLOOKED_AT)}))
+SOUND = ("aac", "ac3", "eac3", "flac", "mp2", "mp2float", "mp3", "mp3float", "opus", "vorbis")
+"""The decoders of sound that it may use meanwhile."""
+PROBED = ",".join(sorted({*SOUND, *(_DECODERS.get(name, name) for name in NAMES - _UNLOOKED_AT)}))
 """The decoders that FFmpeg may use while it opens a file, as its option `codec_whitelist` takes them."""
 
 

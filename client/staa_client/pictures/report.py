@@ -1,30 +1,29 @@
-"""Writes the report: one HTML file with the frames, the maps and the curve, which loads nothing and opens offline."""
+"""Writes the report: one HTML file that plays the video under its maps, loads nothing and opens offline."""
 
 import base64
 import dataclasses
 import hashlib
 import html
-import io
 import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
-
-import numpy as np
-from PIL import Image
+from typing import Any, Final
 
 from staa_client.pictures.clip_frames import clip_frames
-from staa_client.pictures.colours import cover_table_of, table_of
+from staa_client.pictures.colours import BALANCE, HEAT, table_of
 from staa_client.pictures.layer import Layer, layers_of, percent
+from staa_client.pictures.viewer.clip_copy import ClipCopy, copy_of
+from staa_client.pictures.viewer.page_data import COLOURMAPS, page_data
+from staa_client.pictures.viewer.tracks import Track, tracks_of
 from staa_client.results.explanation import Explanation
 from staa_client.results.save_job import SaveJob
 from staa_client.video.frames import Frame
 
-_SIZES = (640, 480, 360, 240)
-"""Lengths of the longer edge in pixels that are tried in turn until the frames fit."""
-MOST_BYTES = 4_000_000
-"""The most bytes of all embedded frames together, before base64."""
+SCRIPTS: Final = ("words.js", "pictures.js", "map_view.js", "curve.js", "player.js", "viewer.js")
+"""The files of the page's script, in their order."""
+SPEEDS: Final = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4)
+"""The speeds that can be chosen; 1 is the source's own."""
 
 
 def write(job: SaveJob) -> None:
@@ -34,37 +33,53 @@ def write(job: SaveJob) -> None:
         ValueError: the source is not the video that was explained.
         OSError: the file cannot be written, or the source not be read.
     """
-    job.target.write_text(render_report(layers_of(job), *clip_frames(job.explanation, job.source)), "utf-8")
+    frames, note = clip_frames(job.explanation, job.source)
+    copy, only = (None, "") if frames is None else copy_of(job.explanation.clip, job.source)
+    job.target.write_text(render_report(layers_of(job), frames, note or only, copy), "utf-8")
 
 
-def render_report(shown: Explanation | Sequence[Layer], frames: Sequence[Frame] | None, note: str = "") -> str:
+def render_report(
+    shown: Explanation | Sequence[Layer],
+    frames: Sequence[Frame] | None,
+    note: str = "",
+    copy: ClipCopy | None = None,
+    tracks: Sequence[Track] = (),
+) -> str:
     """Return the report as HTML text: the maps of one clip, side by side, that play together.
 
     Args:
         shown: An explanation, or layers of the same clip; the controls start with the look of the first layer.
         frames: The T frames of the clip, each (H, W, 3); None shows the maps on a plain ground.
-        note: Why there are no frames.
+        note: Why there are no frames, or no copy.
+        copy: The copy of the video that is played; None shows the T frames.
+        tracks: The rows of labels under the curve; empty shows the labels of the models, for the whole clip.
     """
     layers = [Layer(shown)] if isinstance(shown, Explanation) else shown
     explanation, look = layers[0].explanation, layers[0].look
     alike = all(layer.explanation.predictions == explanation.predictions for layer in layers)
     title, beside = _heading(layers) if alike else (explanation.name, "")
-    script = "\n" + _read_asset("report.js")
+    script = "\n" + "\n".join(_read_asset(name) for name in SCRIPTS)
+    data = page_data(layers, frames, copy)
     page = _fill(
-        "report.html",
+        "page.html",
         {
             "title": html.escape(title),
             "score": html.escape(beside),
+            "lead": html.escape(_lead(layers, copy)),
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
-            "style": _read_asset("report.css"),
+            "style": _read_asset("viewer.css"),
             "layout": "several" if layers[1:] else "one",
             "maps": "\n".join(_map_html(layer, index) for index, layer in enumerate(layers)),
             "controlled": "all maps" if layers[1:] else "the map",
             "alpha": f"{look.alpha * 100:g}",
             "focused": str(look.focus).lower(),
+            "speeds": "\n".join(_option_html(f"{speed:g}", f"{speed:g} x", speed == 1) for speed in SPEEDS),
+            "colours": "\n".join(_colour_html(name, layers) for name in COLOURMAPS),
+            "silent": "" if copy is not None and copy.has_sound else " hidden",
+            "tracks": _tracks_html(tracks or tracks_of(layers)),
             "labels": "\n".join(_labels_html(layer, named=not alike) for layer in (layers[:1] if alike else layers)),
             "facts": _facts_html(_clip_facts(explanation)),
-            "data": _script_json(_data(layers, frames)),
+            "data": _script_json(data),
             "script": script,
             "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         },
@@ -79,9 +94,30 @@ def _heading(layers: Sequence[Layer]) -> tuple[str, str]:
     return Layer(dataclasses.replace(layers[0].explanation, target=None, contrast=None)).heading
 
 
+def _lead(layers: Sequence[Layer], copy: ClipCopy | None) -> str:
+    """Return the sentence at the top, which says what the page shows, and how to use it."""
+    explanation = layers[0].explanation
+    name = "the video" if explanation.name == "video" else explanation.name
+    models = list(
+        dict.fromkeys(f"{layer.explanation.model.name} {layer.explanation.model.version}" for layer in layers)
+    )
+    model = models[0] if len(models) == 1 else f"{len(models)} models"
+    if layers[1:]:
+        what = f"{len(layers)} maps of {name} by {model}, at the same moment"
+    elif layers[0].subject == "attention":
+        what = f"The colours show where and when {model} looked in {name}"
+    else:
+        what = f"The colours show the {layers[0].subject} in {name}, by {model}"
+    seen = len(set(explanation.clip.frames.tolist()))
+    of = f"{seen} frames" if copy is None else f"{seen} of {len(copy.seconds)} frames"
+    peak = ", red: the peak" if any(layer.explanation.peak is not None for layer in layers) else ""
+    key = f" (dashed: even share{peak})" if layers[1:] else ""
+    return f"{what}. The model saw {of}: the ticks under the curve{key}. Point at a cell for its value."
+
+
 def _read_asset(name: str) -> str:
-    """Return the text of a file of the report, which is next to this module."""
-    return files("staa_client.pictures").joinpath(name).read_text("utf-8")
+    """Return the text of a file of the viewer."""
+    return files("staa_client.pictures.viewer").joinpath(name).read_text("utf-8")
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
@@ -94,7 +130,7 @@ def _map_html(layer: Layer, index: int) -> str:
     explanation, (low, high) = layer.explanation, layer.scale_ends
     colours = table_of(layer.scale)
     return _fill(
-        "report_map.html",
+        "map.html",
         {
             "n": str(index),
             "title": html.escape(layer.title),
@@ -143,6 +179,40 @@ def _map_facts(layer: Layer) -> dict[str, str]:
     }
 
 
+def _option_html(value: str, text: str, chosen: bool) -> str:
+    """Return one choice of a menu."""
+    return f'<option value="{value}"{" selected" if chosen else ""}>{text}</option>'
+
+
+def _colour_html(name: str, layers: Sequence[Layer]) -> str:
+    """Return one choice of the menu of colours; for maps with signs the first of them is the diverging scale."""
+    signed = {layer.explanation.signed is not None for layer in layers}
+    text = {frozenset({True}): BALANCE, frozenset({False}): HEAT}.get(frozenset(signed), f"{HEAT}, {BALANCE}")
+    chosen = layers[0].look.colormap in ({HEAT, BALANCE} if name == HEAT else {name})
+    return _option_html(name, text if name == HEAT else name, chosen)
+
+
+def _tracks_html(tracks: Sequence[Track]) -> str:
+    """Return the rows of labels over time."""
+    models = {track.model for track in tracks}
+    return "\n".join(_track_html(track, f" ({track.model})" if len(models) > 1 else "") for track in tracks)
+
+
+def _track_html(track: Track, of: str) -> str:
+    """Return the row of a label; the script places its spans on the time axis of the curve."""
+    words = ", ".join(f"{percent(span.score)} from {span.start:.2f} to {span.end:.2f} s" for span in track.spans)
+    spans = "".join(
+        f'<i data-start="{span.start:.4f}" data-end="{span.end:.4f}" style="--score:{span.score:.4f}">'
+        f"<b>{_share_html(span.score)}</b></i>"
+        for span in track.spans
+    )
+    name = html.escape(f"{track.label}{of}")
+    return (
+        f'<div class="track"><span>{name}</span>'
+        f'<div class="lane" role="img" aria-label="{name}: {html.escape(words)}">{spans}</div></div>'
+    )
+
+
 def _facts_html(facts: dict[str, str]) -> str:
     """Return facts as the terms and descriptions of an HTML list."""
     return "\n".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items())
@@ -151,9 +221,10 @@ def _facts_html(facts: dict[str, str]) -> str:
 def _step_html(explanation: Explanation, step: int) -> str:
     """Return a row of the curve's table: seconds, share and strongest region of a step."""
     (start, end), (x0, y0, x1, y1) = explanation.seconds[step], explanation.region(step)
+    middle = f"#t={(start + end) / 2:.3f}".rstrip("0").rstrip(".")
     return (
-        f'<tr><th scope="row">{start:.2f} to {end:.2f}</th><td>{_share_html(explanation.temporal[step])}</td>'
-        f"<td>({x0}, {y0}) to ({x1}, {y1})</td></tr>"
+        f'<tr><th scope="row"><a href="{middle}">{start:.2f} to {end:.2f}</a></th>'
+        f"<td>{_share_html(explanation.temporal[step])}</td><td>({x0}, {y0}) to ({x1}, {y1})</td></tr>"
     )
 
 
@@ -180,61 +251,3 @@ def _share_html(share: float) -> str:
 def _script_json(data: dict[str, Any]) -> str:
     """Return JSON for a script element, in which no character can end the element."""
     return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _data(layers: Sequence[Layer], frames: Sequence[Frame] | None) -> dict[str, Any]:
-    """Return the data that the script draws: size and times of the clip, the maps, and the frames as base64 JPEGs."""
-    clip, maps = layers[0].explanation.clip, [_map_data(layer, frames is not None) for layer in layers]
-    peak = maps[0]["peak"]
-    return {
-        "width": clip.width,
-        "height": clip.height,
-        "times": np.round(clip.times, 4).tolist(),
-        "numbers": clip.frames.tolist(),
-        "start": maps[0]["steps"].index(peak) if peak in maps[0]["steps"] else 0,
-        "maps": maps,
-        "frames": [] if frames is None else [base64.b64encode(jpeg).decode() for jpeg in encode_jpegs(frames)],
-    }
-
-
-def _map_data(layer: Layer, covers: bool) -> dict[str, Any]:
-    """Return the data of a map for the script; `covers`: it is drawn over frames."""
-    explanation, (t, h, w) = layer.explanation, layer.values.shape
-    count = len(explanation.clip.frames)
-    return {
-        "title": layer.title,
-        "subject": layer.subject,
-        "box": list(explanation.box),
-        "shape": [t, h, w],
-        "signs": layer.has_signs,
-        "values": np.round(layer.values * 10_000).astype(int).ravel().tolist(),
-        "threshold": layer.threshold,
-        "peak": explanation.peak,
-        "temporal": [float(f"{share:.5g}") for share in explanation.temporal],
-        "seconds": np.round(explanation.seconds, 4).tolist(),
-        "steps": np.minimum(np.arange(count) * t // count, t - 1).tolist(),
-        "regions": [list(explanation.region(step)) for step in range(t)],
-        "colours": base64.b64encode((cover_table_of if covers else table_of)(layer.scale).tobytes()).decode(),
-    }
-
-
-def encode_jpegs(frames: Sequence[Frame], most_bytes: int = MOST_BYTES) -> list[bytes]:
-    """Return the frames, (H, W, 3) each, as JPEGs of together at most `most_bytes`.
-
-    Their longer edge is the first of `_SIZES` with which they fit, or the last one if none fits.
-    """
-    pictures: list[bytes] = []
-    for longest in _SIZES:
-        pictures = [_encode_jpeg(frame, longest) for frame in frames]
-        if sum(map(len, pictures)) <= most_bytes:
-            break
-    return pictures
-
-
-def _encode_jpeg(frame: Frame, longest: int) -> bytes:
-    """Return a frame (H, W, 3) as JPEG with at most `longest` pixels on its longer edge."""
-    image = Image.fromarray(frame)
-    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=82)
-    return buffer.getvalue()

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from staa_client.video.frames import Frame, Frames
 from staa_client.video.source import Source
+
+if TYPE_CHECKING:
+    from av import AudioFrame
 
 Scale: TypeAlias = Callable[[int, int], tuple[int, int]]
 """A function from (height, width) of a frame to the (rows, columns) of its resized picture."""
@@ -30,6 +33,8 @@ MAX_RESIZED_PIXELS = 2048 * 1152
 """The most pixels of a frame after its resize, before the crop: the server's bound (staa.prepare)."""
 _MOST_CLIP_PIXELS = 2**28
 """The most pixels of all frames that are sent."""
+SOUND_RATE = 48_000
+"""Samples per second of the sound that `sound_of` yields."""
 
 
 def require_extra(what: str, instead: str = "") -> None:
@@ -97,6 +102,24 @@ def in_order(
 
     with _of_what_was_explained():
         yield from decoder.in_order(source, first, last, size, rate, UNLIMITED)
+
+
+def sound_of(source: str | Path | bytes, start: float, end: float) -> "Iterator[AudioFrame]":
+    """Yield the sound of [start, end) seconds: stereo, float, SOUND_RATE samples per second; nothing if there is none.
+
+    Seconds are those of the frames: the first frame of the source is at 0.
+
+    Raises:
+        ImportError: the extra `video` is missing.
+        ValueError: the source is no video.
+        OSError: the file cannot be read.
+    """
+    require_extra("the sound of a video")
+    from staa_video import UNLIMITED  # noqa: PLC0415  # an optional extra
+    from staa_video.film.sound import sound  # noqa: PLC0415  # the same
+
+    with _of_what_was_explained():
+        yield from sound(source, start, end, SOUND_RATE, UNLIMITED)
 
 
 @contextmanager

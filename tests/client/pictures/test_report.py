@@ -14,7 +14,8 @@ from PIL import Image
 
 from staa_client import ClassName, Explanation
 from staa_client.pictures.layer import Layer
-from staa_client.pictures.report import encode_jpegs, render_report
+from staa_client.pictures.report import render_report
+from staa_client.pictures.viewer.page_data import encode_jpegs
 from staa_client.video import frames_at
 from tests.client.conftest import class_map, flat
 from tests.client.pictures.conftest import Page
@@ -29,14 +30,16 @@ def text(explanation: Explanation, tmp_path: Path) -> str:
 
 
 def test_it_loads_nothing_from_outside(text: str) -> None:
-    """No address, no link, no import and no source but data; a policy in the page forbids the rest."""
-    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r'"frames": \[.*?\]', "", text).replace("// The", ""))
+    """No address, no import and no source but data, no link but to its own moments; a policy forbids the rest."""
+    words = re.sub(r'"(frames|scales)": [\[{].*?[\]}]|"mp4": "[^"]*"', "", text)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", words)
     page = Page(text)
     for tag, attributes in page.elements:
-        assert not {"src", "href", "srcset", "action", "data"} & set(attributes), tag
+        assert not {"src", "srcset", "action", "data"} & set(attributes), tag
+        assert re.fullmatch(r"#t=[\d.]+", attributes.get("href") or "#t=0"), tag
     policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
-    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert policy.startswith("default-src 'none'; img-src data:; media-src blob:; style-src")
     script = text.rpartition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}';" in policy
@@ -52,10 +55,11 @@ def test_the_frames_and_the_map_are_in_it(explanation: Explanation, text: str) -
     assert first.shape == truth.shape
     assert np.abs(first.astype(int) - truth).mean() < 8
     (shown,) = data["maps"]
-    joint = np.reshape(shown["values"], shown["shape"]) / 10_000
+    look = shown["looks"]["heat"]
+    joint = np.reshape(look["values"], shown["shape"]) / 10_000
     np.testing.assert_allclose(np.clip(joint, 0, 1), explanation.scaled(), atol=1e-4)
     np.testing.assert_allclose(shown["temporal"], explanation.temporal, rtol=1e-4)
-    kept = joint >= shown["threshold"] - 0.00005
+    kept = joint >= look["threshold"] - 0.00005
     assert np.all(kept[explanation.joint >= explanation.threshold])
 
 
@@ -126,8 +130,9 @@ def test_a_flat_map_is_dark_and_has_no_peak(explanation: Explanation, text: str)
     assert "red: the peak" in text
     assert "red: the peak" not in "".join(page.texts)
     assert "3 times the average" in page.texts
-    assert set(page.data["maps"][0]["values"]) == {0}
-    assert page.data["maps"][0]["threshold"] == pytest.approx(0, abs=1e-6)
+    (look, *_) = page.data["maps"][0]["looks"].values()
+    assert set(look["values"]) == {0}
+    assert look["threshold"] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_frames_are_capped() -> None:
@@ -150,11 +155,14 @@ def test_signs_are_named_and_sent(explanation: Explanation) -> None:
     assert {"for moves right", "for moves down"} <= {text.strip() for text in page.texts}
     (shown,) = page.data["maps"]
     assert evidence.signed is not None
-    values = np.reshape(shown["values"], shown["shape"]) / 10_000
+    look = shown["looks"]["heat"]
+    assert (look["scale"], look["signs"]) == ("balance", True)
+    values = np.reshape(look["values"], shown["shape"]) / 10_000
     multiples = evidence.signed * evidence.signed.size
+    np.testing.assert_allclose(np.ravel(multiples), np.array(shown["multiples"]) / 1000, atol=6e-4)
     np.testing.assert_allclose(values, multiples / Layer(evidence).scale_top, atol=1e-4)
     assert values.min() < -0.3
-    assert np.all((values >= shown["threshold"] - 0.00005)[evidence.joint >= evidence.threshold])
+    assert np.all((values >= look["threshold"] - 0.00005)[evidence.joint >= evidence.threshold])
 
 
 def test_several_maps_share_frames_and_controls(explanation: Explanation) -> None:
@@ -163,11 +171,12 @@ def test_several_maps_share_frames_and_controls(explanation: Explanation) -> Non
     tags = [tag for tag, _ in page.elements]
     assert tags.count("article") == 2
     assert tags.count("canvas") == 4
-    assert tags.count("button") == 2
+    assert tags.count("button") == 6
     words = " ".join(page.texts)
-    assert words.count("93.1%") == 3  # title, heading, label
+    assert words.count("93.1%") == 4  # title, heading, label, and its row over time
     assert words.count("moves up") == 1
-    assert [shown["signs"] for shown in page.data["maps"]] == [False, True]
+    assert [shown["looks"]["heat"]["signs"] for shown in page.data["maps"]] == [False, True]
+    assert [shown["looks"]["grey"]["signs"] for shown in page.data["maps"]] == [False, False]
 
 
 def test_two_models_have_their_labels_each(explanation: Explanation) -> None:
@@ -197,5 +206,8 @@ def test_the_looks_set_the_controls(explanation: Explanation, tmp_path: Path) ->
     attributes = {a["id"]: a for _, a in page.elements if a.get("id")}
     assert attributes["opacity"]["value"] == "35"
     assert attributes["dynamic"]["aria-pressed"] == "true"
-    colours = np.frombuffer(base64.b64decode(page.data["maps"][0]["colours"]), np.uint8).reshape(256, 3)
+    chosen = [a["value"] for tag, a in page.elements if tag == "option" and "selected" in a]
+    assert chosen == ["1", "clip", "grey"]
+    assert page.data["maps"][0]["look"] == "grey"
+    colours = np.frombuffer(base64.b64decode(page.data["scales"]["grey"]["over"]), np.uint8).reshape(256, 3)
     assert np.ptp(colours, axis=1).max() <= 1

@@ -1,0 +1,167 @@
+"""Makes the copy of a clip that a page plays: small pictures as H.264, with the sound of the source."""
+
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+
+import numpy as np
+
+from staa_client.pictures.clip_frames import ClipFrames
+from staa_client.results.result import ClipInfo
+from staa_client.video.frames import Frame, Frames
+from staa_client.video.pictures_of import SOUND_RATE, require_extra, sound_of
+from staa_client.video.source import Source
+
+MOST_BYTES = 12_000_000
+"""The most bytes of a copy, before base64."""
+MOST_RATE = 30.0
+"""The most pictures per second of a copy."""
+MOST_PICTURES = 9000
+"""The most pictures of a copy, five minutes at 30 a second; a longer clip has fewer per second."""
+MOST_WIDTH = 960
+"""The most pixels of a line."""
+_LINES = ((480, 400_000), (360, 180_000), (240, 60_000))
+"""How many lines a copy has at most -> the bits per second that it needs; tried in turn until the copy fits."""
+_SOUND_BITS = 64_000
+"""Bits per second of the sound."""
+_TICKS = 90_000
+"""Ticks per second of the copy's clock, which keep the times of any source to 11 microseconds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipCopy:
+    """Holds a copy of the clip, from the first frame that the model saw to the last."""
+
+    mp4: bytes
+    """H.264 and AAC; its clock is 0 at the first picture."""
+    seconds: list[float]
+    """The source time of each picture."""
+    numbers: list[int]
+    """The number of each picture in the source; if pictures were left out, that of the nearest sampled frames tells."""
+    has_sound: bool
+
+
+def copy_of(clip: ClipInfo, source: Source | None, most_bytes: int = MOST_BYTES) -> tuple[ClipCopy | None, str]:
+    """Return a copy of the clip and an empty text; or None, and a text that says why if that is not obvious.
+
+    Raises:
+        ValueError: the frames given are not those of the video that was explained.
+        OSError: the file cannot be read.
+    """
+    frames = ClipFrames(source, clip)
+    if source is None or _adds_nothing(clip, source):
+        return None, ""
+    try:
+        require_extra("copies of a video")
+    except ImportError as reason:
+        return None, _only_sampled(str(reason).partition(": ")[2])
+    length = frames.length
+    rate = min(MOST_RATE, MOST_PICTURES / length)
+    bits = most_bytes * 8 / length - _SOUND_BITS
+    import av  # noqa: PLC0415  # an optional extra
+
+    for lines, needed in _LINES:
+        if bits < needed:
+            continue
+        try:
+            copy = _encoded(clip, source, _size(clip, lines), rate, bits * 0.9)
+        except (av.FFmpegError, ValueError) as reason:
+            return None, _only_sampled(f"the video cannot be copied ({reason})")
+        if len(copy.mp4) <= most_bytes:
+            return copy, ""
+    return None, _only_sampled(f"a copy of {length:.0f} s would have over {most_bytes / 1e6:.0f} MB")
+
+
+def _only_sampled(reason: str) -> str:
+    return f"plays only the frames that the model saw: {reason}"
+
+
+def _adds_nothing(clip: ClipInfo, source: Source) -> bool:
+    """Return whether a copy would show no other frames than those that the model saw."""
+    seen = set(clip.frames.tolist())
+    if isinstance(source, Frames):
+        given = source.indices[(source.indices >= min(seen)) & (source.indices <= max(seen))]
+        return set(given.tolist()) <= seen
+    return len(seen) == 1
+
+
+def _size(clip: ClipInfo, lines: int) -> tuple[int, int]:
+    """Return (width, height) of a copy: even numbers, never larger than the clip but for tiny ones."""
+    share = min(1.0, lines / clip.height, MOST_WIDTH / clip.width)
+    width, height = (max(16, 2 * round(edge * share / 2)) for edge in (clip.width, clip.height))
+    return width, height
+
+
+def _pictures(clip: ClipInfo, source: Source, size: tuple[int, int], rate: float) -> Iterator[tuple[float, Frame]]:
+    """Yield the pictures of the clip, (H, W, 3) each, with their times in seconds."""
+    if not isinstance(source, Frames):
+        for second, picture in ClipFrames(source, clip, rate).pictures(size):
+            if picture is not None:
+                yield second, np.asarray(picture)
+        return
+    from PIL import Image  # noqa: PLC0415  # as in pictures_of
+
+    inside = np.flatnonzero((source.indices >= clip.frames[0]) & (source.indices <= clip.frames[-1]))
+    for place in inside[:: max(math.ceil(source.fps / rate - 0.01), 1)].tolist():
+        picture = Image.fromarray(source.images[place]).resize(size, Image.Resampling.LANCZOS)
+        yield float(source.seconds[place]), np.asarray(picture)
+
+
+def _encoded(clip: ClipInfo, source: Source, size: tuple[int, int], rate: float, bits: float) -> ClipCopy:
+    """Return the copy with about `bits` per second at most for its pictures.
+
+    There are no B frames and many key frames, so that a page goes to any picture at once.
+    """
+    import av  # noqa: PLC0415  # an optional extra
+
+    target, seconds = io.BytesIO(), list[float]()
+    with av.open(target, "w", format="mp4") as container:
+        bounds = {"maxrate": f"{bits:.0f}", "bufsize": f"{bits:.0f}"}
+        steady = Fraction(min(rate, max(clip.fps, 1))).limit_denominator(1001)
+        options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": "24", **bounds}
+        stream = container.add_stream("libx264", rate=steady, options=options)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = Fraction(1, _TICKS)
+        context.color_range = av.video.reformatter.ColorRange.MPEG
+        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+        sound = iter(()) if isinstance(source, Frames) else sound_of(source, float(clip.times[0]), _end_of(clip))
+        first = next(sound, None)
+        track = None if first is None else container.add_stream("aac", rate=SOUND_RATE, layout="stereo")
+        if track is not None:
+            track.bit_rate = _SOUND_BITS
+        reformatter = av.video.reformatter.VideoReformatter()
+        latest = -1
+        for second, picture in _pictures(clip, source, size, rate):
+            tick = round((second - (seconds[0] if seconds else second)) * _TICKS)
+            if tick <= latest:
+                continue
+            latest = tick
+            seconds.append(second)
+            rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame = reformatter.reformat(rgb, format="yuv420p", dst_colorspace=av.video.reformatter.Colorspace.ITU709)
+            frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if track is not None and first is not None:
+            for samples in chain([first], sound):
+                container.mux(track.encode(samples))
+            container.mux(track.encode(None))
+    return ClipCopy(target.getvalue(), seconds, _numbers(clip, seconds), track is not None)
+
+
+def _end_of(clip: ClipInfo) -> float:
+    """Return the second at which the last frame that the model saw ends."""
+    return min(float(clip.times[-1]) + 1 / max(clip.fps, 1), max(clip.duration, float(clip.times[-1])))
+
+
+def _numbers(clip: ClipInfo, seconds: list[float]) -> list[int]:
+    """Return the number of each picture in the source."""
+    first, last = int(clip.frames[0]), int(clip.frames[-1])
+    if len(seconds) == last - first + 1:
+        return [*range(first, last + 1)]
+    return np.interp(seconds, clip.times, clip.frames).round().astype(int).tolist()

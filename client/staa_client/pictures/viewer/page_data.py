@@ -1,0 +1,122 @@
+"""Makes the data that the scripts of a page draw: the clip, its maps, its frames and the copy of the video."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from staa_client.pictures.colours import BALANCE, HEAT, SCALES, cover_table_of, table_of
+from staa_client.pictures.layer import Layer
+from staa_client.pictures.viewer.clip_copy import ClipCopy
+from staa_client.video.frames import Frame
+
+_SIZES = (640, 480, 360, 240)
+"""Lengths of the longer edge in pixels that are tried in turn until the frames fit."""
+MOST_BYTES = 4_000_000
+"""The most bytes of all embedded frames together, before base64."""
+COLOURMAPS = tuple(name for name in SCALES if name != BALANCE)
+"""The colours that a page offers; a map with signs has the diverging scale for the first of them, as in `Layer`."""
+
+
+def page_data(layers: Sequence[Layer], frames: Sequence[Frame] | None, copy: ClipCopy | None) -> dict[str, Any]:
+    """Return the data of a page: size and times of the clip, the maps, frames as base64 JPEGs, and the copy."""
+    clip, maps = layers[0].explanation.clip, [_map_data(layer) for layer in layers]
+    peak = maps[0]["peak"]
+    return {
+        "width": clip.width,
+        "height": clip.height,
+        "times": _rounded(clip.times),
+        "numbers": clip.frames.tolist(),
+        "start": maps[0]["steps"].index(peak) if peak in maps[0]["steps"] else 0,
+        "maps": maps,
+        "scales": {name: {"over": _base64(cover_table_of(name)), "alone": _base64(table_of(name))} for name in SCALES},
+        "frames": [] if frames is None else [base64.b64encode(jpeg).decode() for jpeg in encode_jpegs(frames)],
+        "copy": None if copy is None else _copy_data(copy),
+    }
+
+
+def _copy_data(copy: ClipCopy) -> dict[str, Any]:
+    """Return the copy of the video for the script, with the source times and numbers of its pictures."""
+    return {
+        "times": _rounded(np.asarray(copy.seconds)),
+        "numbers": copy.numbers,
+        "sound": copy.has_sound,
+        "mp4": base64.b64encode(copy.mp4).decode(),
+    }
+
+
+def _map_data(layer: Layer) -> dict[str, Any]:
+    """Return the data of a map for the script, with how it is drawn in each of the colours."""
+    explanation, (t, _, _) = layer.explanation, layer.values.shape
+    count = len(explanation.clip.frames)
+    shares = explanation.joint if explanation.signed is None else explanation.signed
+    drawn = {
+        name: dataclasses.replace(layer, look=dataclasses.replace(layer.look, colormap=name)) for name in COLOURMAPS
+    }
+    looks = {name: _look_data(each) for name, each in drawn.items()}
+    for name in COLOURMAPS[1:]:  # maps without signs have the same values in all colours
+        if all(looks[name][key] == looks[HEAT][key] for key in ("signs", "values")):
+            looks[name]["values"] = None
+    return {
+        "title": layer.title,
+        "subject": layer.subject,
+        "box": list(explanation.box),
+        "shape": list(layer.values.shape),
+        "multiples": np.round(shares * shares.size * 1000).astype(int).ravel().tolist(),
+        "signed": explanation.signed is not None,
+        "unit": "weight" if explanation.signed is not None else layer.subject.partition(" ")[0],
+        "look": HEAT if layer.look.colormap == BALANCE else layer.look.colormap,
+        "looks": looks,
+        "peak": explanation.peak,
+        "temporal": [float(f"{share:.5g}") for share in explanation.temporal],
+        "seconds": _rounded(explanation.seconds),
+        "steps": np.minimum(np.arange(count) * t // count, t - 1).tolist(),
+        "regions": [list(explanation.region(step)) for step in range(t)],
+    }
+
+
+def _look_data(layer: Layer) -> dict[str, Any]:
+    """Return how a map is drawn in one colour scale: its values on it, and the texts of its two ends."""
+    low, high = layer.scale_ends
+    return {
+        "scale": layer.scale,
+        "signs": layer.has_signs,
+        "values": np.round(layer.values * 10_000).astype(int).ravel().tolist(),
+        "threshold": layer.threshold,
+        "low": low,
+        "high": high,
+    }
+
+
+def _rounded(seconds: Any) -> Any:  # an array of any shape, and a list of it
+    return np.round(seconds, 4).tolist()
+
+
+def _base64(colours: Any) -> str:  # an array of colours
+    return base64.b64encode(colours.tobytes()).decode()
+
+
+def encode_jpegs(frames: Sequence[Frame], most_bytes: int = MOST_BYTES) -> list[bytes]:
+    """Return the frames, (H, W, 3) each, as JPEGs of together at most `most_bytes`.
+
+    Their longer edge is the first of `_SIZES` with which they fit, or the last one if none fits.
+    """
+    pictures: list[bytes] = []
+    for longest in _SIZES:
+        pictures = [_encode_jpeg(frame, longest) for frame in frames]
+        if sum(map(len, pictures)) <= most_bytes:
+            break
+    return pictures
+
+
+def _encode_jpeg(frame: Frame, longest: int) -> bytes:
+    """Return a frame (H, W, 3) as JPEG with at most `longest` pixels on its longer edge."""
+    image = Image.fromarray(frame)
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
+    return buffer.getvalue()
