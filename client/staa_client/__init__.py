@@ -60,10 +60,13 @@ __all__ = [
     "ServerError",
     "Sight",
     "SourceError",
+    "Span",
     "StaaError",
     "StatusError",
     "StreamError",
     "TimedOutError",
+    "Timeline",
+    "TimelineItem",
     "Timeout",
     "TooLargeError",
     "UnavailableError",
@@ -77,6 +80,7 @@ __all__ = [
 if TYPE_CHECKING:
     from staa_client.async_client import AsyncClient
     from staa_client.client import Client
+    from staa_client.timeline.result import Span, Timeline, TimelineItem
     from staa_client.transport.deadline import Timeout
     from staa_client.transport.options import Options
     from staa_client.transport.status import Served

@@ -16,6 +16,9 @@ TABLE: Final = {
     "Options": "staa_client.transport.options",
     "Served": "staa_client.transport.status",
     "Sight": "staa_client.watch.sight",
+    "Span": "staa_client.timeline.result",
+    "Timeline": "staa_client.timeline.result",
+    "TimelineItem": "staa_client.timeline.result",
     "Timeout": "staa_client.transport.deadline",
     "Watch": "staa_client.watch.iterators",
     # the command, whose packages are an extra
@@ -25,6 +28,12 @@ TABLE: Final = {
     # what the methods `watch` of both clients call
     "watch": "staa_client.watch.factory",
     "watch_async": "staa_client.watch.factory",
+    # what the methods `timeline` and `timelines` of both clients call, and `Timeline.save`
+    "save_timeline": "staa_client.timeline.files",
+    "timeline": "staa_client.timeline.factory",
+    "timeline_async": "staa_client.timeline.factory",
+    "timelines": "staa_client.timeline.factory",
+    "timelines_async": "staa_client.timeline.factory",
     # what the methods of `Explanation` call: pictures load Pillow, Parquet is an extra
     "html_of": "staa_client.pictures.notebook",
     "save": "staa_client.files",

@@ -26,7 +26,15 @@ from staa_client.transport.attempts import Outcome, Reply, Retries
 from staa_client.transport.body import Body
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client.transport.network import UNUSABLE
-from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels, take_frames
+from staa_client.transport.options import (
+    Maps,
+    Options,
+    TimelineOptions,
+    WatchOptions,
+    check_options,
+    options_for_labels,
+    take_frames,
+)
 from staa_client.transport.send import body_errors, check_open, headers_of, redirect_errors
 from staa_client.transport.server import Verify
 from staa_client.transport.steps import Send
@@ -34,6 +42,7 @@ from staa_client.transport.token import AsyncTokenSource, token_provider
 from staa_client.video.source import Sample, Upload, Video
 
 if TYPE_CHECKING:
+    from staa_client.timeline.result import Timeline, TimelineItem
     from staa_client.watch.iterators import AsyncWatch
     from staa_client.watch.stream import LiveSource
 
@@ -151,6 +160,34 @@ class AsyncClient:
         settings: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
         iterator: AsyncWatch = _late.load("watch_async")(self, source, model, frames=card, **settings, **options)
         return iterator
+
+    async def timeline(
+        self,
+        video: Video,
+        model: str = "motions",
+        *,
+        progress: Callable[[float, float], None] | None = None,
+        **options: Unpack[TimelineOptions],
+    ) -> "Timeline":
+        """See `Client.timeline`."""
+        ask = (self, video, model, lambda: self.card(model), progress)
+        made: Timeline = await _late.load("timeline_async")(*ask, **options)
+        return made
+
+    def timelines(
+        self,
+        videos: Iterable[Video],
+        model: str = "motions",
+        *,
+        output: str | Path | None = None,
+        on_error: batch_plan.OnError = "raise",
+        progress: Callable[[float, float], None] | None = None,
+        **options: Unpack[TimelineOptions],
+    ) -> "AsyncIterator[TimelineItem]":
+        """See `Client.timelines`; iterate with `async for`."""
+        ask = (self, videos, model, lambda: self.card(model), progress, output, on_error)
+        items: AsyncIterator[TimelineItem] = _late.load("timelines_async")(*ask, **options)
+        return items
 
     async def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
         """See `Client.card`."""

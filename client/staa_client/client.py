@@ -20,13 +20,22 @@ from staa_client.transport import steps as call_steps
 from staa_client.transport.attempts import LONGEST_PAUSE, Retries
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
 from staa_client.transport.network import keep_to_deadline
-from staa_client.transport.options import Maps, Options, WatchOptions, check_options, options_for_labels, take_frames
+from staa_client.transport.options import (
+    Maps,
+    Options,
+    TimelineOptions,
+    WatchOptions,
+    check_options,
+    options_for_labels,
+    take_frames,
+)
 from staa_client.transport.send import check_open, send
 from staa_client.transport.server import Verify
 from staa_client.transport.token import TokenSource, token_provider
 from staa_client.video.source import Sample, Video
 
 if TYPE_CHECKING:
+    from staa_client.timeline.result import Timeline, TimelineItem
     from staa_client.watch.iterators import Watch
     from staa_client.watch.stream import LiveSource
 
@@ -232,6 +241,65 @@ class Client:
         settings: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
         iterator: Watch = _late.load("watch")(self, source, model, frames=card, **settings, **options)
         return iterator
+
+    def timeline(
+        self,
+        video: Video,
+        model: str = "motions",
+        *,
+        progress: Callable[[float, float], None] | None = None,
+        **options: Unpack[TimelineOptions],
+    ) -> "Timeline":
+        """Return the timeline of a video of any length: its spans, each with a label and the map of its best window.
+
+        The video is decoded once, here (the extra `video`), and the frames of one window after the other are sent.
+
+        Args:
+            video: As in `predict`.
+            model: Its name, or "name/version".
+            progress: Called with the seconds of the video that are done, and all of them.
+            options: `window`: seconds of each window; None: as long as the clips that the model was trained on, or 2 s
+                if its card does not say it; a window of another length is warned about. `stride`: seconds from the
+                start of one window to the next (None: a quarter of the window). `smooth`: how many windows are averaged
+                (3). `high` and `low`: a span begins where a smoothed score reaches `high` (0.6), and reaches as far as
+                it is at least `low` (0.4). `shortest`: the least seconds of a span (None: two strides). `track`: the
+                only labels to look for. `explain`: whether to ask for maps; without them the start and the end of a
+                span are coarse. `concurrency`: the most requests at a time (4). The others are those of `explain`.
+
+        Raises:
+            ValueError: an argument is out of its range, or the source is no video.
+        """
+        made: Timeline = _late.load("timeline")(self, video, model, lambda: self.card(model), progress, **options)
+        return made
+
+    def timelines(
+        self,
+        videos: Iterable[Video],
+        model: str = "motions",
+        *,
+        output: str | Path | None = None,
+        on_error: batch_plan.OnError = "raise",
+        progress: Callable[[float, float], None] | None = None,
+        **options: Unpack[TimelineOptions],
+    ) -> "Iterator[TimelineItem]":
+        """Yield the timeline of each video, one video after the other.
+
+        Args:
+            videos: The videos, each as `predict` takes it.
+            model: Its name, or "name/version".
+            output: A .jsonl or .parquet file (the extra `parquet`), where every span is a line or row. What it holds is
+                not asked again, also not the windows of a video within which a run was interrupted.
+            on_error: As in `batch`.
+            progress: As in `timeline`, for the present video.
+            options: As in `timeline`.
+
+        Raises:
+            ValueError: `output` holds answers to another request.
+            BlockingIOError: another run is writing `output`.
+        """
+        ask = (self, videos, model, lambda: self.card(model), progress, output, on_error)
+        items: Iterator[TimelineItem] = _late.load("timelines")(*ask, **options)
+        return items
 
     def card(self, model: str = "motions", *, timeout: Timeouts | Keep = KEEP) -> Card:
         """Return the card of a model: its labels, the frames that it takes, its methods, and the server's limits."""

@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "batch": {"errors", "_late", "video", "results", "contract"},
     "watch": {"errors", "_late", "video", "results", "transport"},  # of transport only what options are, see below
     "pictures": {"errors", "_late", "video", "results"},
+    "timeline": {"errors", "_late", "video", "results", "contract", "transport", "batch", "pictures"},
     "files": {"errors", "_late", "video", "results", "contract", "pictures"},
-    "client": {"errors", "_late", "video", "results", "contract", "transport", "batch", "watch"},
+    "client": {"errors", "_late", "video", "results", "contract", "transport", "batch", "watch", "timeline"},
 }
 MAY_IMPORT["async_client"] = MAY_IMPORT["client"] | {"client"}
 MAY_IMPORT["cli"] = MAY_IMPORT["__init__"] = (
@@ -138,5 +139,6 @@ def test_one_module_knows_the_decoder() -> None:
         for package in ("staa_video", "av")
     }
     assert doors["staa_video"] == {"staa_client.video.pictures_of"}
-    assert doors["av"] == {"staa_client.video.pictures_of", "staa_client.pictures.movie"}
+    movies = {"staa_client.pictures.movie", "staa_client.timeline.show.movie"}
+    assert doors["av"] == {"staa_client.video.pictures_of"} | movies
     assert [name for name, path in modules().items() if "client[video]" in path.read_text()] == [*doors["staa_video"]]

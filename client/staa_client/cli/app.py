@@ -17,6 +17,7 @@ from staa_client.cli import commands
 from staa_client.cli.connection import connect, read_settings, told_warnings
 from staa_client.cli.named_files import OutputFiles
 from staa_client.cli.terminal import printable, printable_line
+from staa_client.cli.timeline import timeline
 from staa_client.errors import SourceError, StaaError, StreamError, TimedOutError, UnreachableError
 from staa_client.transport.options import Options
 from staa_client.transport.server import DEFAULT_URL
@@ -48,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        hint = "; call it again to go on" if "batch" in arguments else ""
+        goes_on = "batch" in arguments or any(each.endswith((".jsonl", ".parquet")) for each in arguments)
+        hint = "; call it again to go on" if goes_on else ""
         sys.stderr.write(f"staa: interrupted{hint}\n")
     return code if isinstance(code, int) else 0
 
@@ -72,7 +74,7 @@ def configure(
     """Labels of a video, and where and when the model looked."""
     with told_warnings():
         values = read_settings(config)
-    commands_with_settings = ("predict", "explain", "batch", "watch", "models", "ready")
+    commands_with_settings = ("predict", "explain", "batch", "watch", "timeline", "models", "ready")
     context.default_map = {command: {**values, "name": values.get("model")} for command in commands_with_settings}
 
 
@@ -215,6 +217,9 @@ def watch(
         ) as sights,
     ):
         return commands.follow(sights, count, json=json)
+
+
+app.command()(timeline)
 
 
 def _latency(latency: str) -> Literal["drop", "keep"]:

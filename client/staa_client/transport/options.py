@@ -1,6 +1,6 @@
 """Names the options of a call, and checks them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from staa_client.transport.deadline import Keep, Timeouts
@@ -47,6 +47,20 @@ class WatchOptions(StreamOptions, total=False):
     """
 
     frames: int | None
+
+
+class TimelineOptions(Options, total=False):
+    """Holds the options of `Client.timeline`, where they are explained, and those of `Client.explain`."""
+
+    window: float | None
+    stride: float | None
+    smooth: int
+    high: float
+    low: float
+    shortest: float | None
+    track: int | str | Sequence[int | str] | None
+    explain: bool
+    concurrency: int
 
 
 LABELS = ("top_k", "start", "end", "sample", "timeout")
