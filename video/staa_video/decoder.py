@@ -90,7 +90,7 @@ def pictures(source: Source, numbers: Collection[int], limits: Limits = LIMITS) 
 def in_order(
     source: Source,
     first: int,
-    last: int,
+    last: int | None,
     size: Callable[[tuple[int, int]], tuple[int, int]],
     rate: float = float("inf"),
     limits: Limits = LIMITS,
@@ -103,7 +103,7 @@ def in_order(
     Args:
         source: the same as for `decode`.
         first: number of the first frame.
-        last: number of the last frame.
+        last: number of the last frame; None is that of the video.
         size: takes the (width, height) of the source and returns that of the pictures, in pixels.
         rate: the most pictures for one second of video.
         limits: what may be spent.
@@ -116,11 +116,12 @@ def in_order(
         scaler = picture.Scaler(size, shape=video.shape)
         number, latest = first - 1, -float("inf")
         while True:
-            _check_numbers(video, range(first, last + 1))
-            drawn = {*(first + sampling.thinned(video.seconds[first : last + 1], rate)).tolist()}
+            final = len(video.seconds) - 1 if last is None else last
+            _check_numbers(video, range(first, final + 1))
+            drawn = {*(first + sampling.thinned(video.seconds[first : final + 1], rate)).tolist()}
             drawn -= {*range(first, number + 1), *np.flatnonzero(video.damage.bad).tolist()}
             try:
-                for number, frame, matrix in guarded(video.frames(drawn | {last})):
+                for number, frame, matrix in guarded(video.frames(drawn | {final})):
                     second = float(video.seconds[number])
                     if number in drawn and second > latest:
                         latest = second

@@ -62,8 +62,8 @@ def timeline(
             "-o",
             "--output",
             metavar="FILE",
-            help="A .jsonl or .parquet for all videos, from which a run goes on; or a .html, .mp4, .vtt, .eaf, .json or "
-            ".fiftyone.json of each; {name} stands for the video's name.",
+            help="A .jsonl or .parquet for all videos, from which a run goes on; or a .html, .mp4, .vtt, .eaf, "
+            ".fiftyone.json or .json of each; {name} stands for the video's name.",
         ),
     ] = None,
     model: arg.Model = "motions",

@@ -19,8 +19,8 @@ TEXTS: Mapping[str, Callable[[Timeline], str]] = {
 }
 """The ending of a file of text -> the function that makes it; a longer ending stands first."""
 PICTURES: Mapping[str, tuple[str, str]] = {
-    ".html": ("staa_client.timeline.page", "write"),
-    ".mp4": ("staa_client.timeline.movie", "write"),
+    ".html": ("staa_client.timeline.show.page", "write"),
+    ".mp4": ("staa_client.timeline.show.movie", "write"),
 }
 """The ending of a picture -> the module and the function that writes it, loaded when used: both need Pillow."""
 ENDINGS = (*TEXTS, *PICTURES, ".jsonl", ".parquet")

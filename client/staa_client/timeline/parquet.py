@@ -39,8 +39,8 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     ("about", pa.string()),
 ]
 SCHEMA = pa.schema(_FIELDS)
-"""Times are seconds. The maps of the best window are flat, in the order of `shape` (t, h, w), and `reply` is the rest of
-its reply as JSON. `about` is what all spans of a video share as JSON, in the row of its span number 0."""
+"""Times are seconds. The maps of the best window are flat, in the order of `shape` (t, h, w); `reply` holds the rest of
+the server's reply as JSON. `about` is what all spans of a video share as JSON, in the row of its span number 0."""
 
 
 def row_of(line: Mapping[str, Any]) -> dict[str, Any]:

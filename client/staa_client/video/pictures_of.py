@@ -76,14 +76,14 @@ def frames_at(source: str | Path | bytes | Frames, indices: Sequence[int] | NDAr
 
 
 def in_order(
-    source: str | Path | bytes, first: int, last: int, size: Size, rate: float = float("inf")
+    source: str | Path | bytes, first: int, last: int | None, size: Size, rate: float = float("inf")
 ) -> Iterator[tuple[float, Frame]]:
     """Yield the frames from number `first` to number `last` in their order, each with its time in seconds.
 
     Args:
         source: The video.
         first: Number of the first frame.
-        last: Number of the last frame.
+        last: Number of the last frame; None is that of the video.
         size: Takes the size of the video and returns that of the pictures.
         rate: The most pictures for one second of video; other frames are left out.
 

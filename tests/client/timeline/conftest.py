@@ -82,9 +82,7 @@ def _reply(clip: dict[str, Any], share: float, kind: str) -> dict[str, Any]:
     reply = document(clip["width"], clip["height"], (8, 0, 56, 48))
     scores = [(1 - share) / 7 if number != 4 else share for number in range(8)]
     order = sorted(range(8), key=lambda number: -scores[number])
-    reply["predictions"] = [
-        {"class_id": number, "label": LABELS[number], "score": scores[number]} for number in order
-    ]
+    reply["predictions"] = [{"class_id": number, "label": LABELS[number], "score": scores[number]} for number in order]
     reply["clip"] |= {"frames": clip["frames"], "times": clip["times"], "duration": clip["duration"]}
     if kind == "predictions":
         del reply["explanation"]

@@ -47,7 +47,7 @@ FIFTYONE = {
 def test_webvtt_has_a_cue_for_each_span(tmp_path: Path) -> None:
     """webvtt-py reads the times and labels of the known spans."""
     made = timeline()
-    cues = list(webvtt.read(str(made.save(tmp_path / "a.vtt"))))
+    cues = webvtt.read(str(made.save(tmp_path / "a.vtt"))).captions
     assert [(cue.start, cue.end, cue.text) for cue in cues] == [
         ("00:00:03.250", "00:00:08.500", "moves right"),
         ("00:00:11.500", "00:00:16.750", "spins"),
@@ -89,7 +89,7 @@ def test_labels_from_outside_break_no_format(tmp_path: Path) -> None:
     """A label with marks, line breaks and control characters is read as text by each reader."""
     span = replace(timeline().known[0], label="<b>a & b</b>\n-->\x00 1")
     made = replace(timeline(), spans=(span,))
-    (cue,) = webvtt.read(str(made.save(tmp_path / "a.vtt")))
+    (cue,) = webvtt.read(str(made.save(tmp_path / "a.vtt"))).captions
     assert "a" in cue.text
     assert "-->" not in cue.raw_text
     (tier,) = pympi.Elan.Eaf(str(made.save(tmp_path / "a.eaf"))).get_tier_names()

@@ -12,7 +12,8 @@ from training.clips import LABELS
 from training.long_movie import Event, LongMovie, write
 from training.stream import VALIDATION_SEEDS
 
-EVENTS = 6
+EVENTS = (1, 5, 0, 4, 2, 7)
+"""The labels of the events: all different, since two of one label that are less than a window apart become one span."""
 
 
 def overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -25,7 +26,7 @@ def overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Timeline, list[Event]]:
     """Return the timeline of a video of six events, and the events."""
     path: Path = tmp_path_factory.mktemp("truth") / "long.mp4"
-    events = write(path, LongMovie(VALIDATION_SEEDS + 700_003, EVENTS))
+    events = write(path, LongMovie(VALIDATION_SEEDS + 700_003, len(EVENTS), labels=[*EVENTS]))
     with default_model() as inside, Client(transport=httpx2.MockTransport(inside)) as client:
         return client.timeline(path), events
 
@@ -42,8 +43,8 @@ def test_spans_are_where_and_what_the_events_are(made: tuple[Timeline, list[Even
         if span.end - span.start > 2 * timeline.stride:
             right.append(span.label == LABELS[nearest.label])
     assert np.mean(shares) >= 0.6, shares
-    assert np.mean(right or [1]) >= 0.9
-    assert len(timeline.known) <= EVENTS + 1
+    assert np.mean(right or [True]) >= 0.9
+    assert len(timeline.known) <= len(EVENTS) + 1
 
 
 def test_maps_are_on_the_objects(made: tuple[Timeline, list[Event]]) -> None:
@@ -55,7 +56,8 @@ def test_maps_are_on_the_objects(made: tuple[Timeline, list[Event]]) -> None:
         event = max(events, key=lambda event: overlap((event.start, event.end), (span.start, span.end)))
         t, row, column = np.unravel_index(span.explanation.joint.argmax(), span.explanation.joint.shape)
         second = float(span.explanation.seconds[t].mean())
-        boxes = event.boxes[np.clip([round((second - event.start) * 10) + k for k in (-3, 0, 3)], 0, len(event.boxes) - 1)]
+        frames = [round((second - event.start) * 10) + off for off in (-3, 0, 3)]
+        boxes = event.boxes[np.clip(frames, 0, len(event.boxes) - 1)]
         x0, y0, x1, y1 = span.explanation.box
         _, h, w = span.explanation.joint.shape
         x, y = x0 + (column + 0.5) * (x1 - x0) / w, y0 + (row + 0.5) * (y1 - y0) / h
