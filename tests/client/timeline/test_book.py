@@ -80,6 +80,18 @@ def test_a_changed_video_and_a_torn_line_are_asked_again(video: Path, tmp_path: 
     assert len(server.times["predictions"]) == 2 * (24 - 3) + (12 - 3)
 
 
+def test_a_file_that_was_cut_off_twice_stays_whole(video: Path, tmp_path: Path) -> None:
+    """What a run adds after a line that was cut off can be read, also where that run does not come to its end."""
+    output, server = tmp_path / "spans.jsonl", ByBrightness()
+    with client_of(server) as client:
+        list(client.timelines([video], output=output, explain=False))
+        output.write_bytes(output.read_bytes()[:-20])
+        with pytest.raises(OSError, match="nowhere"):
+            list(client.timelines([video, "nowhere.mp4"], output=output, explain=False))
+        (item,) = client.timelines([video], output=output, explain=False)
+    assert item.resumed
+
+
 def test_answers_to_another_request_are_refused(video: Path, tmp_path: Path) -> None:
     """A file of spans by other thresholds, or of other contents, is not written."""
     output = tmp_path / "spans.jsonl"
