@@ -76,11 +76,14 @@ __all__ = [
     "ServerError",
     "Sight",
     "SourceError",
+    "Span",
     "StaaError",
     "StatusError",
     "StoreError",
     "StreamError",
     "TimedOutError",
+    "Timeline",
+    "TimelineItem",
     "Timeout",
     "TooLargeError",
     "UnavailableError",
@@ -96,6 +99,7 @@ if TYPE_CHECKING:
     from staa_client.async_client import AsyncClient
     from staa_client.client import Client
     from staa_client.evidence.replay import Replay, ReplayCheck
+    from staa_client.timeline.result import Span, Timeline, TimelineItem
     from staa_client.transport.deadline import Timeout
     from staa_client.transport.options import Options, RuledOptions
     from staa_client.transport.status import Served

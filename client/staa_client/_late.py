@@ -19,12 +19,15 @@ TABLE: Final = {
     "RuledOptions": "staa_client.transport.options",
     "Served": "staa_client.transport.status",
     "Sight": "staa_client.watch.sight",
+    "Span": "staa_client.timeline.result",
+    "Timeline": "staa_client.timeline.result",
+    "TimelineItem": "staa_client.timeline.result",
     "Timeout": "staa_client.transport.deadline",
     "Watch": "staa_client.watch.iterators",
     # the command, whose packages are an extra
     "main": "staa_client.cli.app",
     # a map on a terminal, which alone loads Pillow
-    "draw_on_terminal": "staa_client.cli.terminal_picture",
+    "draw_on_terminal": "staa_client.cli.output.terminal_picture",
     # the gallery of a batch, which loads Pillow too
     "Tile": "staa_client.pictures.gallery",
     "render_gallery": "staa_client.pictures.gallery",
@@ -32,6 +35,12 @@ TABLE: Final = {
     # what the methods `watch` of both clients call
     "watch": "staa_client.watch.factory",
     "watch_async": "staa_client.watch.factory",
+    # what the methods `timeline` and `timelines` of both clients call, and `Timeline.save`
+    "save_timeline": "staa_client.timeline.files",
+    "timeline": "staa_client.timeline.factory",
+    "timeline_async": "staa_client.timeline.factory",
+    "timelines": "staa_client.timeline.factory",
+    "timelines_async": "staa_client.timeline.factory",
     # what the methods of `Explanation` call: pictures load Pillow, Parquet is an extra
     "html_of": "staa_client.pictures.notebook",
     "labels_html_of": "staa_client.pictures.notebook",

@@ -33,6 +33,7 @@ from staa_client.transport.options import (
     Options,
     RuledOptions,
     Rules,
+    TimelineOptions,
     WatchOptions,
     check_options,
     options_for_labels,
@@ -46,6 +47,7 @@ from staa_client.transport.token import AsyncTokenSource, token_provider
 from staa_client.video.source import Sample, Upload, Video
 
 if TYPE_CHECKING:
+    from staa_client.timeline.result import Timeline, TimelineItem
     from staa_client.watch.iterators import AsyncWatch
     from staa_client.watch.stream import LiveSource
 
@@ -185,6 +187,34 @@ class AsyncClient:
     ) -> Replay:
         """See `Client.replay`."""
         return await self._run(replay(self._context.begin(timeout), line, video, tolerance))
+
+    async def timeline(
+        self,
+        video: Video,
+        model: str | None = None,
+        *,
+        progress: Callable[[float, float], None] | None = None,
+        **options: Unpack[TimelineOptions],
+    ) -> "Timeline":
+        """See `Client.timeline`."""
+        given = (self, video, model, lambda: self.card(model), progress)
+        made: Timeline = await _late.load("timeline_async")(*given, **options)
+        return made
+
+    def timelines(
+        self,
+        videos: Iterable[Video],
+        model: str | None = None,
+        *,
+        output: str | Path | None = None,
+        on_error: batch_plan.OnError = "raise",
+        progress: Callable[[float, float], None] | None = None,
+        **options: Unpack[TimelineOptions],
+    ) -> "AsyncIterator[TimelineItem]":
+        """See `Client.timelines`; iterate with `async for`."""
+        given = (self, videos, model, lambda: self.card(model), progress, output, on_error)
+        items: AsyncIterator[TimelineItem] = _late.load("timelines_async")(*given, **options)
+        return items
 
     async def card(self, model: str | None = None, *, timeout: Timeouts | Keep = KEEP) -> Card:
         """See `Client.card`."""

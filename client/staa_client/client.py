@@ -27,6 +27,7 @@ from staa_client.transport.options import (
     Options,
     RuledOptions,
     Rules,
+    TimelineOptions,
     WatchOptions,
     check_options,
     options_for_labels,
@@ -39,6 +40,7 @@ from staa_client.transport.token import TokenSource, token_provider
 from staa_client.video.source import Sample, Video
 
 if TYPE_CHECKING:
+    from staa_client.timeline.result import Timeline, TimelineItem
     from staa_client.watch.iterators import Watch
     from staa_client.watch.stream import LiveSource
 
@@ -59,8 +61,7 @@ class Client:
         max_retries: How often to try again if there is no connection, or if the server is busy (429, 503, and 502 with
             a Retry-After) and gives no reason that is final.
         backoff: Seconds before the second attempt, doubled for each later one; each wait is between half and all of it.
-        management_url: The address of TorchServe's management API, which lists the models that are served; not needed
-            on the same machine, nor before the front proxy.
+        management_url: The address of TorchServe's management API; not needed on its machine, or for the front proxy.
         verify: The certificates to trust: True those of the system, a path those in a PEM file, an ssl.SSLContext its
             own, False all.
         store: A file that takes a line for each explanation: what was asked, of which video, and the answer. `replay`
@@ -220,9 +221,8 @@ class Client:
         check_options(options)
         if not explain:
             call = partial(self.predict, model=model, **options_for_labels(options))
-        plan = batch_plan.Plan.of(
-            sources, model or ask.DEFAULT_MODEL, explain, options, concurrency, on_error, output, progress
-        )
+        name = model or ask.DEFAULT_MODEL
+        plan = batch_plan.Plan.of(sources, name, explain, options, concurrency, on_error, output, progress)
         return batch_plan.run(plan, call)
 
     def watch(
@@ -245,9 +245,8 @@ class Client:
             source: A camera's number; the URL of a stream (rtsp, http, tcp, udp, srt, rtmp); the path of a file; or any
                 iterable of (seconds, (H, W, 3) uint8 RGB array) pairs.
             model: As in `predict`.
-            window: Seconds of the stream in each window; None: as long as the clips that the model was trained on, or
-                2 s if its card does not say it. A window of another length is warned about.
-            stride: Seconds from the start of one window to the start of the next; None: a quarter of the window.
+            window: As in `timeline`.
+            stride: As in `timeline`.
             latency: If the server is slower than the source: "drop" asks only for the newest window and counts the
                 windows that it drops; "keep" asks for all windows of a file, and drops windows of a live source only
                 when `max_pending` of them wait.
@@ -266,8 +265,7 @@ class Client:
             return found if given is None else replace(found, frames=given)
 
         settings: dict[str, Any] = {"window": window, "stride": stride, "latency": latency, "explain": explain}
-        iterator: Watch = _late.load("watch")(self, source, model, frames=card, **settings, **options)
-        return iterator
+        return _late.load("watch")(self, source, model, frames=card, **settings, **options)  # type: ignore[no-any-return]
 
     def replay(
         self, line: str, video: Video, *, tolerance: float = TOLERANCE, timeout: Timeouts | Keep = KEEP
@@ -278,22 +276,71 @@ class Client:
             line: "FILE:NUMBER", the file of a store and the number of a line in it, from 1; or "FILE:REQUEST_ID".
             video: The video that was explained.
             tolerance: By how much scores may differ, and by how much the cosine of the two maps may be less than 1.
-            timeout: The timeout of this call, instead of the client's.
+            timeout: As in `predict`.
 
         Raises:
             ValueError: there is no such line, or it cannot be read.
         """
         return self._run(replay(self._context.begin(timeout), line, video, tolerance))
 
+    def timeline(
+        self,
+        video: Video,
+        model: str | None = None,
+        *,
+        progress: Callable[[float, float], None] | None = None,
+        **options: Unpack[TimelineOptions],
+    ) -> "Timeline":
+        """Return the timeline of a video of any length: its spans, each with a label and the map of its best window.
+
+        The video is decoded once, here (the extra `video`), and the frames of one window after the other are sent.
+
+        Args:
+            video: As in `predict`.
+            model: As in `predict`.
+            progress: Called with the seconds of the video that are done, and all of them.
+            options: See `staa_client.transport.options.TimelineOptions`; `window` and `stride` are in seconds.
+
+        Raises:
+            ValueError: an argument is out of its range, or the source is no video.
+        """
+        given = (self, video, model, lambda: self.card(model), progress)
+        return _late.load("timeline")(*given, **options)  # type: ignore[no-any-return]
+
+    def timelines(
+        self,
+        videos: Iterable[Video],
+        model: str | None = None,
+        *,
+        output: str | Path | None = None,
+        on_error: batch_plan.OnError = "raise",
+        progress: Callable[[float, float], None] | None = None,
+        **options: Unpack[TimelineOptions],
+    ) -> "Iterator[TimelineItem]":
+        """Yield the timeline of each video, one video after the other.
+
+        Args:
+            videos: The videos, each as `predict` takes it.
+            model: As in `predict`.
+            output: A .jsonl or .parquet file (the extra `parquet`), where every span is a line or row. What it holds is
+                not asked again, also not the windows of a video within which a run was interrupted.
+            on_error: As in `batch`.
+            progress: As in `timeline`, for the present video.
+            options: As in `timeline`.
+
+        Raises:
+            ValueError: `output` holds answers to another request.
+            BlockingIOError: another run is writing `output`.
+        """
+        given = (self, videos, model, lambda: self.card(model), progress, output, on_error)
+        return _late.load("timelines")(*given, **options)  # type: ignore[no-any-return]
+
     def card(self, model: str | None = None, *, timeout: Timeouts | Keep = KEEP) -> Card:
         """Return the card of a model: its labels, the frames that it takes, its methods, and the server's limits."""
         return self._run(ask.card(self._context.begin(timeout), model))
 
     def models(self, *, timeout: Timeouts | Keep = KEEP) -> tuple[status.Served, ...]:
-        """Return the models that are served, with their workers.
-
-        The front proxy lists them; otherwise TorchServe's management API does, with every version of each.
-        """
+        """Return the models that are served, with their workers, from the front proxy or the management API."""
         return self._run(status.models(self._context.begin(timeout)))
 
     def ready(self, model: str | None = None, *, timeout: Timeouts = 5.0) -> bool:

@@ -41,11 +41,14 @@ from staa_client import (
     ServerError,
     Sight,
     SourceError,
+    Span,
     StaaError,
     StatusError,
     StoreError,
     StreamError,
     TimedOutError,
+    Timeline,
+    TimelineItem,
     Timeout,
     TooLargeError,
     UnavailableError,
@@ -125,6 +128,18 @@ def pictures(path: Path) -> Iterator[Frame]:
     yield from frames_at(Frames.of(picked.images, fps=10), [1])
 
 
+def long(path: Path) -> Iterator[str]:
+    """Yield words about the spans of long videos."""
+    with Client() as client:
+        made: Timeline = client.timeline(path, stride=1.0, track=["spins"], progress=lambda _done, _of: None)
+        span: Span
+        for span in made.known:
+            yield f"{span.label} {span.start} {span.end} {span.score} {span.peak} {span.explanation}"
+        items: Iterator[TimelineItem] = client.timelines([path], output="spans.parquet", on_error="collect")
+        yield from (f"{item.source} {item.timeline} {item.error} {item.resumed}" for item in items)
+        yield f"{made.save('long.html', tracks=3)} {made.tracks(3)} {made.curves.shape} {made.parts.shape}"
+
+
 def see(source: LiveSource, latency: Latency = "keep", on_error: OnError = "raise") -> Iterator[str]:
     """Yield words about windows of a live source."""
     with Client() as client, client.watch(source, latency=latency, on_error=on_error, method="staa") as seen:
@@ -146,6 +161,9 @@ async def see_in_a_loop(source: LiveSource) -> AsyncIterator[str]:
                 yield str(sight.error)
             async for item in client.batch(["a.mp4"], explain=False):
                 yield item.source
+            async for one in client.timelines(["a.mp4"], explain=False):
+                yield one.source
+            yield (await client.timeline("a.mp4")).name
         except StaaError as error:
             yield f"{error.status} {error.code} {error.message} {error.request_id}"
 

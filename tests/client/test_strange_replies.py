@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from staa_client import AsyncClient, Client, Explanation, ReplyError, StaaError, load
-from staa_client.cli.terminal import describe, describe_on_a_line
+from staa_client.cli.output.terminal import describe, describe_on_a_line
 from tests.client.conftest import card, checked, document, encoded, refined
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

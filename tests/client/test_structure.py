@@ -27,8 +27,20 @@ MAY_IMPORT = {
     "watch": {"errors", "_late", "video", "results", "transport"},  # of transport only what options are
     "evidence": {"errors", "_late", "video", "results", "contract", "transport", "batch"},  # of batch only its lock
     "pictures": {"errors", "_late", "video", "results"},
+    "timeline": {"errors", "_late", "video", "results", "contract", "transport", "batch", "pictures"},
     "files": {"errors", "_late", "video", "results", "contract", "pictures"},
-    "client": {"errors", "_late", "video", "results", "contract", "transport", "batch", "watch", "evidence"},
+    "client": {
+        "errors",
+        "_late",
+        "video",
+        "results",
+        "contract",
+        "transport",
+        "batch",
+        "watch",
+        "evidence",
+        "timeline",
+    },
 }
 MAY_IMPORT["async_client"] = MAY_IMPORT["client"] | {"client"}
 MAY_IMPORT["cli"] = MAY_IMPORT["__init__"] = (
@@ -140,6 +152,6 @@ def test_one_module_knows_the_decoder() -> None:
         for package in ("staa_video", "av")
     }
     assert doors["staa_video"] == {"staa_client.video.pictures_of"}
-    writers = {"staa_client.pictures.movie", "staa_client.pictures.viewer.clip_copy"}
-    assert doors["av"] == {"staa_client.video.pictures_of", *writers}
+    writers = {"pictures.movie", "pictures.viewer.clip_copy", "timeline.show.movie"}
+    assert doors["av"] == {"staa_client.video.pictures_of", *(f"staa_client.{name}" for name in writers)}
     assert [name for name, path in modules().items() if "client[video]" in path.read_text()] == [*doors["staa_video"]]

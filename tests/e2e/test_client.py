@@ -11,7 +11,7 @@ import pytest
 from staa_client import AsyncClient, Client, NotFoundError, NotVideoError, StaaError, TooLargeError
 from staa_client.cli import main
 from tests.made.torchserve import Server
-from training import movie
+from training import long_movie, movie
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,26 @@ def test_frames_sampled_here_give_the_same_answer(client: Client, film: Path) ->
     start, end = whole.clip.times[4], whole.clip.times[12]
     one, other = (client.predict(film, start=start, end=end, sample=way) for way in ("server", "client"))
     np.testing.assert_array_equal(one.clip.frames, other.clip.frames)
+
+
+def test_a_timeline_of_a_real_server_is_that_of_its_windows(client: Client, server: Server, tmp_path: Path) -> None:
+    """Each window has the labels of a request for its seconds; the command writes spans that both clients find."""
+    path = tmp_path / "long.mp4"
+    events = long_movie.write(path, long_movie.LongMovie(5, 2, labels=[1, 4]))
+    made = client.timeline(path)
+    assert (made.window, made.stride, made.clip_seconds) == (10, 2.5, (8, 12))
+    alone = client.predict(path, start=2.5, end=12.5, top_k=8, sample="client")
+    np.testing.assert_allclose(made.scores[1], [p.score for p in sorted(alone.predictions, key=lambda p: p.class_id)])
+    assert {span.class_id for span in made.known} <= {event.label for event in events}
+
+    async def again() -> list[str]:
+        async with AsyncClient(server.inference) as looped:
+            return [span.label for span in (await looped.timeline(path)).spans]
+
+    assert asyncio.run(again()) == [span.label for span in made.spans]
+    output = tmp_path / "spans.jsonl"
+    assert main(["timeline", str(path), "--server", server.inference, "-o", str(output)]) == 0
+    assert len(output.read_text().splitlines()) == len(made.spans)
 
 
 def test_many_at_once_have_each_their_own_answer(client: Client, server: Server, film: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from staa_client import Explanation, ReplyError, contract
-from staa_client.cli.terminal import describe
+from staa_client.cli.output.terminal import describe
 from staa_client.pictures.layer import Layer
 from staa_client.pictures.report import render_report
 from staa_client.pictures.sheet import draw_sheet

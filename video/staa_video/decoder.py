@@ -1,4 +1,4 @@
-"""Decodes frames of a video: so many, spread over a segment; those with given numbers; or a range in its order.
+"""Decodes frames of a video: spread over one segment or over several, with given numbers, or a range in its order.
 
 If the packets alone tell which frames are displayed and when, only the packets that the wanted frames depend on are
 decoded. If they do not (no times, edit lists, fields, a start between key frames), or if the decoded frames differ from
@@ -8,10 +8,11 @@ taken, of the frames that have to be decoded: a clean video costs nothing more. 
 file or address that the source names is opened: a playlist is no video.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from staa_video import errors, picture, sampling
 from staa_video.clip import LIMITS, Clip, Limits, Scale, bounded_notes
@@ -89,7 +90,7 @@ def pictures(source: Source, numbers: Collection[int], limits: Limits = LIMITS) 
 def in_order(
     source: Source,
     first: int,
-    last: int,
+    last: int | None,
     size: Callable[[tuple[int, int]], tuple[int, int]],
     rate: float = float("inf"),
     limits: Limits = LIMITS,
@@ -102,7 +103,7 @@ def in_order(
     Args:
         source: the same as for `decode`.
         first: number of the first frame.
-        last: number of the last frame.
+        last: number of the last frame; None is that of the video.
         size: takes the (width, height) of the source and returns that of the pictures, in pixels.
         rate: the most pictures for one second of video.
         limits: what may be spent.
@@ -115,11 +116,12 @@ def in_order(
         scaler = picture.Scaler(size, shape=video.shape)
         number, latest = first - 1, -float("inf")
         while True:
-            _check_numbers(video, range(first, last + 1))
-            drawn = {*(first + sampling.thinned(video.seconds[first : last + 1], rate)).tolist()}
+            final = len(video.seconds) - 1 if last is None else last
+            _check_numbers(video, range(first, final + 1))
+            drawn = {*(first + sampling.thinned(video.seconds[first : final + 1], rate)).tolist()}
             drawn -= {*range(first, number + 1), *np.flatnonzero(video.damage.bad).tolist()}
             try:
-                for number, frame, matrix in guarded(video.frames(drawn | {last})):
+                for number, frame, matrix in guarded(video.frames(drawn | {final})):
                     second = float(video.seconds[number])
                     if number in drawn and second > latest:
                         latest = second
@@ -130,6 +132,64 @@ def in_order(
                 video.survey()
             else:
                 return
+
+
+def clips(
+    source: Source,
+    frames: int,
+    segments: Callable[[float], Sequence[tuple[float, float]]],
+    scale: Scale,
+    limits: Limits = LIMITS,
+) -> Iterator[Clip]:
+    """Decode clips of one video, one after the other, each as `decode` gives it for its segment.
+
+    The video is decoded once, from its start to its end, and only the scaled frames of clips that are not complete are
+    in memory. If the packets do not tell which frames there are, it is decoded once more before, to count them.
+
+    Args:
+        source: the same as for `decode`.
+        frames: number of frames of each clip.
+        segments: takes the duration of the video in seconds, and returns the (start, end) of each clip, seconds, with
+            ascending starts and ends; the same number of them when it is called again.
+        scale: applied to each wanted frame as soon as it is decoded.
+        limits: what may be spent.
+
+    Raises:
+        OptionError, TooLargeError, NotVideoError, DecodeError, NoFramesError, OSError: as `decode` does.
+    """
+    smaller = not getattr(scale, "whole", False)
+    with opened(source, limits) as video:
+        video.check_duration()
+        done = 0
+        while True:
+            rows = [
+                _undamaged(video, sampling.choose(video.seconds, video.duration, frames, *segment))
+                for segment in segments(video.duration)
+            ][done:]
+            kept: dict[int, Image] = {}
+            wanted = {number for row in rows for number in row.tolist()}
+            try:
+                for number, image in guarded(video.pictures(wanted, smaller=smaller)) if wanted else ():
+                    kept[number] = scale(image, video.size)
+                    while rows and rows[0][-1] <= number:
+                        row = rows.pop(0)
+                        about = video.fps, video.duration, video.size, bounded_notes(video.notes)
+                        yield Clip(np.stack([kept[each] for each in row.tolist()]), video.seconds[row], row, *about)
+                        done += 1
+                        first = min((int(later[0]) for later in rows[:1]), default=number + 1)
+                        kept = {each: picture for each, picture in kept.items() if each >= first}
+            except errors.DecodeError:  # where frames break what packets promised, what is left is counted
+                if not video.planned:
+                    raise
+                with undecodable():
+                    video.survey()
+            else:
+                return
+
+
+def _undamaged(video: Video, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the chosen frames of a clip, with those beside them in place of damaged ones."""
+    return video.damage.stand_ins(indices, int(indices[0]), int(indices[-1]))
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from staa_client.cli import commands
 from staa_client.cli.connection import connect, read_settings, told_warnings
 from staa_client.cli.examples import examples
 from staa_client.cli.named_files import OutputFiles, videos_of
+from staa_client.cli.output.report_folder import ReportFolder
+from staa_client.cli.output.terminal import printable, printable_line
 from staa_client.cli.replay import replay
-from staa_client.cli.report_folder import ReportFolder
 from staa_client.cli.spelling import as_typed
-from staa_client.cli.terminal import printable, printable_line
+from staa_client.cli.timeline import timeline
 from staa_client.errors import SourceError, StaaError, StreamError, TimedOutError, UnreachableError
 from staa_client.transport.options import RuledOptions
 from staa_client.transport.server import DEFAULT_URL
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        hint = "; call it again to go on" if "batch" in arguments else ""
+        goes_on = "batch" in arguments or any(each.endswith((".jsonl", ".parquet")) for each in arguments)
+        hint = "; call it again to go on" if goes_on else ""
         sys.stderr.write(f"staa: interrupted{hint}\n")
     return code if isinstance(code, int) else 0
 
@@ -87,7 +89,7 @@ def configure(
     """Labels of a video, and where and when the model looked."""
     with told_warnings():
         values = read_settings(config)
-    commands_with_settings = ("predict", "explain", "batch", "watch", "models", "ready", "card", "replay")
+    commands_with_settings = ("predict", "explain", "batch", "watch", "timeline", "models", "ready", "card", "replay")
     context.default_map = {command: {**values, "name": values.get("model")} for command in commands_with_settings}
 
 
@@ -256,6 +258,9 @@ def watch(
         ) as sights,
     ):
         return commands.follow(sights, count, json=json)
+
+
+app.command()(timeline)
 
 
 def _latency(latency: str) -> Literal["drop", "keep"]:

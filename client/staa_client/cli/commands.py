@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from staa_client import _late
 from staa_client.batch.key import key_of
 from staa_client.batch.plan import BatchItem
-from staa_client.cli import terminal
 from staa_client.cli.connection import told_warnings
 from staa_client.cli.named_files import INPUT, OutputFiles
-from staa_client.cli.report_folder import ReportFolder
+from staa_client.cli.output import terminal
+from staa_client.cli.output.report_folder import ReportFolder
 from staa_client.cli.spelling import as_typed
 from staa_client.client import Client
 from staa_client.errors import StoreError, TimedOutError

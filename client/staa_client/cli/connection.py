@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from staa_client.cli.terminal import printable_line
+from staa_client.cli.output.terminal import printable_line
 from staa_client.client import DEFAULT_TIMEOUT, Client
 from staa_client.transport.deadline import Timeout
 from staa_client.transport.token import warn_if_others_read

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from staa_client import files
-from staa_client.cli import terminal
+from staa_client.cli.output import terminal
 from staa_client.pictures import colours
 from staa_client.results.explanation import Explanation
 from staa_client.video.source import Link, is_data_url, is_url

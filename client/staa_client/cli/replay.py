@@ -8,7 +8,7 @@ import typer
 
 from staa_client.cli import arguments as arg
 from staa_client.cli.connection import connect
-from staa_client.cli.terminal import printable, printable_line
+from staa_client.cli.output.terminal import printable, printable_line
 from staa_client.evidence.replay import TOLERANCE
 from staa_client.transport.server import DEFAULT_URL
 

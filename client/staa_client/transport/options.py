@@ -62,6 +62,30 @@ class WatchOptions(StreamOptions, total=False):
     frames: int | None
 
 
+class TimelineOptions(RuledOptions, total=False):
+    """Holds the options of `Client.timeline`, and those of `Client.explain`, which are for the maps."""
+
+    window: float | None
+    """Seconds of each window; None: as long as the clips that the model was trained on, or 2 s if its card does not say
+    it. A window of another length is warned about."""
+    stride: float | None
+    """Seconds from the start of one window to the start of the next; None is a quarter of the window."""
+    smooth: int
+    """How many windows are averaged; the default is 3."""
+    high: float
+    """A span begins where a smoothed score reaches this; the default is 0.6."""
+    low: float
+    """A span reaches as far as the smoothed score is at least this; the default is 0.4."""
+    shortest: float | None
+    """The least seconds of a span; None is two strides."""
+    track: int | str | Sequence[int | str] | None
+    """The only labels to look for; None is all."""
+    explain: bool
+    """Whether to ask for maps; without them the start and the end of a span are coarse."""
+    concurrency: int
+    """The most requests at a time; the default is 4."""
+
+
 LABELS = ("top_k", "start", "end", "sample", "timeout")
 """The options of a call for labels only."""
 

@@ -81,14 +81,14 @@ def frames_at(source: str | Path | bytes | Frames, indices: Sequence[int] | NDAr
 
 
 def in_order(
-    source: str | Path | bytes, first: int, last: int, size: Size, rate: float = float("inf")
+    source: str | Path | bytes, first: int, last: int | None, size: Size, rate: float = float("inf")
 ) -> Iterator[tuple[float, Frame]]:
     """Yield the frames from number `first` to number `last` in their order, each with its time in seconds.
 
     Args:
         source: The video.
         first: Number of the first frame.
-        last: Number of the last frame.
+        last: Number of the last frame; None is that of the video.
         size: Takes the size of the video and returns that of the pictures.
         rate: The most pictures for one second of video; other frames are left out.
 
@@ -154,19 +154,13 @@ def sampled(
         OSError: the file cannot be read.
     """
     require_extra("frames of a video")
-    from staa_video import UNLIMITED, decode, errors  # noqa: PLC0415  # an optional extra
+    from staa_video import UNLIMITED, decode  # noqa: PLC0415  # an optional extra
 
     def small(frame: Frame, size: tuple[int, int]) -> Frame:
         return resized(frame, *scale(size[1], size[0]), interpolation)
 
-    try:
+    with _of_what_is_sent(source):
         clip = decode(source, wanted, start, end, UNLIMITED, small)
-    except (errors.OptionError, errors.NoFramesError) as reason:
-        raise ValueError(str(reason)) from reason
-    except errors.StaaError as reason:
-        name = "what was given" if isinstance(source, bytes) else Path(source).name
-        msg = f"{name} cannot be read as a video ({reason}); send another file"
-        raise ValueError(msg) from reason
     return Frames(clip.frames, clip.seconds, clip.indices, clip.fps, clip.duration, clip.source, clip.notes)
 
 
@@ -214,6 +208,61 @@ def frames_for(
             raise ValueError(str(reason)) from reason
     images = np.stack([resized(image, *scale(*image.shape[:2]), interpolation) for image in source.images[chosen]])
     return replace(source, images=images, seconds=source.seconds[chosen], indices=source.indices[chosen])
+
+
+def windows_of(
+    source: Source,
+    count: int,
+    scale: Scale,
+    interpolation: str,
+    segments: Callable[[float], Sequence[tuple[float, float]]],
+) -> Iterator[Frames]:
+    """Yield the frames of one window of a video after the other, each what `frames_for` returns for its segment.
+
+    A file is decoded once, in order, and only the frames of windows that are not complete are in memory.
+
+    Args:
+        source: The video.
+        count: How many frames each window has.
+        scale: The size of the frames that are sent.
+        interpolation: How they are scaled.
+        segments: Takes the duration of the video, seconds; returns the ascending (start, end) of the windows, seconds.
+
+    Raises:
+        ImportError: the extra `video` is missing.
+        ValueError: the source is no video.
+        OSError: the file cannot be read.
+    """
+    require_extra("windows of a video")
+    from staa_video import UNLIMITED, decoder  # noqa: PLC0415  # an optional extra
+
+    if isinstance(source, Frames):
+        for start, end in segments(source.duration):
+            yield frames_for(source, count, scale, interpolation, start, end)
+        return
+    checked = _checked(scale, count)
+
+    def small(frame: Frame, size: tuple[int, int]) -> Frame:
+        return resized(frame, *checked(size[1], size[0]), interpolation)
+
+    with _of_what_is_sent(source):
+        for clip in decoder.clips(source, count, segments, small, UNLIMITED):
+            yield Frames(clip.frames, clip.seconds, clip.indices, clip.fps, clip.duration, clip.source, clip.notes)
+
+
+@contextmanager
+def _of_what_is_sent(source: str | Path | bytes) -> Iterator[None]:
+    """Turn an error of a video into a ValueError that names it."""
+    from staa_video import errors  # noqa: PLC0415  # an optional extra
+
+    try:
+        yield
+    except (errors.OptionError, errors.NoFramesError) as reason:
+        raise ValueError(str(reason)) from reason
+    except errors.StaaError as reason:
+        name = "what was given" if isinstance(source, bytes) else Path(source).name
+        msg = f"{name} cannot be read as a video ({reason}); send another file"
+        raise ValueError(msg) from reason
 
 
 def resized(frame: Frame, rows: int, columns: int, interpolation: str = "bilinear") -> Frame:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from staa_client.results.card import Card
+from staa_client.video.lengths import ClipSeconds
 from staa_client.watch.address import address_of
-from staa_client.watch.settings import ClipSeconds, WatchSettings
+from staa_client.watch.settings import WatchSettings
 from staa_client.watch.stream import LiveSource, StopSignal, stream_frames
 from staa_client.watch.windows import Window, WindowBuffer
 
@@ -127,7 +128,8 @@ class Capture:
             if self._thread is None and not self._stop:
                 frames = wanted if isinstance(wanted, int) else wanted.frames
                 self.clip_seconds = None if isinstance(wanted, int) else wanted.clip_seconds
-                window, stride = self.settings.lengths(self.clip_seconds)
+                model = "the model" if isinstance(wanted, int) else wanted.model.name
+                window, stride = self.settings.lengths(self.clip_seconds, model)
                 self.settings = replace(self.settings, window=window, stride=stride)
                 buffer = WindowBuffer(window, stride, frames)
                 self._thread = threading.Thread(target=self._run, args=(buffer,), name="staa-watch", daemon=True)

@@ -12,8 +12,8 @@ from staa_client.errors import StaaError
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer
 from staa_client.video.frames import Frames
+from staa_client.video.lengths import ClipSeconds
 from staa_client.watch.capture import Capture, EndError
-from staa_client.watch.settings import ClipSeconds
 from staa_client.watch.sight import Sight, SightMaker
 from staa_client.watch.windows import Window
 

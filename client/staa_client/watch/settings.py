@@ -1,19 +1,15 @@
 """Holds all options of a watch, and checks them before the source is read."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 from staa_client.transport.options import StreamOptions, check_options, options_for_labels
+from staa_client.video.lengths import WINDOW, ClipSeconds, window_lengths
 
 Latency = Literal["drop", "keep"]
 OnError = Literal["collect", "raise"]
-ClipSeconds = tuple[float, float]
-"""The shortest and the longest clip that a model was trained on, seconds."""
-WINDOW = 2.0
-"""Seconds of a window if neither the caller nor the model's card says how long it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +85,9 @@ class WatchSettings:
             if not is_right:
                 raise ValueError(expected)
 
-    def lengths(self, clip_seconds: ClipSeconds | None) -> tuple[float, float]:
-        """Return the window and the stride as numbers of seconds.
-
-        A window that the caller did not choose is as long as the middle of `clip_seconds`, or WINDOW if the model does
-        not say them. One that the caller did choose is warned about if it lies outside of them.
-        """
-        window = self.window
-        if window is None:
-            window = WINDOW if clip_seconds is None else sum(clip_seconds) / 2
-        elif clip_seconds is not None and not clip_seconds[0] <= window <= clip_seconds[1]:
-            shortest, longest = clip_seconds
-            said = (
-                f"the window is {window:g} s long, and the model was trained on clips of {shortest:g} to {longest:g} s"
-            )
-            warnings.warn(f"{said}: do not trust its labels", UserWarning, stacklevel=2)
-        return window, self.stride or window / 4
+    def lengths(self, clip_seconds: ClipSeconds | None, model: str = "the model") -> tuple[float, float]:
+        """Return the window and the stride as numbers of seconds; see `window_lengths`, also for its warning."""
+        return window_lengths(self.window, self.stride, clip_seconds, model, stacklevel=2)
 
     @property
     def keeps(self) -> bool:

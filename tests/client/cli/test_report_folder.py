@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from staa_client.cli import main
-from staa_client.cli.report_folder import page_name
+from staa_client.cli.output.report_folder import page_name
 from tests.client.pictures.conftest import Page
 
 HOSTILE = "<img src=x onerror=alert(1)> 'x' & y.mp4"

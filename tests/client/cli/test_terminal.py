@@ -7,7 +7,7 @@ import httpx2
 import numpy as np
 
 from staa_client import ClassName, Client, Explanation, contract
-from staa_client.cli.terminal import describe, describe_card, describe_on_a_line, describe_sight
+from staa_client.cli.output.terminal import describe, describe_card, describe_on_a_line, describe_sight
 from staa_client.pictures.badge import NOT_CHECKED
 from staa_client.pictures.report import render_report
 from tests.client.conftest import card, checked, document, encoded, refined, server

@@ -6,7 +6,7 @@ import re
 from rich.console import Console
 
 from staa_client import Explanation
-from staa_client.cli.terminal_picture import draw_on_terminal
+from staa_client.cli.output.terminal_picture import draw_on_terminal
 
 
 def test_the_terminal_shows_map_and_curve(explanation: Explanation) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from staa_client import ClipInfo, Explanation, contract
-from staa_client.cli.terminal import describe
+from staa_client.cli.output.terminal import describe
 from staa_client.pictures import badge, movie_page, sheet
 from staa_client.pictures.badge import INKS, LIGHTS, NOT_CHECKED, Tone, badge_of
 from staa_client.pictures.layer import Layer

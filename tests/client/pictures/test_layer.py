@@ -10,7 +10,7 @@ import pytest
 from PIL.ImageDraw import ImageDraw
 
 from staa_client import ClassName, Explanation, Prediction
-from staa_client.cli import terminal
+from staa_client.cli.output import terminal
 from staa_client.pictures.layer import Layer, Look, percent
 from staa_client.pictures.movie_page import MovieStrip
 from staa_client.pictures.notebook import describe

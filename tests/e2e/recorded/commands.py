@@ -18,7 +18,7 @@ from tests.e2e.recorded.bodies import archive, clip, other
 
 ENVIRON = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
 """What a terminal says of itself, and the layout of help depends on."""
-COMMANDS = ("predict", "explain", "batch", "watch", "models", "ready", "card", "replay")
+COMMANDS = ("predict", "explain", "batch", "watch", "timeline", "models", "ready", "card", "replay")
 SILENT = "127.0.0.1:9"
 """Nobody listens there."""
 

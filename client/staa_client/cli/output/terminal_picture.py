@@ -7,7 +7,7 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.text import Text
 
-from staa_client.cli.terminal import label_lines, map_lines, printable
+from staa_client.cli.output.terminal import label_lines, map_lines, printable
 from staa_client.pictures.layer import Layer
 from staa_client.pictures.overlay import paint_alone
 from staa_client.results.explanation import Explanation

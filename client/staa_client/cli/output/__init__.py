@@ -1,0 +1,1 @@
+"""Shows answers: in words and pictures on a terminal, and as a folder of reports."""

@@ -1,0 +1,198 @@
+"""The subcommand `staa timeline`: its options, and what it does."""
+
+import json as js
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from staa_client.cli import arguments as arg
+from staa_client.cli.connection import connect
+from staa_client.cli.named_files import videos_of
+from staa_client.cli.output.terminal import printable, printable_line
+from staa_client.cli.output.timeline_chart import describe_timeline
+from staa_client.client import Client
+from staa_client.timeline.book import ENDINGS as BOOKS
+from staa_client.timeline.files import ending_of
+from staa_client.timeline.result import MOST_TRACKS, Timeline
+from staa_client.transport.options import TimelineOptions
+from staa_client.transport.server import DEFAULT_URL
+from staa_client.video.source import Link, is_url
+
+_SECONDS = "SECONDS"
+
+
+def timeline(
+    context: typer.Context,
+    videos: arg.Files,
+    *,
+    window: Annotated[
+        float | None, typer.Option(metavar=_SECONDS, help="Length of each window (that of the model's clips).")
+    ] = None,
+    stride: Annotated[
+        float | None, typer.Option(metavar=_SECONDS, help="From one window's start to the next (window / 4).")
+    ] = None,
+    smooth: Annotated[int, typer.Option(metavar="N", min=1, help="Windows that are averaged, an odd number.")] = 3,
+    high: Annotated[float, typer.Option(min=0, max=1, help="Smoothed score that a span must reach.")] = 0.6,
+    low: Annotated[float, typer.Option(min=0, max=1, help="Smoothed score below which a span ends.")] = 0.4,
+    shortest: Annotated[
+        float | None, typer.Option(metavar=_SECONDS, help="Least length of a span (two strides).")
+    ] = None,
+    track: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Look for this label only; may be repeated.")
+    ] = None,
+    tracks: Annotated[int, typer.Option(metavar="N", min=1, help="How many labels are shown.")] = MOST_TRACKS,
+    labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps: spans are coarser.")] = False,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="A .jsonl or .parquet for all videos, from which a run goes on; or a .html, .mp4, .vtt, .eaf, "
+            ".fiftyone.json or .json of each; {name} stands for the video's name.",
+        ),
+    ] = None,
+    model: arg.Model = None,
+    server: arg.Server = DEFAULT_URL,
+    token: arg.Token = None,
+    token_file: arg.TokenFile = None,
+    cacert: arg.Authority = None,
+    timeout: arg.Timeout = None,
+    method: arg.Method = None,
+    explain_when: arg.ExplainWhen = None,
+    recursive: arg.Recursive = False,
+    concurrency: arg.Concurrency = 4,
+    store: arg.Store = None,
+    json: arg.Json = False,
+    verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
+) -> int:
+    """Find what happens when in a long video: spans of labels, with a map of each."""
+    found = videos_of(videos, recursive=recursive)
+    books = [name for name in output or () if name.endswith(BOOKS)]
+    if len(books) > 1:
+        raise ValueError(f"{books[0]} and {books[1]} would both take all spans: name one of them")
+    files = _files_of(found, [name for name in output or () if name not in books])
+    options: TimelineOptions = {"window": window, "stride": stride, "smooth": smooth, "high": high, "low": low}
+    options |= {"shortest": shortest, "concurrency": concurrency, "explain": not labels}
+    if track:
+        options["track"] = track
+    if method is not None:
+        options["method"] = method
+    if explain_when:
+        options["explain_when"] = explain_when
+    with connect(context, server, token, token_file, cacert, timeout, store=store) as client:
+        return show(client, found, model, options, books[0] if books else None, files, tracks, json=json)
+
+
+def show(
+    client: Client,
+    videos: Sequence[str],
+    model: str | None,
+    options: TimelineOptions,
+    book: str | None,
+    files: Sequence[Sequence[Path]],
+    tracks: int,
+    *,
+    json: bool,
+) -> int:
+    """Print the timeline of each video, and write its files; return 1 if one of several videos has none."""
+    failed, said = 0, False
+    on_error: Any = "raise" if len(videos) == 1 else "collect"
+    with _warnings_at_once(), _bar(videos) as (progress, begin):
+        for item in client.timelines(videos, model, output=book, on_error=on_error, progress=progress, **options):
+            begin(item.index + 1)
+            if item.timeline is None:
+                sys.stderr.write(printable_line(f"staa: {item.source}: {' '.join(str(item.error).split())}") + "\n")
+                failed += 1
+                continue
+            if not said:
+                sys.stderr.write(_windows_in_words(item.timeline) + "\n")
+                said = True
+            _print(item.source, item.timeline, tracks, json=json, is_alone=len(videos) == 1)
+            for path in files[item.index]:
+                item.timeline.save(path, tracks=tracks)
+                sys.stderr.write(printable_line(f"wrote {path}") + "\n")
+    if book is not None:
+        sys.stderr.write(printable_line(f"wrote {book}") + "\n")
+    return int(failed > 0)
+
+
+@contextmanager
+def _warnings_at_once() -> Iterator[None]:
+    """Print on the standard error what is warned of during the block, when it is: the block may last for hours."""
+
+    def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+        sys.stderr.write(printable_line(f"staa: warning: {message}") + "\n")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show_warning
+        yield
+
+
+def _windows_in_words(made: Timeline) -> str:
+    """Return how long the windows are, and what the model was trained on."""
+    said = f"windows of {made.window:g} s, one every {made.stride:g} s"
+    if made.clip_seconds is None:
+        return said
+    shortest, longest = made.clip_seconds
+    return printable_line(f"{said}; {made.model.name} was trained on clips of {shortest:g} to {longest:g} s")
+
+
+def _print(source: str, made: Timeline, tracks: int, *, json: bool, is_alone: bool) -> None:
+    """Print the spans of a video as JSON lines, or its chart."""
+    if json:
+        lines = [js.dumps({"source": source} | span.to_dict()) for span in made.spans]
+    else:
+        head = [] if is_alone else [printable_line(source)]
+        lines = head + describe_timeline(made, min(Console().width, 120), tracks)
+    sys.stdout.write(printable("\n".join(lines)) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _bar(videos: Sequence[str]) -> Iterator[tuple[Any, Any]]:
+    """Show on a terminal how much of the present video is done, and the remaining time.
+
+    Give a function that takes the seconds done and all of them, and one that takes the number of the next video.
+    """
+    console = Console(stderr=True)
+    silent = not console.is_terminal  # rich would end each bar with an empty line
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=silent) as bar:
+        task: TaskID = bar.add_task("", total=None)
+
+        def begin(number: int) -> None:
+            if number < len(videos):
+                name = printable_line(Path(videos[number]).name)
+                bar.reset(task, total=None, description=f"{name} ({number + 1} of {len(videos)})")
+
+        def progress(done: float, seconds: float) -> None:
+            bar.update(task, completed=done, total=seconds)
+
+        begin(0)
+        yield progress, begin
+
+
+def _files_of(videos: Sequence[str], names: Sequence[str]) -> list[list[Path]]:
+    """Return the files of each video, all of them different.
+
+    Raises:
+        ValueError: a file would be written twice, is one of the videos, or has another ending.
+    """
+    stems = [Path(Link(video).name if is_url(video) else video).stem for video in videos]
+    files = [[Path(name.replace("{name}", stem)) for name in names] for stem in stems]
+    seen = {Path(video).resolve() for video in videos if not is_url(video)}
+    for path in (path for paths in files for path in paths):
+        ending_of(path)
+        if path.resolve() in seen:
+            raise ValueError(f"{path} would be written twice, or is a video itself: put {{name}} in, or name another")
+        seen.add(path.resolve())
+    return files

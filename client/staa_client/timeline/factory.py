@@ -1,0 +1,157 @@
+"""Makes the timeline of one video or of many, for both clients, from their options."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Unpack
+
+from staa_client.batch.book import Unkept
+from staa_client.batch.key import Key, key_or_error
+from staa_client.batch.plan import OnError
+from staa_client.errors import FAILURES, Failure
+from staa_client.results.card import Card
+from staa_client.timeline.async_run import AsyncClientLike, run_async
+from staa_client.timeline.book import ENDINGS, SpanBook, open_book
+from staa_client.timeline.result import Timeline, TimelineItem
+from staa_client.timeline.run import ClientLike, Job, Progress, local, run
+from staa_client.timeline.settings import TimelineSettings
+from staa_client.transport.options import TimelineOptions
+from staa_client.video.source import Video
+
+_TO_THE_CALLER = 4
+"""How many calls lie between the caller of a client's method and the check of the window, for its warning."""
+
+
+def timeline(
+    client: ClientLike,
+    video: Video,
+    model: str | None,
+    card: Callable[[], Card],
+    progress: Progress | None,
+    **options: Unpack[TimelineOptions],
+) -> Timeline:
+    """Return the timeline of a video; see `Client.timeline`."""
+    settings = TimelineSettings.of(options)
+    jobs = _Jobs(model, settings, card(), progress, stacklevel=_TO_THE_CALLER)
+    return run(client, jobs.job(video))
+
+
+async def timeline_async(
+    client: AsyncClientLike,
+    video: Video,
+    model: str | None,
+    card: Callable[[], Awaitable[Card]],
+    progress: Progress | None,
+    **options: Unpack[TimelineOptions],
+) -> Timeline:
+    """Return the timeline of a video in an event loop; see `Client.timeline`."""
+    settings = TimelineSettings.of(options)
+    jobs = _Jobs(model, settings, await card(), progress, stacklevel=_TO_THE_CALLER)
+    return await run_async(client, jobs.job(video))
+
+
+def timelines(
+    client: ClientLike,
+    videos: Iterable[Video],
+    model: str | None,
+    card: Callable[[], Card],
+    progress: Progress | None,
+    output: str | Path | None,
+    on_error: OnError,
+    **options: Unpack[TimelineOptions],
+) -> Iterator[TimelineItem]:
+    """Yield the timeline of each video, one after the other; see `Client.timelines`."""
+    settings, path = TimelineSettings.of(options), _checked_output(output)
+
+    def items() -> Iterator[TimelineItem]:
+        jobs: _Jobs | None = None  # a run that finds all its answers in the output needs no server
+        with open_book(path, settings.request(model)) as (book, journal):
+            for index, video in enumerate(videos):
+                key, source, error = key_or_error(video)
+                item = _known(index, key, error, book)
+                if item is None:
+                    try:
+                        jobs = jobs or _Jobs(model, settings, card(), progress, stacklevel=_TO_THE_CALLER - 1)
+                        made = run(client, jobs.job(source, key, journal))
+                    except FAILURES as reason:
+                        item = TimelineItem(index, key.name, None, reason)
+                    else:
+                        item = _made(index, key, made, book)
+                yield _item_or_raise(item, on_error)
+
+    return items()
+
+
+async def timelines_async(
+    client: AsyncClientLike,
+    videos: Iterable[Video],
+    model: str | None,
+    card: Callable[[], Awaitable[Card]],
+    progress: Progress | None,
+    output: str | Path | None,
+    on_error: OnError,
+    **options: Unpack[TimelineOptions],
+) -> AsyncIterator[TimelineItem]:
+    """Yield the timeline of each video in an event loop; see `Client.timelines`."""
+    settings, path = TimelineSettings.of(options), _checked_output(output)
+    jobs: _Jobs | None = None
+    with open_book(path, settings.request(model)) as (book, journal):
+        for index, video in enumerate(videos):
+            key, source, error = key_or_error(video)
+            item = _known(index, key, error, book)
+            if item is None:
+                try:
+                    jobs = jobs or _Jobs(model, settings, await card(), progress, stacklevel=_TO_THE_CALLER - 1)
+                    made = await run_async(client, jobs.job(source, key, journal))
+                except FAILURES as reason:
+                    item = TimelineItem(index, key.name, None, reason)
+                else:
+                    item = _made(index, key, made, book)
+            yield _item_or_raise(item, on_error)
+
+
+class _Jobs:
+    """Makes the job of each video; a window that the model was not trained on is warned about once, here."""
+
+    def __init__(
+        self, model: str | None, settings: TimelineSettings, card: Card, progress: Progress | None, stacklevel: int
+    ) -> None:
+        self._model, self._settings, self._card, self._progress = model, settings, card, progress
+        self._lengths = settings.lengths(card, stacklevel)
+        settings.classes(card)  # a label that is none is told before the video is read
+
+    def job(self, video: Video, key: Key | None = None, journal: object = None) -> Job:
+        """Return the job of a video, which is downloaded if needed."""
+        source, name = local(video)
+        kept = journal if journal is not None else Unkept()
+        about = (source, name, self._model, self._settings, self._card, *self._lengths, self._progress)
+        return Job(*about, kept, key or Key(name, name))  # type: ignore[arg-type]
+
+
+def _checked_output(output: str | Path | None) -> Path | None:
+    """Return the path of the output; raise ValueError if it cannot take spans."""
+    path = None if output is None else Path(output).absolute()
+    if path is not None and (path.suffix not in ENDINGS or not path.parent.is_dir()):
+        raise ValueError(f"{path} cannot take spans: name a .jsonl or .parquet file in a folder that exists")
+    return path
+
+
+def _known(index: int, key: Key, error: Failure | None, book: SpanBook | None) -> TimelineItem | None:
+    """Return the item of a video that cannot be read, or is in the book already; None if it must be asked about."""
+    if error is not None:
+        return TimelineItem(index, key.name, None, error)
+    found = None if book is None else book.known(key)
+    return None if found is None else TimelineItem(index, key.name, found, None, resumed=True)
+
+
+def _made(index: int, key: Key, made: Timeline, book: SpanBook | None) -> TimelineItem:
+    """Return the item of a new timeline, which is written first."""
+    if book is not None:
+        book.add(key, made)
+    return TimelineItem(index, key.name, made, None)
+
+
+def _item_or_raise(item: TimelineItem, on_error: OnError) -> TimelineItem:
+    """Return the item, or raise its error if `on_error` is "raise"."""
+    if item.error is not None and on_error == "raise":
+        raise item.error
+    return item

@@ -1,0 +1,157 @@
+"""Makes the timeline of a video from the answers to its windows, which come in their order; it does no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_client.errors import ReplyError
+from staa_client.results.card import Card
+from staa_client.results.explanation import Explanation
+from staa_client.results.result import Result
+from staa_client.timeline.result import NOTHING, Span, Timeline
+from staa_client.timeline.settings import TimelineSettings
+from staa_client.timeline.spans import Run, RunFinder, gaps, looked_at, parts
+from staa_client.video.frames import Frames
+from staa_client.video.lengths import window_starts
+from staa_client.video.source import Source
+
+
+class MapRequest(NamedTuple):
+    """Names a run whose map is to be asked for, and the frames of its best window."""
+
+    run: Run
+    frames: Frames
+
+
+class TimelineMaker:
+    """Collects the scores of all windows, and the frames of those whose map may still be wanted.
+
+    The best window of a span is known only when the span ends. Until then, its frames are kept: those of the best
+    window so far of each likely label, and of the windows that have no smoothed score yet. They are a few windows of
+    the model's own size, so the video need not be decoded again.
+    """
+
+    def __init__(self, settings: TimelineSettings, card: Card, window: float, stride: float) -> None:
+        self.card, self.settings = card, settings
+        self.window, self.stride = window, stride
+        self.starts: NDArray[np.float64] = np.zeros(0)
+        """(N,) start of each window, seconds; known once the video is open."""
+        self._finder = RunFinder(settings.smooth, settings.high, settings.low, settings.classes(card))
+        self._frames: dict[int, Frames] = {}
+        self._last: Frames | None = None
+        self._scores: list[NDArray[np.float64]] = []
+        self._runs: list[Run] = []
+
+    def segments(self, duration: float) -> list[tuple[float, float]]:
+        """Return the start and end of each window of a video that lasts so many seconds."""
+        self.starts = window_starts(duration, self.window, self.stride)
+        ends = np.minimum(self.starts + self.window, max(duration, 1e-3))
+        return list(zip(self.starts.tolist(), ends.tolist(), strict=True))
+
+    def add(self, frames: Frames, answer: Result | Explanation) -> list[MapRequest]:
+        """Take the labels of the next window, and return the maps that are wanted now.
+
+        Raises:
+            ReplyError: another model answered than the one of the card.
+        """
+        classes = len(self.card.labels)
+        scores = np.zeros(classes)
+        if answer.model.classes != classes:
+            msg = f"{answer.model.name} now has {answer.model.classes} labels, not {classes}: was it replaced? ask anew"
+            raise ReplyError(msg, code="reply_invalid")
+        for guess in answer.predictions:
+            scores[guess.class_id] = guess.score
+        self._frames[len(self._scores)] = frames
+        self._scores.append(scores)
+        self._last = frames
+        requests = self._requests(self._finder.add(scores))
+        kept = self._finder.kept
+        self._frames = {number: held for number, held in self._frames.items() if number in kept}
+        return requests
+
+    def finish(self) -> list[MapRequest]:
+        """Return the maps that are wanted after the last window."""
+        return self._requests(self._finder.finish())
+
+    def _requests(self, runs: list[Run]) -> list[MapRequest]:
+        """Keep the runs that are long enough, and return the maps to ask for."""
+        shortest = 2 * self.stride if self.settings.shortest is None else self.settings.shortest
+        shortest = min(shortest, len(self.starts) * self.stride)  # else a short video would have no span
+        long = [run for run in runs if (run.last - run.first + 1) * self.stride >= shortest - 1e-6]
+        self._runs += long
+        return [MapRequest(run, self._frames[run.best]) for run in long] if self.settings.explain else []
+
+    def timeline(self, maps: Mapping[Run, Explanation], name: str, source: Source) -> Timeline:
+        """Return the timeline after the last window.
+
+        Args:
+            maps: Each run with its explanation; without them the spans have no maps.
+            name: The name of the video.
+            source: The video.
+
+        Raises:
+            ValueError: there was no window.
+        """
+        if self._last is None:
+            raise ValueError(f"{name} has no frame: give a video")
+        scores, duration = np.stack(self._scores), self._last.duration
+        cells = parts(self.starts, self.window, duration)
+        known = _merged([self._span(run, cells, maps.get(run), source) for run in self._runs])
+        times = [(span.start, span.end) for span in known]
+        nothing = [_nothing(start, end) for start, end in gaps(times, duration)]
+        return Timeline(
+            name,
+            self.card.model,
+            self.card.labels,
+            duration,
+            self._last.fps,
+            self._last.size,
+            self.window,
+            self.stride,
+            self.card.clip_seconds,
+            self.settings.smooth,
+            self.starts,
+            scores,
+            tuple(sorted([*known, *nothing], key=lambda span: (span.start, span.end))),
+            self._last.notes,
+            source,
+        )
+
+    def _span(self, run: Run, cells: NDArray[np.float64], found: Explanation | None, source: Source) -> Span:
+        """Return the span of a run, with the times of its scores; or of its map, if it is not longer than a window."""
+        start, end = float(cells[run.first, 0]), float(cells[run.last, 1])
+        duration = float(cells[-1, 1])
+        is_short = (run.last - run.first + 1) * self.stride <= self.window + self.stride + 1e-6
+        if found is not None:
+            # not its frames, which are those of the window: maps of hours would need memory for all of them
+            found = replace(found, source=source)
+            if is_short:
+                first, last = looked_at(found.temporal, found.seconds)
+                start, end = max(0.0, first), min(duration, max(last, first + 1e-3))
+        middle = float(self.starts[run.best]) + min(self.window, duration) / 2
+        label = self.card.labels[run.class_id]
+        return Span(label, start, end, run.score, min(max(middle, start), end), found, run.class_id)
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    """Return the spans, those of one label that overlap made one, with the map of the surer one."""
+    merged: list[Span] = []
+    latest: dict[int | None, int] = {}
+    for span in sorted(spans, key=lambda span: (span.start, span.end)):
+        place = latest.get(span.class_id)
+        if place is None or merged[place].end <= span.start:
+            latest[span.class_id] = len(merged)
+            merged.append(span)
+            continue
+        before = merged[place]
+        surer = span if span.score > before.score else before
+        merged[place] = replace(surer, start=before.start, end=max(before.end, span.end))
+    return merged
+
+
+def _nothing(start: float, end: float) -> Span:
+    """Return the span of a time in which no label is sure."""
+    return Span(NOTHING, start, end, 0.0, (start + end) / 2, None)

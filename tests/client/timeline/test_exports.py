@@ -1,0 +1,105 @@
+"""What other programs read of a timeline, each by its own reader, or by a schema of its documentation."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pympi
+import pytest
+import webvtt
+
+from staa_client.timeline.exports import fiftyone
+from staa_client.timeline.files import ENDINGS
+from tests.client.timeline.conftest import timeline
+
+FIFTYONE = {
+    "type": "object",
+    "required": ["labels"],
+    "additionalProperties": False,
+    "properties": {
+        "classes": {"type": "array", "items": {"type": "string"}},
+        "labels": {
+            "type": "object",
+            "additionalProperties": {
+                "type": ["array", "null"],
+                "items": {
+                    "type": "object",
+                    "required": ["label"],
+                    "oneOf": [{"required": ["support"]}, {"required": ["timestamps"]}],
+                    "additionalProperties": False,
+                    "properties": {
+                        "label": {"type": ["integer", "string"], "minimum": 0},
+                        "support": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+                        "timestamps": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+                        "confidence": {"type": "number"},
+                        "attributes": {"type": "object"},
+                    },
+                },
+            },
+        },
+    },
+}
+"""labels.json of a FiftyOneTemporalDetectionDataset, as FiftyOne's page "Loading datasets from disk" describes it."""
+
+
+def test_webvtt_has_a_cue_for_each_span(tmp_path: Path) -> None:
+    """webvtt-py reads the times and labels of the known spans."""
+    made = timeline()
+    cues = webvtt.read(str(made.save(tmp_path / "a.vtt"))).captions
+    assert [(cue.start, cue.end, cue.text) for cue in cues] == [
+        ("00:00:03.250", "00:00:08.500", "moves right"),
+        ("00:00:11.500", "00:00:16.750", "spins"),
+    ]
+
+
+def test_elan_has_a_tier_for_each_label(tmp_path: Path) -> None:
+    """pympi, which reads and writes ELAN's files, finds a tier for each label with its times in milliseconds."""
+    video = tmp_path / "long.mp4"
+    video.touch()
+    made = timeline(video)
+    found = pympi.Elan.Eaf(str(made.save(tmp_path / "a.eaf")))
+    assert set(found.get_tier_names()) == {"moves right", "spins"}
+    assert found.get_annotation_data_for_tier("spins") == [(11500, 16750, "spins 0.80")]
+    assert found.get_linked_files()[0]["MEDIA_URL"] == video.as_uri()
+
+
+def test_fiftyone_has_detections_in_seconds(tmp_path: Path) -> None:
+    """labels.json fits the documented form, names the video by its path, and classes by their numbers."""
+    made = timeline(tmp_path / "long.mp4")
+    read = json.loads(made.save(tmp_path / "a.fiftyone.json").read_text())
+    jsonschema.validate(read, FIFTYONE)
+    (first, second) = read["labels"][str(tmp_path / "long.mp4")]
+    assert read["classes"][first["label"]] == "moves right"
+    assert (second["timestamps"], second["confidence"]) == ([11.5, 16.75], 0.8)
+    both = fiftyone([made, timeline()])
+    jsonschema.validate(both, FIFTYONE)
+    assert set(both["labels"]) == {str(tmp_path / "long.mp4"), "long.mp4"}
+
+
+def test_json_has_all_spans(tmp_path: Path) -> None:
+    """The JSON says how the spans were found, and holds those of nothing known too."""
+    read: dict[str, Any] = json.loads(timeline().save(tmp_path / "a.json").read_text())
+    assert (read["window"], read["stride"], read["clip_seconds"]) == (4.0, 1.0, [3.0, 5.0])
+    assert [span["label"] for span in read["spans"]][::2] == ["nothing known"] * 3
+
+
+def test_labels_from_outside_break_no_format(tmp_path: Path) -> None:
+    """A label with marks, line breaks and control characters is read as text by each reader."""
+    span = replace(timeline().known[0], label="<b>a & b</b>\n-->\x00 1")
+    made = replace(timeline(), spans=(span,))
+    (cue,) = webvtt.read(str(made.save(tmp_path / "a.vtt"))).captions
+    assert "a" in cue.text
+    assert "-->" not in cue.raw_text
+    (tier,) = pympi.Elan.Eaf(str(made.save(tmp_path / "a.eaf"))).get_tier_names()
+    assert tier.startswith("<b>a & b</b>")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "nowhere/a.vtt", "a"])
+def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
+    """An ending that is none is refused with the list of those that are, and nothing is written."""
+    with pytest.raises(ValueError, match=r"\.vtt|there is no folder"):
+        timeline().save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    assert ".html" in ENDINGS
