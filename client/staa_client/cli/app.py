@@ -260,7 +260,7 @@ def watch(
         return commands.follow(sights, count, json=json)
 
 
-app.command()(timeline)
+app.command(epilog=examples("timeline"))(timeline)
 
 
 def _latency(latency: str) -> Literal["drop", "keep"]:
