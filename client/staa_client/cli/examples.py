@@ -23,7 +23,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "timeline": (
         ("what happens when in a long video", "staa timeline clip.mp4"),
-        ("a page with the tracks, and chapters for players", "staa timeline clip.mp4 -o clip-timeline.html -o clip.vtt"),
+        (
+            "a page with the tracks, and chapters for players",
+            "staa timeline clip.mp4 -o clip-timeline.html -o clip.vtt",
+        ),
     ),
     "models": (("what is served, and its workers", "staa models"),),
     "ready": (("wait for a model, a minute at most", "staa ready motions --wait 60"),),

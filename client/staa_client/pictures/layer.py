@@ -17,8 +17,8 @@ from staa_client.results.save_job import SaveJob
 def percent(share: float) -> str:
     """Return a share, 0 to 1, in percent with one decimal: 0.997 is "99.7%".
 
-    All shares are rounded by this function (`report.js` has a copy). A share below 1 is never "100%" and one above 0
-    never "0%": they are ">99.9%" and "<0.1%".
+    All shares are rounded by this function (`viewer/words.js` has a copy). A share below 1 is never "100%" and one
+    above 0 never "0%": they are ">99.9%" and "<0.1%".
     """
     tenths = math.floor(share * 1000 + 0.5)  # not by format(): it rounds 6.25 down, and JavaScript rounds it up
     if tenths >= 1000:

@@ -60,7 +60,9 @@ def paint_over(
     cover = heat.point(_cover_by_index(opacity, scale_of(scale).diverging))
     grey = region.convert("L").convert("RGB")  # on grey, the colours are those of the scale
     seen = Image.composite(grey, region, cover.point(_GREY_BY_COVER))
-    seen = _draw_line(Image.composite(_colour(heat, cover_table_of(scale)), seen, cover), surrounded)
+    seen = Image.composite(_colour(heat, cover_table_of(scale)), seen, cover)
+    if opacity or kept is not None:
+        seen = _draw_line(seen, surrounded)
     if box == (0, 0, *frame.size):
         return seen
     picture = frame.convert("L").point([round(level * 0.3 + 20) for level in range(256)]).convert("RGB")

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from staa_client.pictures.clip_frames import clip_frames
-from staa_client.pictures.colours import BALANCE, HEAT, table_of
+from staa_client.pictures.colours import BALANCE, HEAT
 from staa_client.pictures.layer import Layer, layers_of, percent
 from staa_client.pictures.viewer.clip_copy import ClipCopy, copy_of
 from staa_client.pictures.viewer.page_data import COLOURMAPS, page_data
@@ -128,7 +128,6 @@ def _fill(template: str, values: dict[str, str]) -> str:
 def _map_html(layer: Layer, index: int) -> str:
     """Return the HTML of a map: canvases, legend, facts and table; its index makes the ids unique."""
     explanation, (low, high) = layer.explanation, layer.scale_ends
-    colours = table_of(layer.scale)
     return _fill(
         "map.html",
         {
@@ -142,7 +141,6 @@ def _map_html(layer: Layer, index: int) -> str:
             "notes": html.escape(layer.notes),
             "low": html.escape(low),
             "high": html.escape(high),
-            "scale": ",".join("#{:02x}{:02x}{:02x}".format(*colours[i].tolist()) for i in range(0, 256, 15)),
             "peak": "" if explanation.peak is None else "; red: the peak",
             "facts": _facts_html(_map_facts(layer)),
             "steps": "\n".join(_step_html(explanation, step) for step in range(len(explanation.temporal))),

@@ -209,5 +209,5 @@ def test_the_looks_set_the_controls(explanation: Explanation, tmp_path: Path) ->
     chosen = [a["value"] for tag, a in page.elements if tag == "option" and "selected" in a]
     assert chosen == ["1", "clip", "grey"]
     assert page.data["maps"][0]["look"] == "grey"
-    colours = np.frombuffer(base64.b64decode(page.data["scales"]["grey"]["over"]), np.uint8).reshape(256, 3)
+    colours = np.frombuffer(base64.b64decode(page.data["scales"]["grey"]), np.uint8).reshape(256, 3)
     assert np.ptp(colours, axis=1).max() <= 1

@@ -134,6 +134,7 @@ def test_the_map_fades_hides_and_focuses(report: Tab) -> None:
     assert report.pixels() == first
     report.page.click("#dynamic")
     dynamic = report.pixels()
+    assert sum(abs(a - b) > 40 for a, b in zip(first, dynamic, strict=True)) > 0.1 * len(first), "what is left out dims"
     assert report.page.get_attribute("#dynamic", "aria-pressed") == "true"
     report.set("focus", 60)
     assert report.page.get_attribute("#dynamic", "aria-pressed") == "false"

@@ -70,6 +70,8 @@ def copy_of(clip: ClipInfo, source: Source | None, most_bytes: int = MOST_BYTES)
             copy = _encoded(clip, source, _size(clip, lines), rate, bits * 0.9)
         except (av.FFmpegError, ValueError) as reason:
             return None, _only_sampled(f"the video cannot be copied ({reason})")
+        if not copy.seconds:
+            return None, _only_sampled("the video has no picture to copy")
         if len(copy.mp4) <= most_bytes:
             return copy, ""
     return None, _only_sampled(f"a copy of {length:.0f} s would have over {most_bytes / 1e6:.0f} MB")

@@ -16,6 +16,9 @@ class MapView {
     this.heat = document.createElement("canvas");
     this.heat.width = Math.max(1, Math.round(wide * fine));
     this.heat.height = Math.max(1, Math.round(tall * fine));
+    this.grey = this.heat.cloneNode(); // the picture under the heat, without its colours
+    this.sample = document.createElement("canvas"); // the picture in 8 x 8 pixels: is it dark?
+    this.sample.width = this.sample.height = 8;
     this.picture = this.heat.getContext("2d").createImageData(this.heat.width, this.heat.height);
     this.pixels = new Uint32Array(this.picture.data.buffer); // a pixel of `picture` each
     const across = between(map.shape[2], this.heat.width);
@@ -34,22 +37,28 @@ class MapView {
 
   // `look`: opacity (0 to 100), cut (0 to 1, or null for the dynamic threshold), colours (a name), covers (pictures).
   setLook(look) {
-    const drawn = this.map.looks[look.colours], colours = bytesOf(this.scales[drawn.scale][look.covers ? "over" : "alone"]);
+    const drawn = this.map.looks[look.colours], colours = bytesOf(this.scales[drawn.scale]);
     this.values = drawn.values || this.map.looks.heat.values;
+    this.focused = look.cut !== 0;
+    this.lined = this.focused || !look.covers || look.opacity > 0;
     this.cut = (look.cut === null ? drawn.threshold : look.cut) - 0.00005;
     const paints = new Uint8ClampedArray(4 * 2001); // red, green, blue, opacity of the values -1, -0.999, ..., 1
     for (let i = 0; i <= 2000; i++) {
       const value = i / 1000 - 1, place = 3 * Math.round(255 * (drawn.signs ? (value + 1) / 2 : Math.max(value, 0)));
-      const opacity = look.covers ? 2.55 * look.opacity * Math.pow(Math.abs(value), 0.7) : 255;
+      const opacity = 2.55 * (look.covers ? look.opacity : 100) * Math.pow(Math.abs(value), 0.7);
       paints.set([...colours.slice(place, place + 3), opacity], 4 * i);
     }
     this.paints = new Uint32Array(paints.buffer);
-    const [low, scale, high] = this.legend.children, alone = bytesOf(this.scales[drawn.scale].alone);
+    const [low, scale, high] = this.legend.children;
     low.textContent = drawn.low;
     high.textContent = drawn.high;
     scale.setAttribute("aria-label", "Colour scale from " + drawn.low + " to " + drawn.high);
-    const stops = Array.from({length: 18}, (_, i) => "rgb(" + alone.slice(45 * i, 45 * i + 3).join(",") + ")");
-    scale.style.background = "linear-gradient(to right," + stops.join(",") + ")";
+    const stops = Array.from({length: 18}, (_, i) => {
+      const share = i / 17, size = drawn.signs ? Math.abs(2 * share - 1) : share, place = 3 * Math.round(255 * share);
+      return "rgba(" + colours.slice(place, place + 3).join(",") + "," + Math.pow(size, 0.7).toFixed(3) + ")";
+    });
+    const ticks = (drawn.signs ? [25, 75] : [50]).map(at => `linear-gradient(#14141a, #14141a) ${at}% 0 / 2px 100% no-repeat`);
+    scale.style.background = [...ticks, "linear-gradient(to right," + stops.join(",") + ") 0 0 / 100% 100%"].join(",") + " #96969c";
   }
 
   // A cell as it is drawn, from -1 to 1; 0 below the cut.
@@ -91,16 +100,83 @@ class MapView {
   // `ground`: a canvas with the picture of the moment, or null.
   draw(player, ground, shown) {
     const {view, left, top, right, bottom} = this, pen = view.getContext("2d");
-    pen.fillStyle = "#2b2b33";
+    pen.fillStyle = "#2c2d36";
     pen.fillRect(0, 0, view.width, view.height);
     if (ground) pen.drawImage(ground, 0, 0, view.width, view.height);
     if (shown) {
       this.drawHeat(player);
+      const kept = this.focused ? this.keptAt(player) : null;
+      if (kept) this.dim(pen, kept);
+      if (ground) this.drawGrey(pen);
       pen.drawImage(this.heat, left, top, right - left, bottom - top);
+      if (this.lined) this.drawLines(pen, kept);
     }
     this.drawUnseen(pen);
     this.pointed.hidden = !this.pointer;
     if (this.pointer) this.drawPointed(pen, player);
+  }
+
+  // The picture under strong heat loses half of its colours, so that those of the scale are seen.
+  drawGrey(pen) {
+    const {grey, heat, left, top, right, bottom} = this, under = grey.getContext("2d");
+    under.globalCompositeOperation = "copy";
+    under.filter = "grayscale(1)";
+    under.drawImage(pen.canvas, left, top, right - left, bottom - top, 0, 0, grey.width, grey.height);
+    under.filter = "none";
+    under.globalCompositeOperation = "destination-in";
+    under.drawImage(heat, 0, 0);
+    pen.globalAlpha = 0.5;
+    pen.drawImage(grey, left, top, right - left, bottom - top);
+    pen.globalAlpha = 1;
+  }
+
+  // Which cells are in focus at the moment.
+  keptAt(player) {
+    const first = player.stepOf(this.map) * this.cells.length;
+    return Array.from(this.cells, (_, i) => Math.abs(this.values[first + i] / 10000) >= this.cut);
+  }
+
+  // A point of the grid, in cells from its upper left corner, in pixels of the view.
+  place(column, row) {
+    const {left, top, right, bottom} = this, [, rows, columns] = this.map.shape;
+    return [left + clamp(column / columns, 0, 1) * (right - left), top + clamp(row / rows, 0, 1) * (bottom - top)];
+  }
+
+  // What is not in focus recedes: it gets darker, or lighter where the picture is dark.
+  dim(pen, kept) {
+    const {left, top, right, bottom} = this, columns = this.map.shape[2], sample = this.sample.getContext("2d", {willReadFrequently: true});
+    sample.drawImage(pen.canvas, left, top, right - left, bottom - top, 0, 0, 8, 8);
+    const {data} = sample.getImageData(0, 0, 8, 8), levels = Array.from({length: 64}, (_, i) => data[4 * i + 1]).sort((a, b) => a - b);
+    const path = new Path2D();
+    path.rect(left, top, right - left, bottom - top);
+    kept.forEach((is, i) => {
+      if (!is) return;
+      const [x0, y0] = this.place(i % columns, Math.floor(i / columns)), [x1, y1] = this.place(i % columns + 1, Math.floor(i / columns) + 1);
+      path.rect(x0, y0, x1 - x0, y1 - y0);
+    });
+    pen.fillStyle = levels[32] < 88 ? "rgba(150, 150, 150, 0.62)" : "rgba(0, 0, 0, 0.62)";
+    pen.fill(path, "evenodd");
+  }
+
+  // A line, light on dark, around the cells in focus; without a focus around what is at least half way up the scale.
+  drawLines(pen, kept) {
+    const path = new Path2D(), [, rows, columns] = this.map.shape;
+    const line = (from, to) => { path.moveTo(...this.place(...from)); path.lineTo(...this.place(...to)); };
+    if (kept) {
+      const is = (row, column) => row >= 0 && column >= 0 && row < rows && column < columns && kept[row * columns + column];
+      for (let row = 0; row <= rows; row++) for (let column = 0; column <= columns; column++) {
+        if (is(row, column) !== is(row - 1, column)) line([column, row], [column + 1, row]);
+        if (is(row, column) !== is(row, column - 1)) line([column, row], [column, row + 1]);
+      }
+    } else {
+      for (const sign of this.map.signed ? [1, -1] : [1]) for (const [from, to] of contour(this.cells, rows, columns, sign, 0.5)) line(from, to);
+    }
+    pen.lineCap = "round";
+    for (const [colour, width] of [["#101014", 3.5], ["#fafafa", 1.5]]) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = width;
+      pen.stroke(path);
+    }
   }
 
   // Cover what is outside of the box.
@@ -164,6 +240,23 @@ class MapView {
       edges[0] + ", " + edges[1] + ") to (" + edges[2] + ", " + edges[3] + ")";
   }
 
+}
+
+// The lines where sign * cells crosses a level, in cells from the upper left corner: by marching squares between the
+// middles of the cells, and up to the edges.
+function contour(cells, rows, columns, sign, level) {
+  const lines = [], at = (row, column) => sign * cells[clamp(row, 0, rows - 1) * columns + clamp(column, 0, columns - 1)];
+  for (let row = -1; row < rows; row++) for (let column = -1; column < columns; column++) {
+    const corners = [[row, column], [row, column + 1], [row + 1, column + 1], [row + 1, column]], crossed = [];
+    corners.forEach(([r0, c0], i) => {
+      const [r1, c1] = corners[(i + 1) % 4], before = at(r0, c0), after = at(r1, c1);
+      if ((before >= level) === (after >= level)) return;
+      const share = (level - before) / (after - before);
+      crossed.push([c0 + 0.5 + (c1 - c0) * share, r0 + 0.5 + (r1 - r0) * share]);
+    });
+    for (let i = 0; i + 1 < crossed.length; i += 2) lines.push([crossed[i], crossed[i + 1]]);
+  }
+  return lines;
 }
 
 // The share of one cell among thousands, with three digits.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from staa_client.pictures.colours import BALANCE, HEAT, SCALES, cover_table_of, table_of
+from staa_client.pictures.colours import BALANCE, HEAT, SCALES, cover_table_of
 from staa_client.pictures.layer import Layer
 from staa_client.pictures.viewer.clip_copy import ClipCopy
 from staa_client.video.frames import Frame
@@ -33,7 +33,7 @@ def page_data(layers: Sequence[Layer], frames: Sequence[Frame] | None, copy: Cli
         "numbers": clip.frames.tolist(),
         "start": maps[0]["steps"].index(peak) if peak in maps[0]["steps"] else 0,
         "maps": maps,
-        "scales": {name: {"over": _base64(cover_table_of(name)), "alone": _base64(table_of(name))} for name in SCALES},
+        "scales": {name: base64.b64encode(cover_table_of(name).tobytes()).decode() for name in SCALES},
         "frames": [] if frames is None else [base64.b64encode(jpeg).decode() for jpeg in encode_jpegs(frames)],
         "copy": None if copy is None else _copy_data(copy),
     }
@@ -94,10 +94,6 @@ def _look_data(layer: Layer) -> dict[str, Any]:
 
 def _rounded(seconds: Any) -> Any:  # an array of any shape, and a list of it
     return np.round(seconds, 4).tolist()
-
-
-def _base64(colours: Any) -> str:  # an array of colours
-    return base64.b64encode(colours.tobytes()).decode()
 
 
 def encode_jpegs(frames: Sequence[Frame], most_bytes: int = MOST_BYTES) -> list[bytes]:

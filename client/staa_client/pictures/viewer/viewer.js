@@ -16,12 +16,6 @@ function openViewer(data) {
     theme = Object.fromEntries(["ground", "bar", "accent", "ink", "soft"].map(name => [name, style.getPropertyValue("--" + name).trim()]));
   }
 
-  function paintGround() {
-    const pen = ground.getContext("2d");
-    pen.filter = shown.checked ? "saturate(" + (1 - opacity.value / 200) + ")" : "none"; // so that the map's colours stand out
-    player.pictures.paint(pen, ground.width, ground.height);
-  }
-
   function look() {
     const covers = !player.stills.empty;
     const cut = dynamic.ariaPressed === "true" ? null : focus.value / 100;
@@ -31,7 +25,7 @@ function openViewer(data) {
 
   function draw() {
     const covers = !player.stills.empty;
-    if (covers) paintGround();
+    if (covers) player.pictures.paint(ground.getContext("2d"), ground.width, ground.height);
     for (const view of views) view.draw(player, covers ? ground : null, shown.checked);
     for (const curve of curves) curve.draw(theme);
     byId("now").textContent = player.now;
