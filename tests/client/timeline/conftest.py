@@ -13,7 +13,7 @@ from PIL import Image
 
 from staa_client import Client, Explanation, Model, Span, Timeline
 from staa_client.timeline.result import NOTHING
-from tests.client.conftest import card, document
+from tests.client.conftest import card, document, left_out
 from tests.made.videos import encode
 
 LABELS = ("moves down", "moves right", "grows", "moves up", "spins", "shrinks", "stays", "blinks")
@@ -74,7 +74,12 @@ class ByBrightness:
             lights = [float(np.asarray(Image.open(io.BytesIO(archive.read(name)))).mean() > 120) for name in names]
         self.times[kind].append(clip["times"])
         self.headers.append(request.headers)
-        return httpx2.Response(200, json=_reply(clip, float(np.mean(lights)), kind))
+        reply = _reply(clip, float(np.mean(lights)), kind)
+        why_not = left_out(reply, request.headers.get("x-staa-explain-when", "always"))
+        if kind == "explanations" and why_not is not None:
+            del reply["explanation"]
+            reply["not_explained"] = why_not
+        return httpx2.Response(200, json=reply)
 
 
 def _reply(clip: dict[str, Any], share: float, kind: str) -> dict[str, Any]:

@@ -168,6 +168,21 @@ def test_an_event_loop_gives_the_same(video: Path) -> None:
     assert len(looped.times["explanations"]) == 1
 
 
+@pytest.mark.parametrize(("rule", "is_explained"), [("score_below=0.01", False), ("always", True)])
+def test_rules_say_which_spans_have_a_map(video: Path, rule: str, is_explained: bool) -> None:
+    """A span whose best window no rule names is there without a map, in a plain program and in an event loop."""
+    with client_of(ByBrightness()) as client:
+        made = [client.timeline(video, explain_when=rule)]
+
+    async def make() -> Timeline:
+        async with AsyncClient(max_retries=0, transport=httpx2.MockTransport(ByBrightness())) as client:
+            return await client.timeline(video, explain_when=[rule])
+
+    for timeline in [*made, asyncio.run(make())]:
+        (span,) = timeline.known
+        assert (span.explanation is not None) == is_explained
+
+
 def test_an_error_of_the_server_ends_it(video: Path) -> None:
     """An error of one window is raised, in a plain program and in an event loop; no thread is left."""
 
