@@ -99,7 +99,7 @@ def candidate(name: str) -> OurWay:
     """Return one of the maps among which `refine` chooses."""
 
     def way(subject: Explained, pixels: Tensor, target: int) -> Map:
-        options = Options(method="staa_class", target=target)
+        options = Options(method="staa_class", target=target, contrast="none")
         forward = subject.explainer.forward(pixels, {0: options.method})
         return subject.explainer.candidates(forward, 0, options)[name].ranking.astype(np.float64)
 

@@ -106,7 +106,7 @@ def main() -> None:
     for index in options.clips:
         clip, sample = fresh(trained, index)
         targets = sample.label, (sample.label + 1) % len(LABELS)
-        asked = [Options(), *(Options(method="staa_class", target=target) for target in targets)]
+        asked = [Options(), *(Options(method="staa_class", target=target, contrast="none") for target in targets)]
         shown = [result.attribution for result in trained([clip] * 3, asked) + random([clip])]
         maps = [map_.joint if map_.signed is None else map_.signed for map_ in shown if map_]
         rows.append((sample, {name: np.asarray(map_, float) for name, map_ in zip(names, maps, strict=True)}))

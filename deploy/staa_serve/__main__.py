@@ -1,9 +1,9 @@
 """Start TorchServe, say when it is ready, and stop it without losing a request: what ./serve.sh runs.
 
-Probes and the front proxy ask GET /ready and GET /live on the health port. At SIGTERM, /ready answers 503 at once, so
-that load balancers send new requests to other servers. For --quiet seconds all requests are served as before. Then the
-requests in flight, also those in a proxy on this machine (--front), are answered, for at most --drain seconds. A second
-signal stops at once.
+Probes and the front proxy ask GET /ready, /live and /models on the health port. At SIGTERM, /ready answers 503 at
+once, so that load balancers send new requests to other servers. For --quiet seconds all requests are served as
+before. Then the requests in flight, also those in a proxy on this machine (--front), are answered, for at most
+--drain seconds. A second signal stops at once.
 
 Exit codes: 0 stopped as asked, 1 could not start, died, or lost a model for good, 2 wrong arguments.
 """

@@ -65,7 +65,7 @@ class Health:
         routes = {"/ready": self.ready, "/live": self.live, "/models": self.models}
         if path in routes:
             return routes[path]()
-        return HTTPStatus.NOT_FOUND, _error("not_found", f"there is no {path!r} here; ask for /ready or /live")
+        return HTTPStatus.NOT_FOUND, _error("not_found", f"there is no {path!r} here; ask for /ready, /live or /models")
 
 
 def _error(code: str, message: str) -> dict[str, Any]:

@@ -54,7 +54,10 @@ class Server:
     def poll_workers(self) -> float:
         """Ask for the workers of every model, and return the seconds to wait before the next poll."""
         began = time.monotonic()
-        self.health.workers = {name: workers.ask(self.urls["management"], name) for name in self.health.workers}
+        management = self.urls["management"]
+        self.health.workers = {
+            name: workers.ask(management, name).or_known(known) for name, known in self.health.workers.items()
+        }
         # On a GPU TorchServe runs nvidia-smi for the answer: where that takes long, it is asked less often.
         return max(1.0 if self._all_ready() else TICK, 9 * (time.monotonic() - began))
 

@@ -5,7 +5,7 @@ No other address tells their state: /ping says healthy even while workers load, 
 
 import json
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 
 from staa_serve.properties import reach
@@ -27,6 +27,10 @@ class Workers:
     """The most requests in one forward pass."""
     waiting: int = field(default=0, compare=False)
     """How many requests wait, as of the last answer."""
+
+    def or_known(self, known: "Workers") -> "Workers":
+        """Return the same, with version and batch as they were known if the answer did not say them."""
+        return replace(self, version=self.version or known.version, batch=self.batch or known.batch)
 
     @property
     def all_ready(self) -> bool:

@@ -221,7 +221,7 @@ def attribute(forward: Forward, requests: Sequence[MapRequest], directions: Tens
 
 
 def shared_evidence(
-    reading: Reading, signed: Tensor, requests: Sequence[MapRequest], directions: Tensor
+    reading: Reading, signed: Tensor, requests: Sequence[MapRequest], directions: Tensor, **formula: bool
 ) -> list[float | None]:
     """Return how much of the evidence for the target lies where that for the contrast lies, 0 to 1, for each row.
 
@@ -235,11 +235,12 @@ def shared_evidence(
             its class, so that the target's own map is that one plus the contrast's.
         requests: (R) which maps are wanted.
         directions: (K, width) the direction of each class in the residual stream.
+        formula: the options of `class_map` with which the maps were made.
     """
     if all(request.contrast is None for request in requests):
         return [None] * len(requests)
     others = [0 if request.contrast is None else request.contrast for request in requests]
-    contrast = class_map(replace(reading, direction=directions[others] - directions.mean(0)))
+    contrast = class_map(replace(reading, direction=directions[others] - directions.mean(0)), **formula)
     evidence = [map_.clamp(min=0).flatten(1) for map_ in (signed + contrast, contrast)]
     shares = [each / each.sum(-1, keepdim=True).clamp(min=torch.finfo(each.dtype).tiny) for each in evidence]
     overlap = torch.minimum(*shares).sum(-1).clamp(max=1).tolist()

@@ -188,7 +188,7 @@ class Explainer:
             return MapRequest(options.method)
         target = self.signature.class_id("target", options.target)
         contrast = self.signature.contrast_id(options.contrast)
-        best = next(class_id for class_id in _ranked(logits) if class_id != contrast)
+        best = next(class_id for class_id in ranked(logits) if class_id != contrast)
         if target is None:
             target = best
         elif options.contrast is None and target != best and self.signature.is_exclusive:
@@ -222,7 +222,7 @@ class Explainer:
         Raises:
             TooSlowError: it would take more wall time.
         """
-        target = _ranked(logits)[0] if shown.target is None else shown.target
+        target = ranked(logits)[0] if shown.target is None else shown.target
         answer = self._probability(target, shown.contrast)
 
         def probabilities(changed: Tensor) -> Tensor:
@@ -246,7 +246,7 @@ class Explainer:
         """Make the result of one clip from its logits (K,), its map and its options."""
         count = options.top_k or min(DEFAULT_TOP_K, len(self.labels))
         scores = self.signature.probabilities(logits).tolist()
-        best = [Prediction(class_id, self.labels[class_id], scores[class_id]) for class_id in _ranked(logits)[:count]]
+        best = [Prediction(class_id, self.labels[class_id], scores[class_id]) for class_id in ranked(logits)[:count]]
         steps = sampling.steps(clip.seconds, clip.fps, clip.duration, self.grid.t)
         threshold = None if shown is None else focus.threshold(shown.joint, options.mass)
         return Result(tuple(best), box, steps, shown, threshold)
@@ -293,12 +293,10 @@ class Explainer:
 def with_choice(result: Result, chosen: Attribution, refinement: Refinement, mass: float) -> Result:
     """Return a result with the map that was chosen in place of its own; `mass` is that of its options."""
     threshold = focus.threshold(chosen.joint, mass)
-    if result.attribution is not None:
-        chosen = replace(chosen, shared_evidence=result.attribution.shared_evidence)
     return replace(result, attribution=chosen, threshold=threshold, refinement=refinement)
 
 
-def _ranked(logits: Tensor) -> list[int]:
+def ranked(logits: Tensor) -> list[int]:
     """Return the numbers of the classes, best first; of equal logits the lower number comes first."""
     order: list[int] = logits.argsort(descending=True, stable=True).tolist()
     return order

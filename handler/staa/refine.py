@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from staa.attribution import MapRequest, Reading, attribution_of, class_map, direction_of
+from staa.attribution import MapRequest, Reading, attribution_of, class_map, direction_of, shared_evidence
 from staa.errors import StaaError
 from staa.types import Attribution, Forward, Grid, Refinement
 from staa.verify import Map, Probabilities, blur, spread_to_pixels, within
@@ -53,17 +53,24 @@ def candidates(forward: Forward, request: MapRequest, directions: Tensor, *, exc
     if request.contrast is None and exclusive:
         mean = forward.logits[row].softmax(-1) @ directions
         probable = replace(reading, direction=reading.direction - mean)
-    signed = {
-        "class": class_map(reading),
-        "probability": class_map(probable),
-        "recentred": class_map(probable, recentred=True),
-        "direct": class_map(reading, through_mlps=False),
+    formulas: dict[str, dict[str, bool]] = {
+        "class": {},
+        "probability": {},
+        "recentred": {"recentred": True},
+        "direct": {"through_mlps": False},
     }
+    read = {"class": reading, "probability": probable, "recentred": probable, "direct": reading}
     if request.contrast is not None or not exclusive:
-        del signed["probability"]
+        del formulas["probability"]
     if all(attention.site.mlp is None for attention in reading.writers):
-        del signed["direct"]
-    return {name: attribution_of(each[0].clamp(min=0), each[0], reading.grid, request) for name, each in signed.items()}
+        del formulas["direct"]
+    maps: dict[str, Attribution] = {}
+    for name, formula in formulas.items():
+        signed = class_map(read[name], **formula)
+        (shared,) = shared_evidence(reading, signed, [request], directions, **formula)
+        made = attribution_of(signed[0].clamp(min=0), signed[0], reading.grid, request)
+        maps[name] = replace(made, shared_evidence=shared)
+    return maps
 
 
 def clips_of_round(maps: int) -> int:

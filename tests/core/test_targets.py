@@ -86,6 +86,18 @@ def test_shared_evidence_is_the_overlap_of_what_speaks_for_two_classes(name: str
         assert result.attribution is not None
         expected = np.minimum(for_target, for_contrast).sum()
         assert result.attribution.shared_evidence == pytest.approx(expected, abs=1e-4)
-    chosen = explainer(clips, [dataclasses.replace(each, refine=8) for each in asked])[0].attribution
-    assert chosen is not None
-    assert chosen.shared_evidence is not None
+
+
+def test_a_refined_map_has_its_own_overlap() -> None:
+    """Each of the maps among which one is chosen says of itself how much evidence two classes share."""
+    explainer = families.explainer(VARIANTS["vjepa2"].make())
+    clip = models.clip(0, explainer.grid.frames)
+    options = Options(method="staa_class", target=1, contrast=2)
+    maps = explainer.candidates(explainer.forward(explainer.pixels([clip]), {0: "staa_class"}), 0, options)
+    shared = [made.shared_evidence for made in maps.values()]
+    assert None not in shared
+    assert len({round(share or 0, 3) for share in shared}) > 1
+    chosen = explainer([clip], dataclasses.replace(options, refine=8))[0]
+    assert chosen.attribution is not None
+    assert chosen.refinement is not None
+    assert chosen.attribution.shared_evidence == pytest.approx(maps[chosen.refinement.chosen].shared_evidence, abs=1e-6)

@@ -77,6 +77,7 @@ def test_the_routes(proxy: Proxy, upstream: Upstream, path: str) -> None:
         "/predictions/mot%7Cions",
         "/v1/models/a%7C%3F:predict",
         "/Predictions/motions",
+        "/Models",
         "/workflows/x",
         "/v2/models/motions",
         "/v2/repository/index",

@@ -51,6 +51,14 @@ def management() -> Iterator[Management]:
             thread.join()
 
 
+def test_what_was_known_stays_known(management: Management) -> None:
+    """A poll without an answer counts no worker, and keeps version and batch."""
+    known = Workers(1, 1, "1.0", 4, 2)
+    management.body = b"nonsense"
+    assert ask(management.url, "m").or_known(known) == Workers(0, 0, "1.0", 4)
+    assert Workers(1, 2, "2.0", 8).or_known(known) == Workers(1, 2, "2.0", 8)
+
+
 def test_workers_are_counted(management: Management) -> None:
     """Those that are READY and all of them, of the version that the API describes; what has no status is not READY."""
     statuses = ["READY", "LOADING", "READY", 1, None]

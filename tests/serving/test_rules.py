@@ -1,10 +1,12 @@
 """The option `explain_when`: a map, its tests and its bytes where a rule names the video, and the reason elsewhere."""
 
+import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jsonschema
 import numpy as np
@@ -56,7 +58,7 @@ def test_what_a_rule_says(text: str, said: str | None) -> None:
     """Any one rule that names the video is enough; if none does, each of them says why, with its number."""
     rules = ExplainWhen.read(text)
     rules.check(LABELS)
-    assert rules.why_not(torch.tensor([0.25, 0.7, 0.05], dtype=torch.float64), LABELS) == said
+    assert rules.why_not(torch.tensor([0.25, 0.7, 0.05], dtype=torch.float64), [1, 0], LABELS) == said
     assert re.search(PATTERN, text)
 
 
@@ -93,7 +95,7 @@ def test_a_margin_needs_two_classes() -> None:
     """A model with one class refuses the rule, and its card does not offer it."""
     with pytest.raises(OptionError, match="this model has one"):
         ExplainWhen.read("margin_below=0.2").check(["only"])
-    assert ExplainWhen.read("score_below=0.5").why_not(torch.tensor([0.25]), ["only"]) is None
+    assert ExplainWhen.read("score_below=0.5").why_not(torch.tensor([0.25]), [0], ["only"]) is None
 
 
 def test_the_description_has_the_same_rules() -> None:
@@ -223,6 +225,52 @@ def test_nothing_is_computed_for_a_video_that_is_left_out() -> None:
     shown = json.loads(replies[1].body)["explanation"]
     assert shown["faithfulness"]["verdict"]
     assert shown["refinement"]["chosen"]
+
+
+@pytest.mark.parametrize("logits", [[4.6, -0.9, 5.625, -3.0, 5.625], [18.0, 25.0, 0.0, -3.0, 30.0]])
+def test_rules_look_at_the_label_that_the_reply_names_first(logits: list[float]) -> None:
+    """Also where the best two logits are the same, and where large ones are all 1 after the sigmoid."""
+    explainer = scripted()
+    labels = explainer.labels
+    problem = "multi_label_classification" if logits[0] > 10 else "single_label_classification"
+    explainer.signature = dataclasses.replace(explainer.signature, problem_type=problem)
+
+    def fixed(true: Any, pixels: torch.Tensor, rows: Any) -> Forward:
+        made: Forward = true(pixels, rows)
+        return dataclasses.replace(made, logits=torch.tensor(logits).expand(len(pixels), -1).to(made.logits))
+
+    explainer.on_forward = fixed
+    served = service(explainer)
+    (plain,), _ = ask(served, [{"video": film(1)}])
+    best = plain["predictions"][0]["label"]
+    for label in labels:
+        (reply,), _ = ask(served, [{"video": film(1), "explain_when": f"label_in={label}"}])
+        assert ("explanation" in reply) == (label == best), reply.get("not_explained")
+
+
+class Tight(Forward):
+    """A pass on a device without memory for a copy of several rows."""
+
+    def only(self, rows: Sequence[int]) -> Self:
+        """Return one row; of several there can be no copy."""
+        if len(rows) > 1:
+            raise torch.OutOfMemoryError("no memory for a copy")
+        return super().only(rows)
+
+
+def test_a_rule_of_one_request_fails_no_other() -> None:
+    """Where the rows that are left cannot be copied together, each map is made alone."""
+    explainer = scripted()
+
+    def tight(true: Any, pixels: torch.Tensor, rows: Any) -> Forward:
+        made = true(pixels, rows)
+        return Tight(made.logits, made.rows, made.captured)
+
+    explainer.on_forward = tight
+    bodies = [{"video": film(seed), "explain_when": rule} for seed, rule in enumerate((EVER, NEVER, EVER))]
+    found, statuses = ask(service(explainer, batch_size=4), bodies)
+    assert statuses == [200, 200, 200]
+    assert ["explanation" in one for one in found] == [True, False, True]
 
 
 def test_version_1_says_it_in_the_place_of_the_map(served: Service) -> None:

@@ -73,12 +73,18 @@ class ExplainWhen:
         if self.margin_below is not None and len(labels) == 1:
             raise OptionError("explain_when has margin_below, which needs a second class, and this model has one")
 
-    def why_not(self, probabilities: Tensor, labels: Sequence[str]) -> str | None:
-        """Return in words why a video is not explained, given its probabilities (K,); None if it is explained."""
+    def why_not(self, probabilities: Tensor, best: Sequence[int], labels: Sequence[str]) -> str | None:
+        """Return in words why a video is not explained; None if it is explained.
+
+        Args:
+            probabilities: (K,) of all classes.
+            best: the numbers of the best two classes, in the order of the reply's predictions: probabilities can be the
+                same where logits are not.
+            labels: the labels of all classes.
+        """
         if self.always:
             return None
-        scores, class_ids = (values.tolist() for values in probabilities.topk(min(2, len(labels))))
-        best, reasons = labels[class_ids[0]], list[str]()
+        scores, reasons = probabilities[list(best)].tolist(), list[str]()
         if self.score_below is not None:
             if scores[0] < self.score_below:
                 return None
@@ -90,10 +96,10 @@ class ExplainWhen:
             said = f"the best label is {_digits(margin)} ahead of the second"
             reasons.append(f"{said}, the rule explains below {self.margin_below:g}")
         if self.labels:
-            if class_ids[0] in self._class_ids(labels):
+            if best[0] in self._class_ids(labels):
                 return None
             others = ", ".join(self.labels[:_MOST_NAMED]) + (", ..." if len(self.labels) > _MOST_NAMED else "")
-            reasons.append(f"the best label is {best}, the rule explains {others}")
+            reasons.append(f"the best label is {labels[best[0]]}, the rule explains {others}")
         return "; ".join(reasons)
 
     def _class_ids(self, labels: Sequence[str]) -> set[int]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from staa.errors import BusyError, StaaError, TooSlowError
-from staa.explainer import Explainer, with_choice
+from staa.explainer import Explainer, ranked, with_choice
 from staa.serving.job import BUSY, Job, errors_to, failed_requests
 from staa.types import Attribution, Forward, Options
 
@@ -86,13 +86,11 @@ class Scheduler:
         if forward is None:
             return None if jobs[0].error is None else 0
         rows = self._follow_rules(jobs, forward)
-        if rows != forward.rows:
-            forward = forward.only(rows)
-        maps = self._maps(forward, options)
+        maps = self._maps(forward, rows, options)
         candidates: dict[int, dict[str, Attribution]] = {}
         for index, job in enumerate(jobs):
             with errors_to([job]):
-                self._explain(job, index, forward, maps)
+                self._explain(job, index, forward, maps, with_map=index in rows)
                 if index in rows and options[index].refine:
                     candidates[index] = self.explainer.candidates(forward, index, options[index])
             job.took("forward", clock, time.perf_counter() - began)
@@ -120,28 +118,29 @@ class Scheduler:
             job = jobs[row]
             with errors_to([job]):
                 if job.request is not None and not job.request.when.always:
-                    job.why_not = job.request.when.why_not(
-                        signature.probabilities(forward.logits[row]), signature.labels
-                    )
+                    probabilities = signature.probabilities(forward.logits[row])
+                    best = ranked(forward.logits[row])[:2]
+                    job.why_not = job.request.when.why_not(probabilities, best, signature.labels)
                 if job.why_not is None:
                     rows.append(row)
         return tuple(rows)
 
-    def _maps(self, forward: Forward, options: list[Options]) -> dict[int, Attribution]:
-        """Return all maps, computed together; an empty dict if that fails, so that each is then computed alone."""
+    def _maps(self, forward: Forward, rows: tuple[int, ...], options: list[Options]) -> dict[int, Attribution]:
+        """Return the maps of some rows, computed together; an empty dict if that fails: then each is computed alone."""
         try:
-            return dict(zip(forward.rows, self.explainer.attributions(forward, options), strict=True))
+            explained = forward if rows == forward.rows else forward.only(rows)
+            return dict(zip(rows, self.explainer.attributions(explained, options), strict=True))
         except Exception:
             logger.exception("the maps of a batch failed together; trying them one by one")
             return {}
 
-    def _explain(self, job: Job, index: int, forward: Forward, maps: dict[int, Attribution]) -> None:
-        """Set the result of one job: its labels, and its map if it wants one."""
+    def _explain(self, job: Job, index: int, forward: Forward, maps: dict[int, Attribution], *, with_map: bool) -> None:
+        """Set the result of one job: its labels, and its map if it has one."""
         if job.request is None or job.clip is None:
             raise RuntimeError("a job that was forwarded has a request and a clip")
         options = job.request.options
         shown = maps.get(index)
-        if shown is None and index in forward.rows:
+        if shown is None and with_map:
             shown = self.explainer.attribution(forward, index, options)
         job.result = self.explainer.result(forward.logits[index], job.clip, job.box, options, shown)
 

@@ -156,7 +156,8 @@ def answer_v2(request: Request, model: Model, answers: Sequence[Answer]) -> Repl
         numbers = [rounded(value) for value in stacked.ravel().tolist()]
         outputs.append(_tensor(name, "FP32", list(stacked.shape), numbers))
     if maps:
-        thresholds = [rounded(answer.result.threshold or 0) for answer in answers]
+        found = [answer.result.threshold for answer in answers]
+        thresholds = [rounded(1 if threshold is None else threshold) for threshold in found]  # 1: no cell of a map of 0
         outputs.append(_tensor("threshold", "FP32", [count], thresholds))
     rest = [json.dumps(body, separators=(",", ":"), allow_nan=False) for body, _ in documents]
     outputs.append(_tensor("reply", "BYTES", [count], rest))
