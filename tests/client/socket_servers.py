@@ -54,6 +54,7 @@ class FakeServer(BaseHTTPRequestHandler):
 class ProxyServer(FakeServer):
     """Serves one model, "actions", and lists it as the front proxy does."""
 
+    is_odd: ClassVar[bool] = False
     seen: ClassVar[list[tuple[str, dict[str, str]]]] = []
 
     def do_POST(self) -> None:
@@ -67,7 +68,14 @@ class ProxyServer(FakeServer):
     def do_GET(self) -> None:
         """Answer with the list of models."""
         one = {"name": "actions", "version": "2.0", "workers": 1, "ready": 1, "batch": 4, "waiting": 0}
-        self._send(httpx2.Response(200, json={"models": [one]}))
+        odd = one | {"name": "act$(touch evaluated)"}
+        self._send(httpx2.Response(200, json={"models": [one, odd] if self.is_odd else [one]}))
+
+
+class OddServer(ProxyServer):
+    """Lists a model too whose name a shell would evaluate."""
+
+    is_odd = True
 
 
 @contextmanager

@@ -181,22 +181,24 @@ def displayed(data: bytes, matrix: tuple[int, int, int, int]) -> bytes:
     return data[:at] + packed(*matrix) + data[at + 36 :]
 
 
-def beeping(frames: int = 60, rate: int = 30, at: float = 1.0, container: str = "mp4", codec: str = "aac") -> bytes:
+def beeping(
+    frames: int = 60, rate: int = 30, at: float = 1.0, container: str = "mp4", codec: str = "aac", hertz: int = 48_000
+) -> bytes:
     """Return a video of `frames` frames whose sound is silent up to a beep of 0.2 s at a second."""
     target = io.BytesIO()
     with writing(target, container) as output:
         stream: Any = output.add_stream("libx264", rate=rate)
         stream.pix_fmt, stream.height, stream.width = "yuv420p", 48, 64
-        audio: Any = output.add_stream(codec, rate=48_000)
+        audio: Any = output.add_stream(codec, rate=hertz)
         for image in images(frames):
             output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         output.mux(stream.encode(None))
-        seconds = np.arange(frames * 48_000 // rate) / 48_000
+        seconds = np.arange(frames * hertz // rate) / hertz
         wave = np.sin(seconds * 2 * np.pi * 440) * ((seconds >= at) & (seconds < at + 0.2)) * 0.5
         for start in range(0, len(wave), 1024):
             samples = np.repeat(wave[None, start : start + 1024], 2, axis=0).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
-            frame.sample_rate, frame.pts = 48_000, start
+            frame.sample_rate, frame.pts = hertz, start
             output.mux(audio.encode(frame))
         output.mux(audio.encode(None))
     return target.getvalue()

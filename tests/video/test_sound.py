@@ -1,5 +1,9 @@
 """The sound of a video, on the clock of its frames."""
 
+import io
+from typing import Any
+
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -35,6 +39,30 @@ def test_there_may_be_none() -> None:
     """Of a video without sound nothing comes, nor of a segment that ends before it."""
     assert list(sound(encode(images(10)), 0, 1, 48_000, LIMITS)) == []
     assert list(sound(beeping(), 5, 6, 48_000, LIMITS)) == []
+
+
+def joined(parts: list[bytes]) -> bytes:
+    """Return recordings of 2 s one behind the other, on one clock."""
+    target = io.BytesIO()
+    with av.open(target, "w", format="mpegts") as output:
+        streams: list[Any] = []
+        for number, part in enumerate(parts):
+            with av.open(io.BytesIO(part)) as recording:
+                streams = streams or [output.add_stream_from_template(stream) for stream in recording.streams]
+                for packet in recording.demux():
+                    if packet.pts is not None and packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + number * 180_000, packet.dts + number * 180_000
+                        packet.stream = streams[packet.stream.index]
+                        output.mux(packet)
+    return target.getvalue()
+
+
+def test_sound_that_changes_ends_there() -> None:
+    """Where the rate of the samples changes, as between two programmes of a recording, what came before is kept."""
+    parts = [beeping(container="mpegts", codec="mp2", hertz=hertz) for hertz in (48_000, 32_000)]
+    first = sum(frame.samples for frame in sound(parts[0], 0, 2, 48_000, LIMITS))
+    both = sum(frame.samples for frame in sound(joined(parts), 0, 4, 48_000, LIMITS))
+    assert 0.9 * first < both < 1.2 * first
 
 
 def test_damaged_sound_ends() -> None:

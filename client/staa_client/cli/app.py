@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        goes_on = "batch" in arguments or any(each.endswith((".jsonl", ".parquet")) for each in arguments)
+        is_kept = any(each.endswith((".jsonl", ".parquet")) for each in arguments)
+        goes_on = "batch" in arguments or ("timeline" in arguments and is_kept)
         hint = "; call it again to go on" if goes_on else ""
         sys.stderr.write(f"staa: interrupted{hint}\n")
     return code if isinstance(code, int) else 0

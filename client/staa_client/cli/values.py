@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import typer
 
 from staa_client.client import Client
+from staa_client.contract.request import NAME
 from staa_client.errors import StaaError
 from staa_client.pictures.colours import SCALES
 from staa_client.transport.server import DEFAULT_URL
@@ -42,7 +43,7 @@ def complete_model(context: typer.Context, incomplete: str) -> list[str]:
         with Client(
             server, token, management_url=management, verify=authority, timeout=_PATIENCE, max_retries=0
         ) as client:
-            names = {model.name for model in client.models()}
+            names = {model.name for model in client.models() if NAME.fullmatch(model.name)}  # a shell evaluates them
     except (StaaError, ValueError, TypeError, OSError, ImportError):
         return []
     return sorted(name for name in names if name.startswith(incomplete))

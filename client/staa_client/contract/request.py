@@ -9,6 +9,10 @@ DESCRIBE = b'{"describe": true}'
 """The JSON body that asks for a model's card."""
 
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""The name or the version of a model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Holds a request without its body and content type."""
@@ -30,7 +34,7 @@ def call(kind: str, model: str, options: Mapping[str, object]) -> Call:
     if not isinstance(model, str):
         raise TypeError(f'a model is "name" or "name/version", got {type(model).__name__}')
     names = model.split("/")
-    if len(names) > 2 or not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) for name in names):
+    if len(names) > 2 or not all(NAME.fullmatch(name) for name in names):
         raise ValueError(f'a model is "name" or "name/version" of letters, digits, ".", "_" and "-", got {model!r}')
     headers: dict[str, str] = {}
     for name, value in options.items():

@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -35,7 +36,9 @@ class Store:
     def __init__(self, path: str | Path, patience: float = PATIENCE) -> None:
         self._path, self._patience = Path(path).absolute(), patience
         self._turn = threading.Lock()
-        self._path.open("ab").close()  # a file that cannot be written is told before anything is asked
+        self._path.open("ab").close()  # what cannot be written is told before anything is asked
+        with suppress(BlockingIOError):  # another process is writing: then it can be locked
+            Lock(self._path).release()
 
     def add(self, exchanged: Exchange[Answer]) -> None:
         """Write an answer completely before this returns.
@@ -91,6 +94,16 @@ def _write(file: BinaryIO, data: bytes) -> None:
         left = left[file.write(left) :]
 
 
+def _is_of_request(line: bytes, request_id: str) -> bool:
+    """Return whether a line is that of a request; a damaged one may be, so that its error is told."""
+    if f'"request_id":"{request_id}"'.encode() not in line:
+        return False
+    try:
+        return Record.of_line(line).request_id == request_id
+    except ValueError:
+        return True  # what is wrong with it is told when it is read
+
+
 def find(line: str) -> Record:
     """Return the record that "FILE:NUMBER" (of a line, from 1) or "FILE:REQUEST_ID" names.
 
@@ -107,7 +120,7 @@ def find(line: str) -> Record:
     with Path(name).open("rb") as file:
         while text := file.readline(_MOST_LINE_BYTES):
             count += 1
-            if count == int(which) if is_number else f'"request_id":"{which}"'.encode() in text:
+            if count == int(which) if is_number else _is_of_request(text, which):
                 found[count] = text
     if not found:
         what = f"no line {which}, its last one is {count}" if is_number else f"no line of the request {which}"

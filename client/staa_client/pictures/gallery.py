@@ -46,7 +46,7 @@ class Tile:
     thumbnail: bytes | None = None
     """A JPEG; None if the video cannot be shown."""
     error: str = ""
-    """Why there is no answer."""
+    """Why there is no answer, or no report."""
 
     @property
     def score(self) -> float:
@@ -64,7 +64,7 @@ class Tile:
 def render_gallery(tiles: Sequence[Tile], title: str) -> str:
     """Return the gallery as HTML text, its videos in the order given; its reader may sort them."""
     script = "\n" + _read_asset("gallery.js")
-    failed = sum(bool(tile.error) for tile in tiles)
+    failed = sum(bool(tile.error) and not tile.predictions for tile in tiles)
     videos = f"{len(tiles)} video{'' if len(tiles) == 1 else 's'}"
     page = Template(_read_asset("gallery.html")).substitute(
         title=html.escape(title),

@@ -119,8 +119,8 @@ def _torchserve_alone() -> Iterator[None]:
 def _served(version: Any) -> Served:  # whatever JSON holds
     """Return a version of a model from its description by the management API."""
     return Served(
-        str(version["modelName"]),
-        str(version["modelVersion"]),
+        read_text(version["modelName"], "modelName"),
+        read_text(version["modelVersion"], "modelVersion"),
         int(version["minWorkers"]),
         sum(worker["status"] == "READY" for worker in version["workers"]),
         int(version["batchSize"]),

@@ -10,7 +10,7 @@ import yaml
 
 from staa_client.cli import main
 from staa_client.cli.values import COLORMAPS, ENCODINGS, METHODS
-from tests.client.socket_servers import ProxyServer, http_server
+from tests.client.socket_servers import OddServer, ProxyServer, http_server
 
 CONTRACT = Path(__file__).parents[3] / "docs" / "openapi.yaml"
 
@@ -51,3 +51,9 @@ def test_a_shell_completes_models() -> None:
         assert completed("explain", "x.mp4", "--model", "", STAA_SERVER=url) == ["actions"]
         assert completed("card", "act", STAA_SERVER=url) == ["actions"]
     assert completed("explain", "x.mp4", "--model", "", STAA_SERVER="127.0.0.1:9") == []
+
+
+def test_a_name_that_a_shell_would_evaluate_is_not_completed() -> None:
+    """Of a server's names only those are offered that a call would take."""
+    with http_server(OddServer) as url:
+        assert completed("explain", "x.mp4", "--model", "act", STAA_SERVER=url) == ["actions"]

@@ -197,6 +197,12 @@ def test_lines_are_found_by_number_and_by_request(client: Made, store: Path, vid
     ):
         with pytest.raises(ValueError, match=said):
             find(f"{store}:{which}")
+    other = store.with_name("other.jsonl")
+    line = json.loads(store.read_bytes().splitlines()[0])
+    line["reply"]["explanation"]["request_id"] = "request-9"  # a field that this client does not know
+    other.write_bytes(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+    with pytest.raises(ValueError, match="has no line of the request request-9"):
+        find(f"{other}:request-9")
     for name in ("evidence.jsonl", ":3", f"{store}:"):
         with pytest.raises(ValueError, match="FILE:NUMBER or FILE:REQUEST_ID"):
             find(name)

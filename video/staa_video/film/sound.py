@@ -65,7 +65,11 @@ def _resampled(
             if written < 0:
                 written = max(round((frame.time - zero) * rate), 0)
             frame.pts = None
-            for samples in resampler.resample(frame):
+            try:
+                resampled = resampler.resample(frame)
+            except ValueError:  # its rate or channels change
+                return
+            for samples in resampled:
                 samples.pts, samples.time_base = written, Fraction(1, rate)
                 written += samples.samples
                 yield samples
