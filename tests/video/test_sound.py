@@ -47,7 +47,7 @@ def joined(parts: list[bytes]) -> bytes:
     with av.open(target, "w", format="mpegts") as output:
         streams: list[Any] = []
         for number, part in enumerate(parts):
-            with av.open(io.BytesIO(part)) as recording:
+            with av.open(io.BytesIO(part), "r") as recording:
                 streams = streams or [output.add_stream_from_template(stream) for stream in recording.streams]
                 for packet in recording.demux():
                     if packet.pts is not None and packet.dts is not None:
