@@ -38,7 +38,7 @@ def test_readiness_card_and_models(client: Client) -> None:
     assert (found.frames, found.size, found.model.family) == (16, (96, 96), "timesformer")
     (served,) = client.models()
     assert (served.name, served.workers, served.ready) == ("motions", 1, 1)
-    with pytest.raises(NotFoundError, match="is it served"):
+    with pytest.raises(NotFoundError, match="no model nobody is served here; served here: motions/"):
         client.predict(b"x", "nobody")
 
 

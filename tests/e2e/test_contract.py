@@ -141,8 +141,10 @@ def test_a_class_map(server: Server, clip: bytes, named: dict[str, str]) -> None
     check(body, "Explained")
     explanation = body["explanation"]
     assert explanation["target"] == {"class_id": 2, "label": "moves up"}
-    contrast = {"class_id": 3, "label": "moves down"} if "X-Staa-Contrast" in named else None
+    best = {name: body["predictions"][0][name] for name in ("class_id", "label")}
+    contrast = {"class_id": 3, "label": "moves down"} if "X-Staa-Contrast" in named else best
     assert explanation["contrast"] == contrast
+    assert 0 <= explanation["shared_evidence"] <= 1
     assert np.shape(explanation["signed"]) == tuple(explanation["shape"])
     assert np.min(explanation["signed"]) < 0 < np.max(explanation["signed"])
 
