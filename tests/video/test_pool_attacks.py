@@ -44,14 +44,16 @@ def pool() -> Iterator[Pool]:
 )
 def test_an_attack_is_its_own_requests_error(pool: Pool, attack: str, error: type[errors.StaaError]) -> None:
     """It is refused within a second of the time that it has, while a neighbour is decoded."""
+    # a busy machine must not make another attack look slow
+    limits = LOW if error is errors.TooSlowError else replace(LOW, seconds=20)
     with ThreadPoolExecutor(2) as threads:
         pool.start()
         began = time.monotonic()
-        hostile = threads.submit(pool.decode, attack.encode(), 1, None, None, LOW)
+        hostile = threads.submit(pool.decode, attack.encode(), 1, None, None, limits)
         neighbour = threads.submit(pool.decode, VIDEO, 4)
         with pytest.raises(error) as got:
             hostile.result()
-        assert time.monotonic() - began < SECONDS + 1
+        assert time.monotonic() - began < limits.seconds + 1
         assert type(got.value) is error
         assert "\x1b" not in str(got.value)
         assert (neighbour.result().frames == decode(VIDEO, 4).frames).all()

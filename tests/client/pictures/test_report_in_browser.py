@@ -53,10 +53,10 @@ def test_it_opens_at_the_peak_and_asks_for_nothing(report: Tab) -> None:
 
 def test_it_plays_until_it_is_paused(report: Tab) -> None:
     """Play moves through the frames by itself, Pause stays where it is."""
-    before = report.pixels()
+    before, first = report.pixels(), report.now
     report.page.click("#play")
     assert report.page.inner_text("#play") == "Pause"
-    expect(report.page.locator("#now")).to_have_text(re.compile("s, frame 4[6-9]"), timeout=5000)
+    expect(report.page.locator("#now")).not_to_have_text(first, timeout=5000)
     assert report.pixels() != before
     report.page.click("#play")
     stopped = report.now
