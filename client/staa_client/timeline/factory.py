@@ -73,7 +73,7 @@ def timelines(
                         jobs = jobs or _Jobs(model, settings, card(), progress, stacklevel=_TO_THE_CALLER - 1)
                         made = run(client, jobs.job(source, key, journal))
                     except FAILURES as reason:
-                        item = TimelineItem(index, key.name, None, reason)
+                        item = _failed(index, key, reason, book)
                     else:
                         item = _made(index, key, made, book)
                 yield _item_or_raise(item, on_error)
@@ -103,7 +103,7 @@ async def timelines_async(
                     jobs = jobs or _Jobs(model, settings, await card(), progress, stacklevel=_TO_THE_CALLER - 1)
                     made = await run_async(client, jobs.job(source, key, journal))
                 except FAILURES as reason:
-                    item = TimelineItem(index, key.name, None, reason)
+                    item = _failed(index, key, reason, book)
                 else:
                     item = _made(index, key, made, book)
             yield _item_or_raise(item, on_error)
@@ -138,9 +138,16 @@ def _checked_output(output: str | Path | None) -> Path | None:
 def _known(index: int, key: Key, error: Failure | None, book: SpanBook | None) -> TimelineItem | None:
     """Return the item of a video that cannot be read, or is in the book already; None if it must be asked about."""
     if error is not None:
-        return TimelineItem(index, key.name, None, error)
+        return _failed(index, key, error, book)
     found = None if book is None else book.known(key)
     return None if found is None else TimelineItem(index, key.name, found, None, resumed=True)
+
+
+def _failed(index: int, key: Key, error: Failure, book: SpanBook | None) -> TimelineItem:
+    """Return the item of a video without a timeline; the answers to its windows are kept for the next run."""
+    if book is not None:
+        book.is_whole = False
+    return TimelineItem(index, key.name, None, error)
 
 
 def _made(index: int, key: Key, made: Timeline, book: SpanBook | None) -> TimelineItem:
