@@ -1,0 +1,106 @@
+"""What a timeline refuses, and what it lets go of: answers of other models, too many windows, frames of past spans."""
+
+import asyncio
+import gc
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from staa_client import AsyncClient, Client, Explanation, Frames, ReplyError
+from tests.client.timeline.conftest import ByBrightness, bright, client_of
+
+OTHER = {"name": "others", "version": "1.0", "family": "timesformer", "classes": 8}
+NEWER = {"name": "motions", "version": "2.0", "family": "timesformer", "classes": 8}
+STRANGE = [{"class_id": 8, "label": "a ninth", "score": 1.0}]
+
+
+def both_ways(server: ByBrightness, video: Path, **options: Any) -> None:
+    """Ask for a timeline in a plain program; if it raises, an event loop must raise the same."""
+
+    async def make() -> None:
+        async with AsyncClient(max_retries=0, transport=httpx2.MockTransport(server)) as client:
+            await client.timeline(video, **options)
+
+    with client_of(server) as client:
+        try:
+            client.timeline(video, **options)
+        except (ReplyError, ValueError) as reason:
+            with pytest.raises(type(reason)) as raised:
+                asyncio.run(make())
+            assert str(raised.value) == str(reason)  # noqa: PT017  # both are looked at
+            raise
+    asyncio.run(make())
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply", "said"),
+    [
+        ("predictions", {"model": OTHER}, "others, version 1.0, of 8 labels answered, and the card is that of motions"),
+        ("predictions", {"model": NEWER}, "motions, version 2.0, .* that of motions, version 1.0"),
+        ("predictions", {"predictions": STRANGE}, "label number 8 came, and the card of motions has 8 labels"),
+        ("explanations", {"model": NEWER}, "motions, version 2.0, .* that of motions, version 1.0"),
+    ],
+)
+def test_answers_of_another_model_are_refused(video: Path, kind: str, reply: dict[str, Any], said: str) -> None:
+    """An answer or a map of another model or version, or with a label that the card has not, is told in words."""
+    server = ByBrightness()
+    server.replies[kind] = reply
+    with pytest.raises(ReplyError, match=said) as raised:
+        both_ways(server, video)
+    assert raised.value.code == "reply_invalid"
+
+
+def test_answers_of_another_model_are_not_taken_from_the_file(video: Path, tmp_path: Path) -> None:
+    """After a model was replaced, a run that goes on asks anew what the old one had answered."""
+    output, old, new = tmp_path / "spans.jsonl", ByBrightness(fail_after=8), ByBrightness()
+    with client_of(old) as client:
+        list(client.timelines([video], output=output, on_error="collect"))
+    new.card["model"] = NEWER
+    new.replies = {"predictions": {"model": NEWER}, "explanations": {"model": NEWER}}
+    with client_of(new) as client:
+        (item,) = client.timelines([video], output=output, on_error="collect")
+    assert item.timeline is not None
+    assert item.timeline.model.version == "2.0"
+    assert len(new.times["predictions"]) == 24 - 3
+
+
+@pytest.mark.parametrize("options", [{"stride": 1e-6}, {"stride": 5e-324}, {}])
+def test_too_many_windows_are_refused(video: Path, options: dict[str, float]) -> None:
+    """A tiny stride, or a card with tiny clips, ends in words before any window is asked about or array is made."""
+    server = ByBrightness(clips=(3.0, 5.0) if options else (1e-6, 1e-6))
+    with pytest.raises(ValueError, match="at most 1000000 windows and 200000000 scores are kept; give a longer stride"):
+        both_ways(server, video, **options)
+    assert not server.times["predictions"]
+
+
+def test_frames_of_past_spans_are_let_go(tmp_path: Path) -> None:
+    """When the map of a third span is asked for, no earlier map holds the frames of its window any more."""
+    video = bright(tmp_path / "three.mp4", 60, [(8, 16), (28, 36), (48, 56)])
+    held: list[int] = []
+
+    def count() -> None:
+        maps = [each for each in gc.get_objects() if isinstance(each, Explanation)]
+        held.append(sum(isinstance(each.source, Frames) for each in maps))
+
+    class Counting(Client):
+        def explain(self, *given: Any, **options: Any) -> Any:
+            """Count the maps with frames before each map."""
+            count()
+            return super().explain(*given, **options)
+
+    class CountingInLoop(AsyncClient):
+        async def explain(self, *given: Any, **options: Any) -> Any:
+            """Count the maps with frames before each map."""
+            count()
+            return await super().explain(*given, **options)
+
+    async def make() -> None:
+        async with CountingInLoop(max_retries=0, transport=httpx2.MockTransport(ByBrightness())) as client:
+            await client.timeline(video, concurrency=1)
+
+    with Counting(max_retries=0, transport=httpx2.MockTransport(ByBrightness())) as client:
+        client.timeline(video, concurrency=1)
+    asyncio.run(make())
+    assert held == [0] * 6
