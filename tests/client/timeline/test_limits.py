@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from staa_client import AsyncClient, Client, Explanation, Frames, ReplyError
+from staa_client import AsyncClient, Client, Explanation, Frames, ReplyError, SourceError
 from tests.client.timeline.conftest import ByBrightness, bright, client_of
 
 OTHER = {"name": "others", "version": "1.0", "family": "timesformer", "classes": 8}
@@ -104,3 +104,53 @@ def test_frames_of_past_spans_are_let_go(tmp_path: Path) -> None:
         client.timeline(video, concurrency=1)
     asyncio.run(make())
     assert held == [0] * 6
+
+
+def test_a_method_that_the_model_has_not_is_told_first(video: Path) -> None:
+    """An unknown method ends in words with the methods of the card before any window is asked about."""
+    server = ByBrightness()
+    with pytest.raises(ValueError, match="motions has no method 'rollout': it has staa, staa_class"):
+        both_ways(server, video, method="rollout")
+    assert not server.times["predictions"]
+
+
+def test_options_of_a_class_map_aim_it_at_the_label_of_its_span(video: Path) -> None:
+    """Where `contrast` implies a class map, its target is the label of the span."""
+    server = ByBrightness()
+    both_ways(server, video, contrast=1)
+    assert [headers["x-staa-target"] for headers in server.headers if "x-staa-contrast" in headers] == ["4", "4"]
+
+
+def test_many_videos_are_a_list(video: Path) -> None:
+    """One video alone, or a misspelled way to treat errors, is refused by both clients as they are called."""
+    with client_of(ByBrightness()) as client:
+        for each in (client, AsyncClient(transport=httpx2.MockTransport(ByBrightness()))):
+            with pytest.raises(TypeError, match="got one str: put it into a list"):
+                each.timelines(str(video))
+            with pytest.raises(ValueError, match=r'on_error is .colect.: expected "raise" or "collect"'):
+                each.timelines([video], on_error="colect")  # type: ignore[arg-type]
+
+
+def test_an_event_loop_goes_on_during_a_download() -> None:
+    """While a timeline waits for the download of its video, the loop does other work, which here lets it come."""
+
+    async def make() -> None:
+        came = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            came.set()
+            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            await writer.drain()
+            writer.close()
+
+        async with (
+            await asyncio.start_server(answer, "127.0.0.1", 0) as listening,
+            AsyncClient(max_retries=0, transport=httpx2.MockTransport(ByBrightness())) as client,
+        ):
+            port = listening.sockets[0].getsockname()[1]
+            with pytest.raises(SourceError, match="the address answers 404"):
+                await client.timeline(f"http://127.0.0.1:{port}/clip.mp4")
+        assert came.is_set()
+
+    asyncio.run(make())
