@@ -203,7 +203,7 @@ def open_book(output: Path | None, request: str) -> Iterator[tuple[SpanBook | No
         with open_answers(windows, request) as journal:
             yield book, journal
         book.finish()
-        if book.is_whole:
+        if book.is_whole or windows.stat().st_size == 0:
             windows.unlink(missing_ok=True)
         if parquet is not None and lines.exists():
             with lines.open("rb") as file:
