@@ -154,3 +154,12 @@ def test_an_event_loop_goes_on_during_a_download() -> None:
         assert came.is_set()
 
     asyncio.run(make())
+
+
+def test_a_map_that_fails_ends_it_before_all_windows_are_asked(tmp_path: Path) -> None:
+    """If the first map fails, the error comes then, and not after the labels of the whole video."""
+    video, server = bright(tmp_path / "long.mp4", 120), ByBrightness()
+    server.replies["explanations"] = {"model": OTHER}
+    with pytest.raises(ReplyError, match="others"):
+        both_ways(server, video, concurrency=1)
+    assert len(server.times["predictions"]) < 2 * (120 - 3) - 60
