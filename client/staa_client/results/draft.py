@@ -1,4 +1,8 @@
-"""Writes a file beside its place first, so that after an error there is no file, or the old one is unchanged."""
+"""Writes a file beside its place first, so that after an error there is no file, or the old one is unchanged.
+
+Explanations and timelines are saved so. The files of a batch have drafts with names of their own, see `batch.journal`,
+since there only one run writes at a time.
+"""
 
 import secrets
 from collections.abc import Iterator
