@@ -3,7 +3,6 @@
 import importlib
 import io
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from staa_client.contract.document import MOST_BYTES
 from staa_client.errors import ReplyError
 from staa_client.pictures.colours import HEAT
 from staa_client.pictures.layer import layers_of
+from staa_client.results.draft import drafted
 from staa_client.results.explanation import Explanation, maps_of
 from staa_client.results.save_job import Progress, SaveJob
 from staa_client.video.source import Source
@@ -56,19 +56,10 @@ def save(
     _check_alike(several, form, path)
     sources = (explanation.source for explanation in several if explanation.source is not None)
     source = next(sources, None) if video is None else Path(video) if isinstance(video, str) else video
-    target = path.resolve()  # a link stays one
-    draft = target.with_name(f".{secrets.token_hex(8)}.part")
-    job = SaveJob(several, source, draft, alpha, colormap, focus, progress)
-    layers_of(job)  # a look that is none is told before anything is written, and of numbers too
-    try:
+    with drafted(path) as draft:
+        job = SaveJob(several, source, draft, alpha, colormap, focus, progress)
+        layers_of(job)  # a look that is none is told before anything is written, and of numbers too
         form.write(job)
-        draft.replace(target)
-    except OSError as reason:
-        if str(reason.filename).startswith(str(draft)):  # what was asked for, not its draft
-            reason.filename, reason.filename2 = str(path), None
-        raise
-    finally:
-        draft.unlink(missing_ok=True)
     return path
 
 

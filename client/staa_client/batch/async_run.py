@@ -33,7 +33,7 @@ async def run_async(plan: Plan, ask: Callable[[Video], Awaitable[Answer]]) -> As
         """Return the item of one source, from the journal or from the server."""
         if same is not None:
             await asyncio.wait([same])
-        answer: Outcome | None = error if error is not None else await _in_thread(partial(journal.known, key))
+        answer: Outcome | None = error if error is not None else await in_thread(partial(journal.known, key))
         if answer is None:
             async with slots:
                 try:
@@ -41,13 +41,13 @@ async def run_async(plan: Plan, ask: Callable[[Video], Awaitable[Answer]]) -> As
                 except FAILURES as reason:
                     answer = reason
         if not isinstance(answer, KnownAnswer):
-            await _in_thread(partial(journal.add, key, answer))
+            await in_thread(partial(journal.add, key, answer))
         return tally.item(index, key, answer)
 
     try:
-        journal = await _in_thread(partial(stack.enter_context, open_answers(plan.output, plan.request)))
+        journal = await in_thread(partial(stack.enter_context, open_answers(plan.output, plan.request)))
         for index, video in enumerate(plan.sources):
-            key, source, error = await _in_thread(partial(key_or_error, video))
+            key, source, error = await in_thread(partial(key_or_error, video))
             # nothing is awaited from here until it is among what waits, so that no end of the batch can miss it
             same = None if plan.output is None else under_way(waiting, key)
             waiting.append((key, asyncio.create_task(work(index, key, source, error, same))))
@@ -57,7 +57,7 @@ async def run_async(plan: Plan, ask: Callable[[Video], Awaitable[Answer]]) -> As
         while waiting:
             yield item_or_raise(plan, await waiting[0][1])
             waiting.popleft()
-        await _in_thread(journal.finish)
+        await in_thread(journal.finish)
     finally:
         tasks = [task for _, task in waiting]
         for task in tasks:
@@ -65,10 +65,10 @@ async def run_async(plan: Plan, ask: Callable[[Video], Awaitable[Answer]]) -> As
         try:
             await _to_its_end(asyncio.gather(*tasks, return_exceptions=True))
         finally:
-            await _in_thread(stack.close)
+            await in_thread(stack.close)
 
 
-def _in_thread(do: Callable[[], T]) -> Awaitable[T]:
+def in_thread(do: Callable[[], T]) -> Awaitable[T]:
     """Call a function in a thread and return its result; it always runs to its end."""
     # no task, as of to_thread, which ends with the loop's others
     return _to_its_end(asyncio.get_running_loop().run_in_executor(None, do))

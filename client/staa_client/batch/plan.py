@@ -99,20 +99,31 @@ class Plan:
             TypeError: `sources` is a single video.
             ValueError: a value is not allowed, or the folder of the output does not exist.
         """
-        if _is_one_video(sources):
-            raise TypeError(f"a batch takes a list of videos, got one {type(sources).__name__}: put it into a list")
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}: expected 1 or more")
-        if on_error not in {"raise", "collect"}:
-            raise ValueError(f'on_error is {on_error!r}: expected "raise" or "collect"')
-        path = None if output is None else Path(output).absolute()
-        if path is not None and (path.suffix not in KEEPERS or not path.parent.is_dir()):
-            raise ValueError(f"{path} cannot take answers: name a .jsonl or .parquet file in a folder that exists")
+        path = checked_output(sources, on_error, output)
         asked = {
             name: value for name, value in sorted(options.items()) if name not in _NEUTRAL_OPTIONS and value is not None
         }
         request = json.dumps({"model": model, "explain": explain} | asked)
         return cls(sources, concurrency, on_error, path, progress, request)
+
+
+def checked_output(sources: Iterable[Video], on_error: OnError, output: str | Path | None) -> Path | None:
+    """Return the path of the output for many videos, after the checks of what is common to all that takes many.
+
+    Raises:
+        TypeError: `sources` is a single video.
+        ValueError: `on_error` is neither, or the output cannot take answers.
+    """
+    if _is_one_video(sources):
+        raise TypeError(f"many videos are given as a list, got one {type(sources).__name__}: put it into a list")
+    if on_error not in {"raise", "collect"}:
+        raise ValueError(f'on_error is {on_error!r}: expected "raise" or "collect"')
+    path = None if output is None else Path(output).absolute()
+    if path is not None and (path.suffix not in KEEPERS or not path.parent.is_dir()):
+        raise ValueError(f"{path} cannot take answers: name a .jsonl or .parquet file in a folder that exists")
+    return path
 
 
 def _is_one_video(sources: object) -> bool:

@@ -4,7 +4,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,8 @@ class OutputFiles:
     """The names of the files; {name} stands for the name of the video."""
     look: Mapping[str, Any] = field(default_factory=dict)
     """Options of `Explanation.save`."""
+    check: Callable[[Path], object] = files.form_of
+    """Raises ValueError if a file has another ending than those that are written, or lies in no folder."""
 
     def paths_of(self, videos: Sequence[str], maps: int = 1) -> list[list[Path]]:
         """Return the files of each video, all of them different; each file shows so many maps.
@@ -106,7 +108,8 @@ class OutputFiles:
         writers: dict[str, int] = {}
         for index, (video, paths) in enumerate(zip(videos, paths_of_videos, strict=True)):
             for name, path in zip(self.names, paths, strict=True):
-                if not files.form_of(path).several and maps > 1:
+                self.check(path)
+                if maps > 1 and not files.form_of(path).several:
                     several = ", ".join(ending for ending, form in files.FORMS.items() if form.several)
                     msg = f"{path} would hold the maps of {maps} methods, and a {path.suffix} holds one: ask for"
                     raise ValueError(f"{msg} one --method, or for one of {several}")

@@ -14,16 +14,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from staa_client.cli import arguments as arg
 from staa_client.cli.connection import connect
-from staa_client.cli.named_files import videos_of
+from staa_client.cli.named_files import OutputFiles, videos_of
 from staa_client.cli.output.terminal import printable, printable_line
 from staa_client.cli.output.timeline_chart import describe_timeline
+from staa_client.cli.spelling import as_typed
 from staa_client.client import Client
 from staa_client.timeline.book import ENDINGS as BOOKS
 from staa_client.timeline.files import ending_of
 from staa_client.timeline.result import MOST_TRACKS, Timeline
 from staa_client.transport.options import TimelineOptions
 from staa_client.transport.server import DEFAULT_URL
-from staa_client.video.source import Link, is_url
 
 _SECONDS = "SECONDS"
 
@@ -78,7 +78,8 @@ def timeline(
     books = [name for name in output or () if name.endswith(BOOKS)]
     if len(books) > 1:
         raise ValueError(f"{books[0]} and {books[1]} would both take all spans: name one of them")
-    files = _files_of(found, [name for name in output or () if name not in books])
+    names = tuple(name for name in output or () if name not in books)
+    files = OutputFiles(names, check=ending_of).paths_of(found)
     options: TimelineOptions = {"window": window, "stride": stride, "smooth": smooth, "high": high, "low": low}
     options |= {"shortest": shortest, "concurrency": concurrency, "explain": not labels}
     if track:
@@ -102,26 +103,50 @@ def show(
     *,
     json: bool,
 ) -> int:
-    """Print the timeline of each video, and write its files; return 1 if one of several videos has none."""
-    failed, said = 0, False
-    on_error: Any = "raise" if len(videos) == 1 else "collect"
+    """Print the timeline of each video, and write its files; return 1 if one of several has none, or not all files.
+
+    Of one video alone the error is raised.
+    """
+    is_wrong, said, is_alone = False, False, len(videos) == 1
+    on_error: Any = "raise" if is_alone else "collect"
     with _warnings_at_once(), _bar(videos) as (progress, begin):
         for item in client.timelines(videos, model, output=book, on_error=on_error, progress=progress, **options):
             begin(item.index + 1)
             if item.timeline is None:
-                sys.stderr.write(printable_line(f"staa: {item.source}: {' '.join(str(item.error).split())}") + "\n")
-                failed += 1
+                _complain(item.source, item.error)
+                is_wrong = True
                 continue
             if not said:
                 sys.stderr.write(_windows_in_words(item.timeline) + "\n")
                 said = True
-            _print(item.source, item.timeline, tracks, json=json, is_alone=len(videos) == 1)
-            for path in files[item.index]:
-                item.timeline.save(path, tracks=tracks)
-                sys.stderr.write(printable_line(f"wrote {path}") + "\n")
-    if book is not None:
+            _print(item.source, item.timeline, tracks, json=json, is_alone=is_alone)
+            failures = _write(item.timeline, files[item.index], tracks)
+            for path, reason in failures[is_alone:]:  # that of one video alone is raised
+                _complain(f"{item.source}: {path}", reason)
+            if failures and is_alone:
+                raise failures[0][1]
+            is_wrong = is_wrong or bool(failures)
+    if book is not None and Path(book).exists():
         sys.stderr.write(printable_line(f"wrote {book}") + "\n")
-    return int(failed > 0)
+    return int(is_wrong)
+
+
+def _write(made: Timeline, paths: Sequence[Path], tracks: int) -> list[tuple[Path, Exception]]:
+    """Write the files of a video and print their names; return those that cannot be written, with the errors."""
+    failures: list[tuple[Path, Exception]] = []
+    for path in paths:
+        try:
+            made.save(path, tracks=tracks)
+        except (OSError, ValueError, ImportError) as reason:
+            failures.append((path, reason))
+        else:
+            sys.stderr.write(printable_line(f"wrote {path}") + "\n")
+    return failures
+
+
+def _complain(what: str, why: Exception | None) -> None:
+    """Print on one line the error of one of several videos."""
+    sys.stderr.write(printable_line(f"staa: {what}: " + as_typed(" ".join(str(why).split()))) + "\n")
 
 
 @contextmanager
@@ -129,7 +154,7 @@ def _warnings_at_once() -> Iterator[None]:
     """Print on the standard error what is warned of during the block, when it is: the block may last for hours."""
 
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-        sys.stderr.write(printable_line(f"staa: warning: {message}") + "\n")
+        sys.stderr.write(printable_line(f"staa: warning: {as_typed(str(message))}") + "\n")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
@@ -179,20 +204,3 @@ def _bar(videos: Sequence[str]) -> Iterator[tuple[Any, Any]]:
 
         begin(0)
         yield progress, begin
-
-
-def _files_of(videos: Sequence[str], names: Sequence[str]) -> list[list[Path]]:
-    """Return the files of each video, all of them different.
-
-    Raises:
-        ValueError: a file would be written twice, is one of the videos, or has another ending.
-    """
-    stems = [Path(Link(video).name if is_url(video) else video).stem for video in videos]
-    files = [[Path(name.replace("{name}", stem)) for name in names] for stem in stems]
-    seen = {Path(video).resolve() for video in videos if not is_url(video)}
-    for path in (path for paths in files for path in paths):
-        ending_of(path)
-        if path.resolve() in seen:
-            raise ValueError(f"{path} would be written twice, or is a video itself: put {{name}} in, or name another")
-        seen.add(path.resolve())
-    return files

@@ -15,6 +15,8 @@ MOST_BYTES: Final = 32 * 2**20
 """The most bytes of a reply, and of all arrays in an npz: twice 4 million cells in float32."""
 MOST_JSON_BYTES: Final = 16 * 2**20
 """The most bytes of JSON: maps of half a million cells as nested lists, or of 3 million in base64."""
+MOST_LINE_BYTES: Final = 2**31
+"""The most bytes of a line in a file that this client itself wrote: the scores of all windows of a long video."""
 _MOST_VALUES: Final = 1_500_000
 _MOST_CONTAINERS: Final = 200_000
 """The most commas, and the most brackets and braces, in JSON: Python takes 20 to 90 bytes for each value."""
@@ -36,15 +38,15 @@ def read_document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def read_json(text: bytes) -> Any:
-    """Return the data in JSON.
+def read_json(text: bytes, most: int = MOST_JSON_BYTES) -> Any:
+    """Return the data in JSON of at most so many bytes.
 
     Raises:
         ValueError: it is no JSON, too large, or has numbers that are none.
         RecursionError: it is too deep.
     """
-    if len(text) > MOST_JSON_BYTES:
-        raise ValueError(f"more than {MOST_JSON_BYTES} bytes of JSON")
+    if len(text) > most:
+        raise ValueError(f"more than {most} bytes of JSON")
     if text.count(b",") > _MOST_VALUES or text.count(b"[") + text.count(b"{") > _MOST_CONTAINERS:
         raise ValueError("more values than any reply has")
     return json.loads(text, parse_constant=_refuse)

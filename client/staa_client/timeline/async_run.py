@@ -3,13 +3,15 @@
 import asyncio
 import itertools
 from collections import deque
+from functools import partial
 from typing import Any, Protocol
 
-from staa_client.results.explanation import Answer, Explanation
+from staa_client.batch.async_run import in_thread
+from staa_client.results.explanation import Answer
 from staa_client.results.result import Result
-from staa_client.timeline.maker import MapRequest, TimelineMaker
+from staa_client.timeline.maker import MapRequest, TimelineMaker, check_answer
 from staa_client.timeline.result import Timeline
-from staa_client.timeline.run import AHEAD, Job, with_maps
+from staa_client.timeline.run import AHEAD, Job, with_maps, without_frames
 from staa_client.timeline.spans import Run
 from staa_client.video.frames import Frames
 
@@ -31,6 +33,7 @@ async def run_async(client: AsyncClientLike, job: Job) -> Timeline:
     windows = job.windows(maker)
     waiting: deque[tuple[Frames, asyncio.Task[Answer]]] = deque()
     maps: dict[Run, asyncio.Task[Answer]] = {}
+    found: dict[Run, Answer] = {}
     done = 0
 
     async def settle(most: int) -> None:
@@ -43,6 +46,8 @@ async def run_async(client: AsyncClientLike, job: Job) -> Timeline:
             maps.update({each.run: asyncio.create_task(asks.map_of(each)) for each in wanted})
             done += 1
             job.tell(maker, done, frames.duration)
+            for run in [run for run, answer in maps.items() if answer.done()]:  # an error is told at once
+                found[run] = maps.pop(run).result()
 
     reading: asyncio.Future[Frames | None] | None = None
     try:
@@ -55,7 +60,7 @@ async def run_async(client: AsyncClientLike, job: Job) -> Timeline:
             await settle(AHEAD * job.settings.concurrency)
         await settle(0)
         maps.update({each.run: asyncio.create_task(asks.map_of(each)) for each in maker.finish()})
-        found = {run: await answer for run, answer in maps.items()}
+        found |= {run: await answer for run, answer in maps.items()}
     finally:
         tasks = [*(answer for _, answer in waiting), *maps.values()]
         for task in tasks:
@@ -78,21 +83,22 @@ class _Asks:
         """Return the labels of a window, from the journal or from the server."""
         job = self._job
         key = job.key_of(float(self._maker.starts[number]))
-        if (known := await asyncio.to_thread(job.journal.known, key)) is not None:
-            return known.answer
+        if (known := await in_thread(partial(job.known, key))) is not None:
+            return known
         async with self._slots:
             answer = await self._client.predict(frames, **job.labels_request())
-        await asyncio.to_thread(job.journal.add, key, answer)
+        check_answer(job.card, answer)
+        await in_thread(partial(job.journal.add, key, answer))
         return answer
 
     async def map_of(self, request: MapRequest) -> Answer:
         """Return the map of a run, from the journal or from the server; labels only, if the rules say so."""
         job = self._job
         key = job.key_of(float(self._maker.starts[request.run.best]), request.run.class_id)
-        known = await asyncio.to_thread(job.journal.known, key)
-        if known is not None and isinstance(known.answer, Explanation):
-            return known.answer
+        if (known := await in_thread(partial(job.known_map, key))) is not None:
+            return known
         async with self._slots:
-            answer = await self._client.explain(request.frames, **job.map_request(request.run))
-        await asyncio.to_thread(job.journal.add, key, answer)
+            answer = without_frames(await self._client.explain(request.frames, **job.map_request(request.run)))
+        check_answer(job.card, answer)
+        await in_thread(partial(job.journal.add, key, answer))
         return answer

@@ -19,7 +19,7 @@ from staa_client.batch.book import Unkept, open_answers
 from staa_client.batch.journal import DAMAGED, Journal, draft_of, json_line
 from staa_client.batch.key import Key
 from staa_client.batch.lock import Lock
-from staa_client.contract.document import read_json
+from staa_client.contract.document import MOST_LINE_BYTES, read_json
 from staa_client.results.explanation import Explanation
 from staa_client.results.maps import pack, unpack
 from staa_client.results.result import Model
@@ -98,6 +98,8 @@ class SpanBook:
     """
 
     def __init__(self, path: Path, request: str) -> None:
+        self.is_whole = True
+        """Whether no video of the run failed; whoever runs it says so."""
         self._path, self._request = path, request
         self._lines: dict[str, list[int]] = {}
         """Identity of a video -> offsets of its lines."""
@@ -138,7 +140,7 @@ class SpanBook:
         with self._path.open("rb") as file:
             for offset in self._lines[identity]:
                 file.seek(offset)
-                yield read_json(file.readline())
+                yield read_json(file.readline(), MOST_LINE_BYTES)
 
     def add(self, key: Key, timeline: Timeline) -> None:
         """Write a timeline completely before this returns."""
@@ -157,14 +159,14 @@ class SpanBook:
         with draft_of(self._path) as draft, draft.open("wb") as file:
             for identity in self._lines:
                 lines = [*self._lines_of(identity)]
-                if len(lines) == lines[0]["spans"]:
+                if lines and len(lines) == lines[0]["spans"]:
                     file.writelines(map(json_line, lines))
 
 
 def _line_or_none(text: bytes) -> dict[str, Any] | None:
     """Return a line of the file; None if it is none."""
     try:
-        line = read_json(text)
+        line = read_json(text, MOST_LINE_BYTES)
     except (ValueError, RecursionError):
         return None
     match line:
@@ -177,7 +179,8 @@ def _line_or_none(text: bytes) -> dict[str, Any] | None:
 def open_book(output: Path | None, request: str) -> Iterator[tuple[SpanBook | None, Journal | Unkept]]:
     """Open the file of spans and the journal of windows beside it, and lock them until the `with` block ends.
 
-    At its end without an error, the journal is deleted, and a .parquet file is written.
+    At its end without an error, a .parquet file is written. The journal is deleted, unless a video failed: then the
+    next run needs it.
 
     Raises:
         BlockingIOError: another run is writing the output.
@@ -200,8 +203,9 @@ def open_book(output: Path | None, request: str) -> Iterator[tuple[SpanBook | No
         with open_answers(windows, request) as journal:
             yield book, journal
         book.finish()
-        windows.unlink(missing_ok=True)
+        if book.is_whole or windows.stat().st_size == 0:
+            windows.unlink(missing_ok=True)
         if parquet is not None and lines.exists():
             with lines.open("rb") as file:
-                parquet.write_spans(output, map(read_json, file))
+                parquet.write_spans(output, (read_json(line, MOST_LINE_BYTES) for line in file))
             lines.unlink()

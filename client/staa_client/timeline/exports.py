@@ -39,7 +39,7 @@ def _vtt_text(text: str) -> str:
 
 
 def eaf(timeline: Timeline) -> str:
-    """Return the spans as a document of ELAN (EAF 3.0): one tier for each label, times in milliseconds."""
+    """Return the spans as a document of ELAN (EAF 3.0): one tier for each class, times in milliseconds."""
     root = ET.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -56,12 +56,15 @@ def eaf(timeline: Timeline) -> str:
         media = {"MEDIA_URL": timeline.source.absolute().as_uri(), "MIME_TYPE": "video/*"}
         ET.SubElement(header, "MEDIA_DESCRIPTOR", media)
     order = ET.SubElement(root, "TIME_ORDER")
-    tiers: dict[str, list[Span]] = {}
+    tiers: dict[int | None, list[Span]] = {}
     for span in timeline.known:
-        tiers.setdefault(_xml(span.label), []).append(span)
-    slots = 0
-    for label, spans in tiers.items():
-        tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": "label", "TIER_ID": label})
+        tiers.setdefault(span.class_id, []).append(span)
+    slots, taken = 0, set[str]()
+    for class_id, spans in tiers.items():
+        label = _xml(spans[0].label)
+        name = f"{label} ({class_id})" if label in taken else label
+        taken.add(name)
+        tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": "label", "TIER_ID": name})
         for span in spans:
             for second in (span.start, span.end):
                 slots += 1

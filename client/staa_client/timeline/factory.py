@@ -1,16 +1,21 @@
 """Makes the timeline of one video or of many, for both clients, from their options."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from staa_client.batch.async_run import in_thread
 from staa_client.batch.book import Unkept
+from staa_client.batch.journal import Journal
 from staa_client.batch.key import Key, key_or_error
-from staa_client.batch.plan import OnError
+from staa_client.batch.plan import OnError, checked_output
 from staa_client.errors import FAILURES, Failure
 from staa_client.results.card import Card
 from staa_client.timeline.async_run import AsyncClientLike, run_async
-from staa_client.timeline.book import ENDINGS, SpanBook, open_book
+from staa_client.timeline.book import SpanBook, open_book
 from staa_client.timeline.result import Timeline, TimelineItem
 from staa_client.timeline.run import ClientLike, Job, Progress, local, run
 from staa_client.timeline.settings import TimelineSettings
@@ -46,7 +51,7 @@ async def timeline_async(
     """Return the timeline of a video in an event loop; see `Client.timeline`."""
     settings = TimelineSettings.of(options)
     jobs = _Jobs(model, settings, await card(), progress, stacklevel=_TO_THE_CALLER)
-    return await run_async(client, jobs.job(video))
+    return await run_async(client, await asyncio.to_thread(jobs.job, video))  # which may download it
 
 
 def timelines(
@@ -60,7 +65,7 @@ def timelines(
     **options: Unpack[TimelineOptions],
 ) -> Iterator[TimelineItem]:
     """Yield the timeline of each video, one after the other; see `Client.timelines`."""
-    settings, path = TimelineSettings.of(options), _checked_output(output)
+    settings, path = TimelineSettings.of(options), checked_output(videos, on_error, output)
 
     def items() -> Iterator[TimelineItem]:
         jobs: _Jobs | None = None  # a run that finds all its answers in the output needs no server
@@ -73,7 +78,7 @@ def timelines(
                         jobs = jobs or _Jobs(model, settings, card(), progress, stacklevel=_TO_THE_CALLER - 1)
                         made = run(client, jobs.job(source, key, journal))
                     except FAILURES as reason:
-                        item = TimelineItem(index, key.name, None, reason)
+                        item = _failed(index, key, reason, book)
                     else:
                         item = _made(index, key, made, book)
                 yield _item_or_raise(item, on_error)
@@ -81,7 +86,7 @@ def timelines(
     return items()
 
 
-async def timelines_async(
+def timelines_async(
     client: AsyncClientLike,
     videos: Iterable[Video],
     model: str | None,
@@ -92,21 +97,26 @@ async def timelines_async(
     **options: Unpack[TimelineOptions],
 ) -> AsyncIterator[TimelineItem]:
     """Yield the timeline of each video in an event loop; see `Client.timelines`."""
-    settings, path = TimelineSettings.of(options), _checked_output(output)
-    jobs: _Jobs | None = None
-    with open_book(path, settings.request(model)) as (book, journal):
-        for index, video in enumerate(videos):
-            key, source, error = key_or_error(video)
-            item = _known(index, key, error, book)
-            if item is None:
-                try:
-                    jobs = jobs or _Jobs(model, settings, await card(), progress, stacklevel=_TO_THE_CALLER - 1)
-                    made = await run_async(client, jobs.job(source, key, journal))
-                except FAILURES as reason:
-                    item = TimelineItem(index, key.name, None, reason)
-                else:
-                    item = _made(index, key, made, book)
-            yield _item_or_raise(item, on_error)
+    settings, path = TimelineSettings.of(options), checked_output(videos, on_error, output)
+
+    async def items() -> AsyncIterator[TimelineItem]:
+        jobs: _Jobs | None = None
+        async with _opened(path, settings.request(model)) as (book, journal):
+            for index, video in enumerate(videos):
+                key, source, error = await in_thread(partial(key_or_error, video))
+                item = await in_thread(partial(_known, index, key, error, book))
+                if item is None:
+                    try:
+                        jobs = jobs or _Jobs(model, settings, await card(), progress, stacklevel=_TO_THE_CALLER - 1)
+                        job = await asyncio.to_thread(jobs.job, source, key, journal)
+                        made = await run_async(client, job)
+                    except FAILURES as reason:
+                        item = _failed(index, key, reason, book)
+                    else:
+                        item = await in_thread(partial(_made, index, key, made, book))
+                yield _item_or_raise(item, on_error)
+
+    return items()
 
 
 class _Jobs:
@@ -117,7 +127,8 @@ class _Jobs:
     ) -> None:
         self._model, self._settings, self._card, self._progress = model, settings, card, progress
         self._lengths = settings.lengths(card, stacklevel)
-        settings.classes(card)  # a label that is none is told before the video is read
+        settings.classes(card)  # a label or method that is none is told before the video is read
+        settings.check_method(card)
 
     def job(self, video: Video, key: Key | None = None, journal: object = None) -> Job:
         """Return the job of a video, which is downloaded if needed."""
@@ -127,20 +138,31 @@ class _Jobs:
         return Job(*about, kept, key or Key(name, name))  # type: ignore[arg-type]
 
 
-def _checked_output(output: str | Path | None) -> Path | None:
-    """Return the path of the output; raise ValueError if it cannot take spans."""
-    path = None if output is None else Path(output).absolute()
-    if path is not None and (path.suffix not in ENDINGS or not path.parent.is_dir()):
-        raise ValueError(f"{path} cannot take spans: name a .jsonl or .parquet file in a folder that exists")
-    return path
+@asynccontextmanager
+async def _opened(path: Path | None, request: str) -> AsyncIterator[tuple[SpanBook | None, Unkept | Journal]]:
+    """Open what `open_book` opens, in threads, since its files may be large."""
+    stack = ExitStack()
+    try:
+        yield await in_thread(partial(stack.enter_context, open_book(path, request)))
+    except BaseException as reason:
+        await in_thread(partial(stack.__exit__, type(reason), reason, reason.__traceback__))
+        raise
+    await in_thread(stack.close)
 
 
 def _known(index: int, key: Key, error: Failure | None, book: SpanBook | None) -> TimelineItem | None:
     """Return the item of a video that cannot be read, or is in the book already; None if it must be asked about."""
     if error is not None:
-        return TimelineItem(index, key.name, None, error)
+        return _failed(index, key, error, book)
     found = None if book is None else book.known(key)
     return None if found is None else TimelineItem(index, key.name, found, None, resumed=True)
+
+
+def _failed(index: int, key: Key, error: Failure, book: SpanBook | None) -> TimelineItem:
+    """Return the item of a video without a timeline; the answers to its windows are kept for the next run."""
+    if book is not None:
+        book.is_whole = False
+    return TimelineItem(index, key.name, None, error)
 
 
 def _made(index: int, key: Key, made: Timeline, book: SpanBook | None) -> TimelineItem:

@@ -1,12 +1,12 @@
 """Saves a timeline to a file; the ending of its name chooses the format."""
 
 import importlib
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from staa_client.batch.journal import json_line
 from staa_client.batch.key import Key, key_of
+from staa_client.results.draft import drafted
 from staa_client.timeline import exports
 from staa_client.timeline.book import lines_of
 from staa_client.timeline.result import Timeline
@@ -43,9 +43,7 @@ def ending_of(path: Path) -> str:
 def save_timeline(timeline: Timeline, path: Path, tracks: int) -> Path:
     """Write a timeline; after an error there is no file, or the old one is unchanged. See `Timeline.save`."""
     ending = ending_of(path)
-    target = path.resolve()  # a link stays one
-    draft = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
+    with drafted(path) as draft:
         if ending in TEXTS:
             draft.write_bytes(TEXTS[ending](timeline).encode("utf-8", "backslashreplace"))
         elif ending in PICTURES:
@@ -57,9 +55,6 @@ def save_timeline(timeline: Timeline, path: Path, tracks: int) -> Path:
                 draft.write_bytes(b"".join(map(json_line, lines)))
             else:
                 importlib.import_module("staa_client.timeline.parquet").write_spans(draft, lines)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
     return path
 
 

@@ -1,5 +1,6 @@
 """Makes the timeline of a video from the answers to its windows, which come in their order; it does no I/O."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,6 +18,11 @@ from staa_client.timeline.spans import Run, RunFinder, gaps, looked_at, parts
 from staa_client.video.frames import Frames
 from staa_client.video.lengths import window_starts
 from staa_client.video.source import Source
+
+MOST_WINDOWS = 1_000_000
+"""The most windows of a video: each is a request."""
+MOST_SCORES = 200_000_000
+"""The most scores, of all labels in all windows: eight bytes each."""
 
 
 class MapRequest(NamedTuple):
@@ -46,22 +52,34 @@ class TimelineMaker:
         self._runs: list[Run] = []
 
     def segments(self, duration: float) -> list[tuple[float, float]]:
-        """Return the start and end of each window of a video that lasts so many seconds."""
+        """Return the start and end of each window of a video that lasts so many seconds.
+
+        Raises:
+            ValueError: there would be more of them than can be asked about or kept.
+        """
+        self._check_count(duration)
         self.starts = window_starts(duration, self.window, self.stride)
         ends = np.minimum(self.starts + self.window, max(duration, 1e-3))
         return list(zip(self.starts.tolist(), ends.tolist(), strict=True))
+
+    def _check_count(self, duration: float) -> None:
+        """Raise ValueError if a video that lasts so many seconds has too many windows; no array is made yet."""
+        left = max(0.0, duration - self.window)
+        count = left / self.stride + 2 if self.stride > 0 else math.inf
+        labels = len(self.card.labels)
+        if count > MOST_WINDOWS or count * labels > MOST_SCORES:
+            windows = f"a window of {self.window:g} s every {self.stride:g} s of {duration:g} s, with {labels} labels"
+            most = f"at most {MOST_WINDOWS} windows and {MOST_SCORES} scores are kept"
+            raise ValueError(f"there would be {windows}: {most}; give a longer stride, or a part of the video")
 
     def add(self, frames: Frames, answer: Result | Explanation) -> list[MapRequest]:
         """Take the labels of the next window, and return the maps that are wanted now.
 
         Raises:
-            ReplyError: another model answered than the one of the card.
+            ReplyError: another model answered than the one of the card, or with a label that the card does not have.
         """
-        classes = len(self.card.labels)
-        scores = np.zeros(classes)
-        if answer.model.classes != classes:
-            msg = f"{answer.model.name} now has {answer.model.classes} labels, not {classes}: was it replaced? ask anew"
-            raise ReplyError(msg, code="reply_invalid")
+        check_answer(self.card, answer)
+        scores = np.zeros(len(self.card.labels))
         for guess in answer.predictions:
             scores[guess.class_id] = guess.score
         self._frames[len(self._scores)] = frames
@@ -134,6 +152,22 @@ class TimelineMaker:
         middle = float(self.starts[run.best]) + min(self.window, duration) / 2
         label = self.card.labels[run.class_id]
         return Span(label, start, end, run.score, min(max(middle, start), end), found, run.class_id)
+
+
+def mismatch(card: Card, answer: Result | Explanation) -> str:
+    """Return why an answer is not one of the card's model, or ""."""
+    told, expected, labels = answer.model, card.model, len(card.labels)
+    if (told.name, told.version, told.classes) != (expected.name, expected.version, labels):
+        came = f"{told.name}, version {told.version}, of {told.classes} labels"
+        return f"{came} answered, and the card is that of {expected.name}, version {expected.version}, of {labels}"
+    strange = [guess.class_id for guess in answer.predictions if not 0 <= guess.class_id < labels]
+    return f"label number {strange[0]} came, and the card of {expected.name} has {labels} labels" if strange else ""
+
+
+def check_answer(card: Card, answer: Result | Explanation) -> None:
+    """Raise ReplyError if an answer is not one of the card's model."""
+    if why := mismatch(card, answer):
+        raise ReplyError(f"{why}: was the model replaced? ask anew", code="reply_invalid")
 
 
 def _merged(spans: list[Span]) -> list[Span]:

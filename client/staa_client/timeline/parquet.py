@@ -11,7 +11,7 @@ import numpy as np
 from staa_client import contract
 from staa_client.batch.journal import DAMAGED, draft_of
 from staa_client.batch.parquet import encodable, key_of_text, key_text
-from staa_client.contract.document import read_json
+from staa_client.contract.document import MOST_LINE_BYTES, read_json
 from staa_client.results.explanation import MAPS, Explanation, maps_of
 from staa_client.results.maps import pack
 
@@ -60,10 +60,10 @@ def line_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as the JSON data of a span's line."""
     line = {name: row[name] for name in (*_TEXTS, *_PLACES, "label", "class_id", *_NUMBERS)}
     line["key"] = key_of_text(row["key"])
-    line["about"] = None if row["about"] is None else read_json(row["about"].encode())
+    line["about"] = None if row["about"] is None else read_json(row["about"].encode(), MOST_LINE_BYTES)
     line["reply"] = None
     if row["reply"] is not None:
-        reply = read_json(row["reply"].encode())
+        reply = read_json(row["reply"].encode(), MOST_LINE_BYTES)
         t, h, w = row["shape"]
         shapes = {"temporal": (t,), "spatial": (h, w), "joint": (t, h, w), "signed": (t, h, w)}
         for name, shape in shapes.items():

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from staa_client.batch.book import Unkept
@@ -13,7 +13,7 @@ from staa_client.batch.key import Key
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
-from staa_client.timeline.maker import MapRequest, TimelineMaker
+from staa_client.timeline.maker import MapRequest, TimelineMaker, check_answer, mismatch
 from staa_client.timeline.result import Timeline
 from staa_client.timeline.settings import TimelineSettings
 from staa_client.timeline.spans import Run
@@ -75,6 +75,16 @@ class Job:
         what = "labels" if class_id is None else f"map of class {class_id}"
         return Key(self.key.name, f"{self.key.identity}#{start:.6f} {what}", self.key.stamp)
 
+    def known(self, key: Key) -> Answer | None:
+        """Return the answer that the journal knows; None if it has none, or that of another model."""
+        known = self.journal.known(key)
+        return known.answer if known is not None and not mismatch(self.card, known.answer) else None
+
+    def known_map(self, key: Key) -> Explanation | None:
+        """Return the map that the journal knows; None if it has none, or that of another model."""
+        known = self.known(key)
+        return known if isinstance(known, Explanation) else None
+
     def labels_request(self) -> dict[str, Any]:
         """Return the options of a call for the labels of a window: all of them, as each has a curve."""
         return {"model": self.model, "top_k": len(self.card.labels), **self.settings.patience}
@@ -102,6 +112,11 @@ def local(video: Video) -> tuple[Source, str]:
     return fetch(given, Deadline.of(waits)) if isinstance(given, Link) else given, name_of(given)
 
 
+def without_frames(answer: Answer) -> Answer:
+    """Return an answer that lets go of the frames of its window: those of a thousand spans would fill the memory."""
+    return replace(answer, source=None) if isinstance(answer, Explanation) else answer
+
+
 def with_maps(answers: Mapping[Run, Answer]) -> dict[Run, Explanation]:
     """Return the runs whose answer has a map; of the others the rules (`explain_when`) left it out."""
     return {run: answer for run, answer in answers.items() if isinstance(answer, Explanation)}
@@ -114,18 +129,20 @@ def run(client: ClientLike, job: Job) -> Timeline:
     def labels_of(number: int, frames: Frames) -> Answer:
         """Return the labels of a window, from the journal or from the server."""
         key = job.key_of(float(maker.starts[number]))
-        if (known := job.journal.known(key)) is not None:
-            return known.answer
+        if (known := job.known(key)) is not None:
+            return known
         answer = client.predict(frames, **job.labels_request())
+        check_answer(job.card, answer)
         job.journal.add(key, answer)
         return answer
 
     def map_of(request: MapRequest) -> Answer:
         """Return the map of a run, from the journal or from the server; labels only, if the rules say so."""
         key = job.key_of(float(maker.starts[request.run.best]), request.run.class_id)
-        if (known := job.journal.known(key)) is not None and isinstance(known.answer, Explanation):
-            return known.answer
-        answer = client.explain(request.frames, **job.map_request(request.run))
+        if (known := job.known_map(key)) is not None:
+            return known
+        answer = without_frames(client.explain(request.frames, **job.map_request(request.run)))
+        check_answer(job.card, answer)
         job.journal.add(key, answer)
         return answer
 
@@ -134,6 +151,7 @@ def run(client: ClientLike, job: Job) -> Timeline:
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         waiting: deque[tuple[Frames, Future[Answer]]] = deque()
         maps: dict[Run, Future[Answer]] = {}
+        found: dict[Run, Answer] = {}
         done = 0
 
         def settle() -> None:
@@ -143,6 +161,8 @@ def run(client: ClientLike, job: Job) -> Timeline:
             maps.update({each.run: pool.submit(map_of, each) for each in maker.add(frames, answer.result())})
             done += 1
             job.tell(maker, done, frames.duration)
+            for run in [run for run, answer in maps.items() if answer.done()]:  # an error is told at once
+                found[run] = maps.pop(run).result()
 
         for number, frames in enumerate(stack.enter_context(closing(job.windows(maker)))):
             waiting.append((frames, pool.submit(labels_of, number, frames)))
@@ -151,5 +171,5 @@ def run(client: ClientLike, job: Job) -> Timeline:
         while waiting:
             settle()
         maps.update({each.run: pool.submit(map_of, each) for each in maker.finish()})
-        found = {run: answer.result() for run, answer in maps.items()}
+        found |= {run: answer.result() for run, answer in maps.items()}
     return maker.timeline(with_maps(found), job.name, job.video)

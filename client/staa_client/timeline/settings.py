@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from staa_client.results.card import Card
-from staa_client.transport.options import TimelineOptions, check_options, options_for_labels
+from staa_client.transport.options import TimelineOptions, check_options, options_for_labels, with_class_method
 from staa_client.video.lengths import window_lengths
 
 _NEUTRAL = ("timeout", "maps")
@@ -101,9 +101,15 @@ class TimelineSettings:
             classes += named
         return classes
 
+    def check_method(self, card: Card) -> None:
+        """Raise ValueError if the model does not have the method of the maps."""
+        method = with_class_method(self.call).get("method")
+        if method is not None and method not in card.methods:
+            raise ValueError(f"{card.model.name} has no method {method!r}: it has {', '.join(card.methods)}")
+
     def call_for(self, card: Card, class_id: int) -> dict[str, Any]:
         """Return the options for the map of a span of a class: a class map is for this class."""
-        method = card.methods.get(self.call.get("method") or "")
+        method = card.methods.get(with_class_method(self.call).get("method") or "")
         is_for_class = method is not None and method.classes and self.call.get("target") is None
         return {**self.call} | ({"target": class_id} if is_for_class else {})
 

@@ -75,7 +75,7 @@ class RunFinder:
 
     def __init__(self, smooth: int, high: float, low: float, classes: Iterable[int] | None = None) -> None:
         self._half, self._high, self._low = smooth // 2, high, low
-        self._classes = None if classes is None else sorted(classes)
+        self._classes = None if classes is None else frozenset(classes)
         self._rows: deque[NDArray[np.float64]] = deque(maxlen=2 * self._half + 1)
         self._came = 0
         """How many windows came."""
@@ -111,7 +111,8 @@ class RunFinder:
         likely = np.flatnonzero(means >= self._low).tolist()
         if self._classes is not None:
             likely = [class_id for class_id in likely if class_id in self._classes]
-        runs = self._close([class_id for class_id in self._open if class_id not in likely], number)
+        going_on = set(likely)
+        runs = self._close([class_id for class_id in self._open if class_id not in going_on], number)
         for class_id in likely:
             score, both = float(means[class_id]), float(means[class_id] + own[class_id])
             run = self._open.setdefault(class_id, _OpenRun(number, number, both))

@@ -92,6 +92,8 @@ def test_options_reach_the_timeline(address: str, tmp_path: Path, capsys: pytest
         (["{video}", "-o", "a.txt"], "a timeline is saved as one of"),
         (["{video}", "-o", "a.jsonl", "-o", "b.parquet"], "would both take all spans"),
         (["{video}", "{video}", "-o", "a.vtt"], "put {name} in"),
+        (["{video}", "-o", "{nmae}.vtt"], "has {nmae}, which stands for nothing"),
+        (["{video}", "-o", "{video}"], "is the video"),
         (["{folder}"], "has no video: no file whose name ends in"),
         (["{video}", "--low", "0.9"], "a span needs 0 <= low <= high <= 1"),
         (["{video}", "--track", "dances"], "motions has no label 'dances'"),
@@ -105,6 +107,34 @@ def test_wrong_usage_is_told(
     places = {"{video}": str(bright(tmp_path / "long.mp4", 6)), "{folder}": str(tmp_path / "empty")}
     assert main(["timeline", *(places.get(each, each) for each in arguments), "--server", address]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_ends_no_other_video(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of several videos the other files are written, and the exit code is 1; of one alone the error is raised."""
+    videos = [str(bright(tmp_path / name, 6)) for name in ("a.mp4", "b.mp4")]
+    (tmp_path / "a.vtt").mkdir()
+    asked = ["--server", address, "--labels", "-o", str(tmp_path / "{name}.vtt"), "-o", str(tmp_path / "{name}.eaf")]
+    assert main(["timeline", *videos, *asked]) == 1
+    printed = capsys.readouterr().err
+    assert f"staa: {videos[0]}: {tmp_path / 'a.vtt'}: " in printed
+    assert ".part" not in printed
+    for name in ("a.eaf", "b.vtt", "b.eaf"):
+        assert f"wrote {tmp_path / name}" in printed
+    assert main(["timeline", videos[0], *asked]) not in {0, 1}
+    assert "wrote " + str(tmp_path / "a.eaf") in capsys.readouterr().err
+
+
+def test_no_file_is_said_to_be_written_if_there_is_none(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If no video has a timeline, the file for all of them is not there, and the command does not say so."""
+    output = tmp_path / "spans.jsonl"
+    gone = [str(tmp_path / name) for name in ("a.mp4", "b.mp4")]
+    assert main(["timeline", *gone, "--server", address, "-o", str(output)]) == 1
+    assert "wrote" not in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_chart_fits_its_width() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,10 @@ def timeline(path: Path | None = None, found: Explanation | None = None) -> Time
     return Timeline(*about, starts, scores, spans, ("a note",), path)
 
 
-def bright(path: Path, seconds: int = SECONDS) -> Path:
-    """Write a video that is dark, but for the seconds of BRIGHT."""
+def bright(path: Path, seconds: int = SECONDS, times: Sequence[tuple[float, float]] = (BRIGHT,)) -> Path:
+    """Write a video that is dark, but for these times in seconds."""
     frames = [
-        np.full((48, 64, 3), 220 if BRIGHT[0] <= number / FPS < BRIGHT[1] else 20, np.uint8)
+        np.full((48, 64, 3), 220 if any(first <= number / FPS < last for first, last in times) else 20, np.uint8)
         for number in range(seconds * FPS)
     ]
     path.write_bytes(encode(frames, rate=FPS))
@@ -55,16 +56,19 @@ class ByBrightness:
     """A server of a model whose label 4 has the share of bright frames as its score; it keeps what was asked."""
 
     def __init__(self, fail_after: int | None = None, clips: tuple[float, float] = (3.0, 5.0)) -> None:
-        self.fail_after, self.clips = fail_after, clips
+        self.fail_after = fail_after
         self.times: dict[str, list[list[float]]] = {"predictions": [], "explanations": []}
         self.headers: list[httpx2.Headers] = []
+        self.card: dict[str, Any] = {"labels": list(LABELS), "clip_seconds": list(clips)}
+        """What its card says otherwise than the common one."""
+        self.replies: dict[str, dict[str, Any]] = {"predictions": {}, "explanations": {}}
+        """What its replies of each kind say otherwise."""
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         """Answer one request."""
         kind = request.url.path.split("/")[1]
         if request.headers.get("content-type") == "application/json":
-            told = card() | {"labels": list(LABELS), "clip_seconds": list(self.clips)}
-            return httpx2.Response(200, json=told)
+            return httpx2.Response(200, json=card() | self.card)
         if self.fail_after is not None and len(self.times["predictions"]) >= self.fail_after:
             error = {"code": 500, "type": "internal", "message": "it fell over"}
             return httpx2.Response(500, json=error)
@@ -74,7 +78,7 @@ class ByBrightness:
             lights = [float(np.asarray(Image.open(io.BytesIO(archive.read(name)))).mean() > 120) for name in names]
         self.times[kind].append(clip["times"])
         self.headers.append(request.headers)
-        reply = _reply(clip, float(np.mean(lights)), kind)
+        reply = _reply(clip, float(np.mean(lights)), kind) | self.replies[kind]
         why_not = left_out(reply, request.headers.get("x-staa-explain-when", "always"))
         if kind == "explanations" and why_not is not None:
             del reply["explanation"]

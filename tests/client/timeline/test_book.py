@@ -1,6 +1,7 @@
 """What a file of spans holds, and that an interrupted run goes on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from staa_client import ServerError, Timeline
-from tests.client.timeline.conftest import ByBrightness, bright, client_of
+from staa_client.batch.key import Key
+from staa_client.timeline.book import open_book
+from tests.client.timeline.conftest import ByBrightness, bright, client_of, timeline
 
 
 def alike(one: Timeline, other: Timeline) -> None:
@@ -105,3 +108,36 @@ def test_answers_to_another_request_are_refused(video: Path, tmp_path: Path) -> 
         with pytest.raises(ValueError, match=r"name a \.jsonl or \.parquet"):
             client.timelines([video], output=tmp_path / "spans.csv")
     assert output.read_text() == "no span\n"
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+def test_scores_of_many_windows_and_labels_are_kept(tmp_path: Path, ending: str) -> None:
+    """A video whose scores are more than a reply may hold, and one without spans, leave a file that is read again."""
+    made, output = timeline(), tmp_path / f"spans{ending}"
+    labels = tuple(str(number) for number in range(200_000))
+    scores = np.random.default_rng(0).random((len(made.starts), len(labels)), np.float32)
+    large = replace(made, labels=labels, scores=scores.astype(np.float64))
+    with open_book(output, "") as (book, _):
+        assert book is not None
+        book.add(Key("large", "large"), large)
+        book.add(Key("none", "none"), replace(made, spans=()))
+    with open_book(output, "") as (book, _):
+        assert book is not None
+        known = book.known(Key("large", "large"))
+        assert known is not None
+        np.testing.assert_array_equal(known.scores, large.scores)
+        assert book.known(Key("none", "none")) is None
+
+
+def test_windows_of_a_video_that_failed_are_not_asked_again(video: Path, tmp_path: Path) -> None:
+    """Where errors are collected, too, the next run asks only for the windows that are missing."""
+    output = tmp_path / "spans.jsonl"
+    broken, whole = ByBrightness(fail_after=8), ByBrightness()
+    with client_of(broken) as client:
+        (item,) = client.timelines([video], output=output, on_error="collect")
+    assert item.error is not None
+    with client_of(whole) as client:
+        (item,) = client.timelines([video], output=output, on_error="collect")
+    assert item.timeline is not None
+    assert len(whole.times["predictions"]) == (24 - 3) - len(broken.times["predictions"])
+    assert {path.name for path in tmp_path.iterdir()} == {"long.mp4", "spans.jsonl"}

@@ -12,6 +12,7 @@ import webvtt
 
 from staa_client.timeline.exports import fiftyone
 from staa_client.timeline.files import ENDINGS
+from staa_client.timeline.show.page import render_page
 from tests.client.timeline.conftest import timeline
 
 FIFTYONE = {
@@ -103,3 +104,33 @@ def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
         timeline().save(tmp_path / name)
     assert not list(tmp_path.iterdir())
     assert ".html" in ENDINGS
+
+
+def test_two_classes_of_one_label_have_a_tier_each(tmp_path: Path) -> None:
+    """Where two classes have the same label, ELAN shows both, the second with its number."""
+    first, second = timeline().known
+    made = replace(timeline(), spans=(first, replace(second, label=first.label)))
+    found = pympi.Elan.Eaf(str(made.save(tmp_path / "a.eaf")))
+    assert set(found.get_tier_names()) == {"moves right", "moves right (4)"}
+    assert len(found.get_annotation_data_for_tier("moves right (4)")) == 1
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    """What cannot be written is named as it was given, and not by the name of its draft."""
+    (tmp_path / "a.vtt").mkdir()
+    with pytest.raises(OSError, match=r"a\.vtt") as raised:
+        timeline().save(tmp_path / "a.vtt")
+    assert ".part" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.vtt"]
+
+
+def test_a_page_without_maps_does_not_speak_of_frames() -> None:
+    """Signs of scores and labels are escaped, and that frames are missing is said only of maps."""
+    span = replace(timeline().known[0], score=0.0004, label="a & b -->")
+    page = render_page(replace(timeline(), spans=(span,), labels=("a & b -->",) * 8), 2)
+    assert "&lt;0.1%" in page
+    assert "<0.1%" not in page
+    data = page.split('id="data">')[1].split("</script>")[0]
+    assert not {"<", ">", "&"} & set(data)
+    assert json.loads(data)["spans"][0]["label"] == "a & b -->"
+    assert "drawn without frames" not in page

@@ -87,7 +87,7 @@ function choose(index, moves) {
     figure.append(image, words);
     return figure;
   }));
-  if (!span.maps.length) $("maps").textContent = "No map was asked for.";
+  if (!span.maps.length) $("maps").textContent = "This span has no map.";
   if (moves && (span.end < from || span.start > to)) look(span.start - (to - from) / 2, span.start + (to - from) / 2);
   draw();
 }

@@ -77,7 +77,9 @@ def _fill(values: dict[str, str]) -> str:
 def _script_json(document: Any) -> str:
     """Return JSON that can stand in a script element: no text in it can end the element."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
 
 
 def _found(timeline: Timeline) -> str:
@@ -100,7 +102,7 @@ def _rows(timeline: Timeline) -> Iterator[str]:
             yield f'<tr class="nothing">{times}<td>{label}</td><td></td></tr>'
             continue
         button = f'<button type="button" data-span="{known}">{label}</button>'
-        yield f"<tr>{times}<td>{button}</td><td>{percent(span.score)}</td></tr>"
+        yield f"<tr>{times}<td>{button}</td><td>{html.escape(percent(span.score))}</td></tr>"
         known += 1
 
 
@@ -130,7 +132,7 @@ def _pictures_of(spans: Sequence[Span], source: Source | None) -> tuple[list[lis
     longest = sorted(range(len(spans)), key=lambda number: spans[number].start - spans[number].end)[:MOST_FRAMED]
     framed = sorted(number for number in longest if spans[number].explanation is not None)
     note = ""
-    if source is None or not has_extra():
+    if framed and (source is None or not has_extra()):
         framed, note = [], "The maps are drawn without frames, as there is no video, or the extra video is missing."
     for first in range(0, len(framed), _AT_A_TIME):
         turn = framed[first : first + _AT_A_TIME]
