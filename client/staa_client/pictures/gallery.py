@@ -47,6 +47,8 @@ class Tile:
     """A JPEG; None if the video cannot be shown."""
     error: str = ""
     """Why there is no answer, or no report."""
+    about: str = ""
+    """What a reader must know of the model; empty if it says nothing."""
 
     @property
     def score(self) -> float:
@@ -133,6 +135,8 @@ def _tile_html(tile: Tile) -> str:
     parts = [heading]
     if labels:
         parts.append(f'<ol class="labels">{labels}</ol>')
+    if labels and tile.about:
+        parts.append(f'<p class="about">{html.escape(tile.about)}</p>')
     if tile.badge is not None:
         sentence = html.escape(tile.badge.sentence)
         parts.append(

@@ -145,4 +145,5 @@ def test_a_chart_fits_its_width() -> None:
         assert {len(row) for row in rows[:3]} == {columns}
         assert len(rows[3]) <= columns + 2
         assert all("█" in row for row in rows[:2])
+    assert describe_timeline(made, 80, 3)[-1] == made.model.about == "Knows eight motions only."
     assert (clock(75.5), clock(3675)) == ("1:15.5", "1:01:15.0")

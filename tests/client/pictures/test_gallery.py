@@ -42,6 +42,15 @@ def test_no_text_acts() -> None:
     render_gallery([Tile("half \ud800")], "half \ud800").encode()
 
 
+def test_what_the_model_is_good_for_stands_under_the_labels() -> None:
+    """Of a model that says it, each video's labels have it below them; a video without an answer has none."""
+    spins = (Prediction(0, "spins", 0.5),)
+    tiles = [Tile("a.mp4", spins, about="Knows <eight> motions."), Tile("b.mp4", error="gone", about="Knows all.")]
+    text = render_gallery(tiles, "clips")
+    assert text.index("spins") < text.index("Knows &lt;eight&gt; motions.")
+    assert "Knows all." not in text
+
+
 def test_the_worst_verdict_is_first_in_its_order() -> None:
     """Ranks go from distrusted to faithful; what has no verdict, and what has no answer, come behind."""
     badges = [Badge("x", tone, "x") for tone in ("bad", "doubtful", "unknown", "good")]

@@ -62,7 +62,7 @@ class ReportFolder:
             page, error = None, f"no report: {' '.join(str(reason).split())}"
             yield item.source, reason
         badge = badge_of(answer) if isinstance(answer, Explanation) else None
-        self._tiles.append(tile(item.source, answer.predictions, badge, page, picture, error))
+        self._tiles.append(tile(item.source, answer.predictions, badge, page, picture, error, answer.model.about))
 
     def finish(self) -> Path:
         """Write the gallery, and return its path.

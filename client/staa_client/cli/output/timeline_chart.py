@@ -24,7 +24,8 @@ def describe_timeline(timeline: Timeline, columns: int, tracks: int) -> list[str
         for label, class_id in zip(labels, classes, strict=True)
     ]
     lines += [f"{'':<{wide}}  {_axis(timeline.duration, cells)}", ""]
-    return lines + [describe_span(span) for span in timeline.spans]
+    about = [printable_line(timeline.model.about)] if timeline.model.about else []
+    return lines + [describe_span(span) for span in timeline.spans] + about
 
 
 def describe_span(span: Span) -> str:
