@@ -22,7 +22,7 @@ LONGEST_EDGE = 960
 """The longer edge of the video in a movie, in pixels."""
 LEAST_WIDTH = 480
 """The least width of a movie in pixels, for the letters below a small video."""
-_ROW, _AXIS, _MARGIN = 26, 24, 8
+_ROW, _AXIS, _ABOUT, _MARGIN = 26, 24, 20, 8
 _TICKS = 90_000
 _GROUND, _INK, _SOFT, _MARK = (24, 24, 32), (236, 236, 242), (150, 152, 165), (255, 255, 255)
 _COLOURS = ((141, 147, 214), (255, 138, 117), (112, 214, 158), (242, 184, 92), (205, 150, 240), (90, 200, 210))
@@ -87,12 +87,14 @@ class TrackStrip:
         """Return the strip with a mark at a second; spans that go on there are named by brighter bars."""
         picture = self.picture.copy()
         x = self.x_of(second)
-        ImageDraw.Draw(picture).line([(x, 0), (x, picture.height - _AXIS)], _MARK, 2)
+        ImageDraw.Draw(picture).line([(x, 0), (x, len(self._classes) * _ROW)], _MARK, 2)
         return picture
 
     def _draw(self) -> Image.Image:
         timeline, font = self._timeline, load_font(13)
-        picture = Image.new("RGB", (self._width, len(self._classes) * _ROW + _AXIS), _GROUND)
+        about = timeline.model.about
+        height = len(self._classes) * _ROW + _AXIS + (_ABOUT if about else 0)
+        picture = Image.new("RGB", (self._width, height), _GROUND)
         pen = ImageDraw.Draw(picture)
         middles = timeline.starts + min(timeline.window, timeline.duration) / 2
         curves = timeline.curves
@@ -111,4 +113,5 @@ class TrackStrip:
         for second in round_seconds(0.0, max(timeline.duration, 0.1)):
             pen.line([(self.x_of(second), floor), (self.x_of(second), floor + 4)], _SOFT)
             pen.text((self.x_of(second), floor + 6), f"{second:g}", _SOFT, load_font(11), anchor="ma")
+        pen.text((_MARGIN, floor + _AXIS), fit_text(about, 12, self._width - 2 * _MARGIN), _INK, load_font(12))
         return picture

@@ -52,3 +52,12 @@ def test_bars_stand_where_the_spans_are() -> None:
     outside = row[int(strip.x_of(9.0)) : int(strip.x_of(19.0))]
     assert (np.abs(inside.astype(int) - inside[0]).max(1) < 90).mean() > 0.8
     assert outside.max() < 160
+
+
+def test_the_movie_says_what_the_model_is_good_for() -> None:
+    """Below the axis stands the sentence about the model, if it has one."""
+    made = timeline()
+    plain = dataclasses.replace(made, model=dataclasses.replace(made.model, about=""))
+    said, silent = (TrackStrip(each, each.tracks(2), 600).picture for each in (made, plain))
+    assert said.height > silent.height
+    assert np.asarray(said)[silent.height :].max() > 200
