@@ -54,8 +54,10 @@ def answer(
         _answer_one(client, videos[0], model, asked, outputs, paths_of_videos[0], explain=explain, json=json)
         return 0
     failed = 0
+    abouts: dict[str, None] = {}
     with _batches(client, videos, model, asked, explain=explain, concurrency=concurrency) as rows:
         for items in rows:
+            abouts |= {item.result.model.about: None for item in items if item.result is not None}
             is_wrong = sum(_print_item(item, json=json, with_method=len(asked) > 1) for item in items) > 0
             explanations = [item.result for item in items if isinstance(item.result, Explanation)]
             if explanations:
@@ -63,6 +65,8 @@ def answer(
                     _complain(f"{items[0].source}: {path}", reason)
                     is_wrong = True
             failed += is_wrong
+    for about in () if json else filter(None, abouts):
+        sys.stderr.write(terminal.printable_line(about) + "\n")
     return int(failed > 0)
 
 
@@ -189,6 +193,8 @@ def follow(sights: "Watch", count: int | None, *, json: bool) -> int:
         shortest, longest = sights.clip_seconds
         clips = f"the model was trained on clips of {shortest:g} to {longest:g} s"
         sys.stderr.write(f"windows of {sights.window:g} s, one every {sights.stride:g} s; {clips}\n")
+    if not json and first and first[0].answer is not None and first[0].answer.model.about:
+        sys.stderr.write(terminal.printable_line(first[0].answer.model.about) + "\n")
     for number, sight in enumerate(itertools.chain(first, sights), 1):
         failed = sight.error is not None
         _print(js.dumps(terminal.sight_document(sight)) if json else terminal.describe_sight(sight))
