@@ -1,7 +1,7 @@
 """Writes answers as a Parquet file, one row for each source; needs the extra `parquet`."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -132,15 +132,26 @@ def read_file(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         ValueError: this client did not write it.
     """
+    return read_lines(path, SCHEMA, "answers", line_of, _ROWS_READ)
+
+
+def read_lines(
+    path: Path, schema: pa.Schema, what: str, line_of_row: Callable[[dict[str, Any]], dict[str, Any]], rows: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines in a Parquet file of these columns; `rows` of them are read at a time.
+
+    Raises:
+        ValueError: this client did not write it; the error says what the file should hold.
+    """
     try:
         with path.open("rb") as file, pq.ParquetFile(file) as table:
-            if table.schema_arrow.remove_metadata() != SCHEMA:
+            if table.schema_arrow.remove_metadata() != schema:
                 raise ValueError("its columns are others")
-            for group in table.iter_batches(_ROWS_READ):
+            for group in table.iter_batches(rows):
                 for row in group.to_pylist():
-                    yield line_of(row)
+                    yield line_of_row(row)
     except (pa.ArrowException, *DAMAGED) as reason:
-        raise ValueError(f"{path} is no Parquet file of answers ({reason}): name another") from reason
+        raise ValueError(f"{path} is no Parquet file of {what} ({reason}): name another") from reason
 
 
 def parquet_journal(path: Path, request: str) -> Journal:

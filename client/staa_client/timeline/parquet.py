@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from staa_client import contract
-from staa_client.batch.journal import DAMAGED, draft_of
-from staa_client.batch.parquet import encodable, key_of_text, key_text
+from staa_client.batch.journal import draft_of
+from staa_client.batch.parquet import encodable, key_of_text, key_text, read_lines
 from staa_client.contract.document import MOST_LINE_BYTES, read_json
 from staa_client.results.explanation import MAPS, Explanation, maps_of
 from staa_client.results.maps import pack
@@ -87,12 +87,4 @@ def read_spans(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         ValueError: this client did not write it.
     """
-    try:
-        with path.open("rb") as file, pq.ParquetFile(file) as table:
-            if table.schema_arrow.remove_metadata() != SCHEMA:
-                raise ValueError("its columns are others")
-            for group in table.iter_batches(_ROWS_AT_A_TIME):
-                for row in group.to_pylist():
-                    yield line_of(row)
-    except (pa.ArrowException, *DAMAGED) as reason:
-        raise ValueError(f"{path} is no Parquet file of spans ({reason}): name another") from reason
+    return read_lines(path, SCHEMA, "spans", line_of, _ROWS_AT_A_TIME)
