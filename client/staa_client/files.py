@@ -134,8 +134,8 @@ FORMS: Mapping[str, Form] = {
     ".json": Form("staa_client.files", "write_json", several=False),
     ".npz": Form("staa_client.files", "write_npz", several=False),
     ".parquet": Form("staa_client.batch.parquet", "write_one", several=False),
-    ".mp4": Form("staa_client.pictures.movie", "write_mp4", several=True),
-    ".gif": Form("staa_client.pictures.movie", "write_gif", several=True),
+    ".mp4": Form("staa_client.pictures.movies.movie", "write_mp4", several=True),
+    ".gif": Form("staa_client.pictures.movies.movie", "write_gif", several=True),
 }
 """The ending of a file name -> the format."""
 

@@ -152,6 +152,6 @@ def test_one_module_knows_the_decoder() -> None:
         for package in ("staa_video", "av")
     }
     assert doors["staa_video"] == {"staa_client.video.pictures_of"}
-    writers = {"pictures.movie", "pictures.viewer.clip_copy", "timeline.show.movie"}
+    writers = {"pictures.movies.h264", "pictures.movies.movie", "pictures.viewer.clip_copy", "timeline.show.movie"}
     assert doors["av"] == {"staa_client.video.pictures_of", *(f"staa_client.{name}" for name in writers)}
     assert [name for name, path in modules().items() if "client[video]" in path.read_text()] == [*doors["staa_video"]]

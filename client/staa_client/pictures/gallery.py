@@ -1,13 +1,9 @@
 """Writes the gallery of many videos: one HTML file with a thumbnail, labels and the verdict of each, offline."""
 
-import base64
-import hashlib
 import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from string import Template
 from typing import Final
 from urllib.parse import quote
 
@@ -15,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from staa_client.pictures.badge import Badge, Tone
+from staa_client.pictures.html_page import Assets, jpeg_address
 from staa_client.pictures.layer import Layer, percent
 from staa_client.pictures.overlay import paint_alone, paint_over
 from staa_client.results.explanation import Explanation
@@ -23,6 +20,7 @@ from staa_client.results.result import Prediction, Result
 from staa_client.video.pictures_of import frames_at
 from staa_client.video.source import Source
 
+_ASSETS: Final = Assets("staa_client.pictures")
 _SIZE: Final = (320, 240)
 """The most pixels of a thumbnail, (width, height)."""
 _RANKS: Final[dict[Tone, int]] = {"bad": 0, "doubtful": 1, "unknown": 2, "good": 3}
@@ -65,18 +63,16 @@ class Tile:
 
 def render_gallery(tiles: Sequence[Tile], title: str) -> str:
     """Return the gallery as HTML text, its videos in the order given; its reader may sort them."""
-    script = "\n" + _read_asset("gallery.js")
     failed = sum(bool(tile.error) and not tile.predictions for tile in tiles)
     videos = f"{len(tiles)} video{'' if len(tiles) == 1 else 's'}"
-    page = Template(_read_asset("gallery.html")).substitute(
-        title=html.escape(title),
-        counts=videos + (f", {failed} without an answer" if failed else ""),
-        style=_read_asset("gallery.css"),
-        tiles="\n".join(_tile_html(tile) for tile in tiles),
-        script=script,
-        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-    return page.encode("utf-8", "replace").decode()  # half of a surrogate pair, as of a file's name, is no UTF-8
+    values = {
+        "title": html.escape(title),
+        "counts": videos + (f", {failed} without an answer" if failed else ""),
+        "style": _ASSETS.read("gallery.css"),
+        "tiles": "\n".join(_tile_html(tile) for tile in tiles),
+        **_ASSETS.script(("gallery.js",)),
+    }
+    return _ASSETS.fill("gallery.html", values)
 
 
 def thumbnail_of(answer: Result | Explanation, source: Source | None) -> bytes | None:
@@ -113,18 +109,12 @@ def thumbnail_of(answer: Result | Explanation, source: Source | None) -> bytes |
     return buffer.getvalue()
 
 
-def _read_asset(name: str) -> str:
-    """Return the text of a file of the gallery, which is next to this module."""
-    return files("staa_client.pictures").joinpath(name).read_text("utf-8")
-
-
 def _tile_html(tile: Tile) -> str:
     """Return the HTML of one video; every text in it is escaped."""
     name = html.escape(tile.name)
     picture = '<div class="nothing">no picture</div>'
     if tile.thumbnail is not None:
-        data = base64.b64encode(tile.thumbnail).decode()
-        picture = f'<img alt="" loading="lazy" src="data:image/jpeg;base64,{data}">'
+        picture = f'<img alt="" loading="lazy" src="{jpeg_address(tile.thumbnail)}">'
     heading = f"{picture}<h2>{name}</h2>"
     if tile.page is not None:
         heading = f'<a href="{html.escape(quote(tile.page))}">{heading}</a>'

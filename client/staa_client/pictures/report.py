@@ -1,17 +1,13 @@
 """Writes the report: one HTML file that plays the video under its maps, loads nothing and opens offline."""
 
-import base64
 import dataclasses
-import hashlib
 import html
-import json
-import re
 from collections.abc import Sequence
-from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 from staa_client.pictures.clip_frames import clip_frames
 from staa_client.pictures.colours import BALANCE, HEAT
+from staa_client.pictures.html_page import Assets, script_json
 from staa_client.pictures.layer import Layer, layers_of, percent
 from staa_client.pictures.viewer.clip_copy import ClipCopy, copy_of
 from staa_client.pictures.viewer.page_data import COLOURMAPS, page_data
@@ -22,6 +18,7 @@ from staa_client.video.frames import Frame
 
 SCRIPTS: Final = ("words.js", "pictures.js", "map_view.js", "curve.js", "player.js", "viewer.js")
 """The files of the page's script, in their order."""
+_ASSETS: Final = Assets("staa_client.pictures.viewer")
 SPEEDS: Final = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4)
 """The speeds that can be chosen; 1 is the source's own."""
 
@@ -58,16 +55,15 @@ def render_report(
     explanation, look = layers[0].explanation, layers[0].look
     alike = all(layer.explanation.predictions == explanation.predictions for layer in layers)
     title, beside = _heading(layers) if alike else (explanation.name, "")
-    script = "\n" + "\n".join(_read_asset(name) for name in SCRIPTS)
     data = page_data(layers, frames, copy)
-    page = _fill(
+    return _ASSETS.fill(
         "page.html",
         {
             "title": html.escape(title),
             "score": html.escape(beside),
             "lead": html.escape(_lead(layers, copy)),
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
-            "style": _read_asset("viewer.css"),
+            "style": _ASSETS.read("viewer.css"),
             "layout": "several" if layers[1:] else "one",
             "maps": "\n".join(_map_html(layer, index) for index, layer in enumerate(layers)),
             "controlled": "all maps" if layers[1:] else "the map",
@@ -79,12 +75,10 @@ def render_report(
             "tracks": _tracks_html(tracks or tracks_of(layers)),
             "labels": "\n".join(_labels_html(layer, named=not alike) for layer in (layers[:1] if alike else layers)),
             "facts": _facts_html(_clip_facts(explanation)),
-            "data": _script_json(data),
-            "script": script,
-            "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            "data": script_json(data),
+            **_ASSETS.script(SCRIPTS),
         },
     )
-    return page.encode("utf-8", "replace").decode()  # half of a surrogate pair, as of a file's name, is no UTF-8
 
 
 def _heading(layers: Sequence[Layer]) -> tuple[str, str]:
@@ -115,20 +109,10 @@ def _lead(layers: Sequence[Layer], copy: ClipCopy | None) -> str:
     return f"{what}. The model saw {of}: the ticks under the curve{key}. Point at a cell for its value."
 
 
-def _read_asset(name: str) -> str:
-    """Return the text of a file of the viewer."""
-    return files("staa_client.pictures.viewer").joinpath(name).read_text("utf-8")
-
-
-def _fill(template: str, values: dict[str, str]) -> str:
-    """Return the template with its {{names}} replaced in one pass, so that names inside of values are not replaced."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], _read_asset(template))
-
-
 def _map_html(layer: Layer, index: int) -> str:
     """Return the HTML of a map: canvases, legend, facts and table; its index makes the ids unique."""
     explanation, (low, high) = layer.explanation, layer.scale_ends
-    return _fill(
+    return _ASSETS.fill(
         "map.html",
         {
             "n": str(index),
@@ -244,8 +228,3 @@ def _label_html(label: str, score: float) -> str:
 def _share_html(share: float) -> str:
     """Return a share, 0 to 1, as HTML; its text may have a "<", which is escaped."""
     return html.escape(percent(float(share)))
-
-
-def _script_json(data: dict[str, Any]) -> str:
-    """Return JSON for a script element, in which no character can end the element."""
-    return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

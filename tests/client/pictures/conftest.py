@@ -4,6 +4,7 @@ import dataclasses
 import html.parser
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -81,13 +82,16 @@ class Tab:
     asked: list[str]
 
     def settle(self) -> None:
-        """Wait until the picture of the moment is there."""
+        """Wait until the picture of the moment is there; while a page plays it never may be."""
+        end = time.monotonic() + 20
         while not self.page.evaluate(SETTLED):
+            assert time.monotonic() < end, "the picture of the moment did not come"
             self.page.wait_for_timeout(20)
 
-    def pixels(self, index: int = 0) -> Any:  # a list of bytes
-        """Every 97th pixel of a map's picture."""
-        self.settle()
+    def pixels(self, index: int = 0, *, plays: bool = False) -> Any:  # a list of bytes
+        """Every 97th pixel of a map's picture; of a page that `plays`, as it is at this moment."""
+        if not plays:
+            self.settle()
         return self.page.locator(".view").nth(index).evaluate(PIXELS)
 
     @property

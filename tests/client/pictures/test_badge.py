@@ -10,10 +10,11 @@ import pytest
 
 from staa_client import ClipInfo, Explanation, contract
 from staa_client.cli.output.terminal import describe
-from staa_client.pictures import badge, movie_page, sheet
+from staa_client.pictures import badge, sheet
 from staa_client.pictures.badge import INKS, LIGHTS, NOT_CHECKED, Tone, badge_of
 from staa_client.pictures.layer import Layer
-from staa_client.pictures.movie_page import MovieStrip
+from staa_client.pictures.movies import movie_page
+from staa_client.pictures.movies.movie_page import MovieStrip
 from staa_client.pictures.notebook import html_of
 from staa_client.pictures.overlay import load_font, wrap_text
 from staa_client.pictures.report import render_report

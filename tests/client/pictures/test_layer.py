@@ -12,7 +12,7 @@ from PIL.ImageDraw import ImageDraw
 from staa_client import ClassName, Explanation, Prediction
 from staa_client.cli.output import terminal
 from staa_client.pictures.layer import Layer, Look, percent
-from staa_client.pictures.movie_page import MovieStrip
+from staa_client.pictures.movies.movie_page import MovieStrip
 from staa_client.pictures.notebook import describe
 from staa_client.pictures.report import render_report
 from staa_client.pictures.sheet import draw_sheet

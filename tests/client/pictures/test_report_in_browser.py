@@ -57,7 +57,7 @@ def test_it_plays_until_it_is_paused(report: Tab) -> None:
     report.page.click("#play")
     assert report.page.inner_text("#play") == "Pause"
     expect(report.page.locator("#now")).not_to_have_text(first, timeout=5000)
-    assert report.pixels() != before
+    assert report.pixels(plays=True) != before
     report.page.click("#play")
     stopped = report.now
     report.page.wait_for_timeout(500)

@@ -4,12 +4,12 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
 
 import numpy as np
 
 from staa_client.pictures.clip_frames import ClipFrames
+from staa_client.pictures.movies.h264 import PictureTrack
 from staa_client.results.result import ClipInfo
 from staa_client.video.frames import Frame, Frames
 from staa_client.video.pictures_of import SOUND_RATE, require_extra, sound_of
@@ -122,33 +122,17 @@ def _encoded(clip: ClipInfo, source: Source, size: tuple[int, int], rate: float,
     target, seconds = io.BytesIO(), list[float]()
     with av.open(target, "w", format="mp4") as container:
         bounds = {"maxrate": f"{bits:.0f}", "bufsize": f"{bits:.0f}"}
-        steady = Fraction(min(rate, max(clip.fps, 1))).limit_denominator(1001)
-        options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": "24", **bounds}
-        stream = container.add_stream("libx264", rate=steady, options=options)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.time_base = Fraction(1, _TICKS)
-        context.color_range = av.video.reformatter.ColorRange.MPEG
-        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+        steady = min(rate, max(clip.fps, 1))
+        pictures = PictureTrack(container, size, steady, {"crf": "23", "bf": "0", "g": "24", **bounds})
         sound = iter(()) if isinstance(source, Frames) else sound_of(source, float(clip.times[0]), _end_of(clip))
         first = next(sound, None)
         track = None if first is None else container.add_stream("aac", rate=SOUND_RATE, layout="stereo")
         if track is not None:
             track.bit_rate = _SOUND_BITS
-        reformatter = av.video.reformatter.VideoReformatter()
-        latest = -1
         for second, picture in _pictures(clip, source, size, rate):
-            tick = round((second - (seconds[0] if seconds else second)) * _TICKS)
-            if tick <= latest:
-                continue
-            latest = tick
-            seconds.append(second)
-            rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame = reformatter.reformat(rgb, format="yuv420p", dst_colorspace=av.video.reformatter.Colorspace.ITU709)
-            frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            if pictures.add(second - (seconds[0] if seconds else second), picture):
+                seconds.append(second)
+        pictures.finish()
         if track is not None and first is not None:
             for samples in chain([first], sound):
                 container.mux(track.encode(samples))

@@ -1,13 +1,13 @@
 """Writes the movie of a timeline: the whole video with its tracks below, and a mark at the present time."""
 
 from collections.abc import Iterator
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from staa_client.pictures.movies.h264 import PictureTrack
 from staa_client.pictures.overlay import fit_text, load_font, round_seconds
 from staa_client.timeline.result import Timeline
 from staa_client.video.frames import Frame, Frames, smaller
@@ -23,7 +23,6 @@ LONGEST_EDGE = 960
 LEAST_WIDTH = 480
 """The least width of a movie in pixels, for the letters below a small video."""
 _ROW, _AXIS, _ABOUT, _MARGIN = 26, 24, 20, 8
-_TICKS = 90_000
 _GROUND, _INK, _SOFT, _MARK = (24, 24, 32), (236, 236, 242), (150, 152, 165), (255, 255, 255)
 _COLOURS = ((141, 147, 214), (255, 138, 117), (112, 214, 158), (242, 184, 92), (205, 150, 240), (90, 200, 210))
 
@@ -47,18 +46,13 @@ def write(timeline: Timeline, target: Path, tracks: int) -> None:
     width, height = strip.picture.width // 2 * 2, (size[1] + strip.picture.height) // 2 * 2
     left = (width - size[0]) // 2
     with av.open(str(target.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        speed = Fraction(rate).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=speed, options={"preset": "veryfast", "crf": "23"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, _TICKS)
+        track = PictureTrack(container, (width, height), rate, {"crf": "23"})
         for second, frame in _frames(timeline.source, size, rate):
             page = Image.new("RGB", (width, height), _GROUND)
             page.paste(Image.fromarray(frame).resize(size), (left, 0))
             page.paste(strip.at(second), (0, size[1]))
-            picture = av.VideoFrame.from_ndarray(np.asarray(page), format="rgb24")
-            picture.pts, picture.time_base = round(second * _TICKS), Fraction(1, _TICKS)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
+            track.add(second, np.asarray(page))
+        track.finish()
 
 
 def _frames(source: Source, size: tuple[int, int], rate: float) -> Iterator[tuple[float, Frame]]:

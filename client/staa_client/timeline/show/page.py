@@ -1,19 +1,15 @@
 """Writes the page of a timeline: one HTML file with tracks, spans and maps, which loads nothing and opens offline."""
 
-import base64
-import hashlib
 import html
 import io
-import json
-import re
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
+from staa_client.pictures.html_page import Assets, jpeg_address, script_json
 from staa_client.pictures.layer import Layer, percent
 from staa_client.pictures.overlay import paint_alone, paint_over
 from staa_client.results.maps import scaled_box
@@ -22,6 +18,7 @@ from staa_client.video.frames import Frame, smaller
 from staa_client.video.pictures_of import frames_at, has_extra
 from staa_client.video.source import Source
 
+_ASSETS: Final = Assets("staa_client.timeline.show")
 MOST_FRAMED = 200
 """The most spans whose maps lie over frames, the longest ones; of the others the map alone is shown."""
 STEPS = 3
@@ -38,48 +35,30 @@ def write(timeline: Timeline, target: Path, tracks: int) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    target.write_bytes(render_page(timeline, tracks).encode("utf-8", "replace"))
+    target.write_text(render_page(timeline, tracks), "utf-8")
 
 
 def render_page(timeline: Timeline, tracks: int) -> str:
     """Return the page as HTML text."""
     classes = timeline.tracks(tracks)
     pictures, note = _pictures_of(timeline.known, timeline.source)
-    script = "\n" + _read_asset("page.js")
     about = [timeline.model.about] if timeline.model.about else []
     noted = [*timeline.notes, *([note] if note else [])]
-    return _fill(
+    return _ASSETS.fill(
+        "page.html",
         {
             "title": html.escape(timeline.name),
             "length": f"{timeline.duration:.1f} s",
             "about": "".join(f'<p class="note">{html.escape(text)}</p>' for text in about),
-            "style": _read_asset("page.css"),
+            "style": _ASSETS.read("page.css"),
             "tracks": html.escape("Tracks of " + ", ".join(timeline.labels[each] for each in classes)),
             "rows": "\n".join(_rows(timeline)),
             "found": html.escape(_found(timeline)),
             "notes": "".join(f'<p class="soft">{html.escape(text)}</p>' for text in noted),
-            "data": _script_json(_data(timeline, classes, pictures)),
-            "script": script,
-            "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        }
+            "data": script_json(_data(timeline, classes, pictures)),
+            **_ASSETS.script(("page.js",)),
+        },
     )
-
-
-def _read_asset(name: str) -> str:
-    return files("staa_client.timeline.show").joinpath(name).read_text("utf-8")
-
-
-def _fill(values: dict[str, str]) -> str:
-    """Return the page with its {{names}} replaced in one pass, so that names inside of values are not replaced."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], _read_asset("page.html"))
-
-
-def _script_json(document: Any) -> str:
-    """Return JSON that can stand in a script element: no text in it can end the element."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
 
 
 def _found(timeline: Timeline) -> str:
@@ -183,6 +162,5 @@ def _maps_html(span: Span, frames: Sequence[Frame] | None) -> list[dict[str, str
             image = paint_over(Image.fromarray(frames[place]).resize(size), layer.shown[step], box, scale=layer.scale)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=85)
-        address = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-        pictures.append({"image": address, "words": f"{start:.2f} to {end:.2f} s"})
+        pictures.append({"image": jpeg_address(buffer.getvalue()), "words": f"{start:.2f} to {end:.2f} s"})
     return pictures

@@ -61,3 +61,14 @@ def test_the_movie_says_what_the_model_is_good_for() -> None:
     said, silent = (TrackStrip(each, each.tracks(2), 600).picture for each in (made, plain))
     assert said.height > silent.height
     assert np.asarray(said)[silent.height :].max() > 200
+
+
+def test_a_movie_names_its_colours(video: Path, tmp_path: Path) -> None:
+    """Matrix, primaries, transfer curve and range are BT.709 in the file, and by them the colours are right."""
+    with client_of(ByBrightness()) as client:
+        made = client.timeline(video, explain=False)
+    with av.open(str(made.save(tmp_path / "a.mp4"))) as container:
+        frame = next(container.decode(video=0))
+    named = [int(each) for each in (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)]
+    assert named == [1, 1, 1, 1]
+    assert np.abs(frame.to_ndarray(format="rgb24")[-3, 3].astype(int) - (24, 24, 32)).max() < 5

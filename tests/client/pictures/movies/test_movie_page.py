@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from staa_client import Explanation
-from staa_client.pictures import movie
 from staa_client.pictures.layer import Layer
-from staa_client.pictures.movie_page import MovieStrip, lay_out, letter_height
+from staa_client.pictures.movies import movie
+from staa_client.pictures.movies.movie_page import MovieStrip, lay_out, letter_height
 from staa_client.pictures.overlay import fit_text, load_font
 
 

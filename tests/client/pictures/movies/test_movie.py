@@ -15,9 +15,9 @@ from PIL import Image
 
 from staa_client import Client, Explanation
 from staa_client.files import save
-from staa_client.pictures import movie
 from staa_client.pictures.colours import HEAT
-from staa_client.pictures.movie_page import lay_out
+from staa_client.pictures.movies import movie
+from staa_client.pictures.movies.movie_page import lay_out
 from staa_client.results.save_job import SaveJob
 from staa_client.video import frames_at
 from staa_client.video.frames import Frames

@@ -4,7 +4,6 @@ import io
 import itertools
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 from PIL import Image
@@ -12,7 +11,8 @@ from PIL import Image
 from staa_client.pictures.clip_frames import ClipFrames
 from staa_client.pictures.colours import cover_table_of
 from staa_client.pictures.layer import Layer, layers_of
-from staa_client.pictures.movie_page import MoviePage, Size, lay_out
+from staa_client.pictures.movies.h264 import PictureTrack
+from staa_client.pictures.movies.movie_page import MoviePage, Size, lay_out
 from staa_client.results.save_job import SaveJob
 from staa_client.video.pictures_of import require_extra
 from staa_client.video.source import Source
@@ -45,8 +45,6 @@ _GIF_QUALITIES = (
 is kept, and by what edges are divided. The last one is below GIF_BYTES whatever the pictures show."""
 _LONGEST = 0xFFFF
 """The longest time, in hundredths of a second, that a GIF can show a picture: 11 minutes."""
-_TICKS = 90_000
-"""Ticks per second of an mp4's clock, which keep the times of any source to 11 microseconds."""
 
 
 def write_mp4(job: SaveJob, most_frames: int = MOST_FRAMES) -> None:
@@ -73,24 +71,13 @@ def write_mp4(job: SaveJob, most_frames: int = MOST_FRAMES) -> None:
     if len(clip_frames) > most_frames:
         clip_frames = ClipFrames(source, clip, clip_frames.rate / math.ceil(len(clip_frames) / most_frames))
     with av.open(str(job.target.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        rate = Fraction(clip_frames.rate).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "20"})
-        stream.width, stream.height = page.layout.size
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.time_base = Fraction(1, _TICKS)
-        context.color_range = av.video.reformatter.ColorRange.MPEG
-        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
-        reformatter = av.video.reformatter.VideoReformatter()
+        track = PictureTrack(container, page.layout.size, clip_frames.rate, {"crf": "20"})
         done, start = 0, float(clip.times[0])
         for done, (second, picture) in enumerate(clip_frames.pictures(page.layout.frame), 1):
-            rgb = av.VideoFrame.from_ndarray(np.asarray(page.draw(second, picture)), format="rgb24")
-            frame = reformatter.reformat(rgb, format="yuv420p", dst_colorspace=av.video.reformatter.Colorspace.ITU709)
-            frame.pts, frame.time_base = round((second - start) * _TICKS), Fraction(1, _TICKS)
-            container.mux(stream.encode(frame))
+            track.add(second - start, np.asarray(page.draw(second, picture)))
             if progress:
                 progress(done, max(done, len(clip_frames)))
-        container.mux(stream.encode(None))
+        track.finish()
     if progress:
         progress(done, done)
 

@@ -1,0 +1,1 @@
+"""Draws the maps of a clip over all of its frames, and writes them as movies."""
