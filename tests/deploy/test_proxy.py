@@ -99,10 +99,10 @@ def test_nothing_else(proxy: Proxy, upstream: Upstream, path: str) -> None:
         ("TRACE", "/v1/models/motions:predict", "POST, OPTIONS"),
         ("TRACE", "/explanations/motions", "POST, PUT, OPTIONS"),
         ("POST", "/ping", "GET, HEAD"),
-        *((method, "/models", "GET, HEAD") for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS-X")),
+        *((method, "/models", "GET, HEAD, OPTIONS") for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS-X")),
         *((method, "/ready", "GET, HEAD") for method in ("POST", "TRACE", "PROPFIND", "FOO", "DELETE", "OPTIONS-X")),
         *((method, "/v2/health/live", "GET, HEAD") for method in ("TRACE", "FOO")),
-        *((method, "/v1/models/motions", "GET, HEAD") for method in ("TRACE", "FOO", "PUT")),
+        *((method, "/v1/models/motions", "GET, HEAD, OPTIONS") for method in ("TRACE", "FOO", "PUT")),
         *((method, "/v2/models/motions/explain", "POST, OPTIONS") for method in ("TRACE", "FOO", "GET", "PATCH")),
         *((method, "/predictions/motions/1.0", "POST, PUT, OPTIONS") for method in ("TRACE", "FOO", "MKCOL")),
     ],
@@ -201,6 +201,17 @@ def test_browsers(proxy: Proxy, upstream: Upstream) -> None:
     assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
     assert answer.headers["vary"] == "Origin"
     assert proxy.call(headers={"Origin": ORIGIN}).headers["access-control-allow-origin"] == ORIGIN
+
+
+@pytest.mark.parametrize("path", ["/models", "/v1/models/motions", "/v1/models/motions:predict", "/explanations/m"])
+def test_browsers_may_ask_wherever_a_key_is_sent(proxy: Proxy, path: str) -> None:
+    """A browser asks first, since a key makes a request one that is not simple; the answer names the path's methods."""
+    asks = {"Access-Control-Request-Headers": "authorization"}
+    granted = proxy.call(path, method="OPTIONS", body=None, headers={"Origin": ORIGIN} | asks)
+    assert (granted.status, granted.headers["access-control-allow-headers"]) == (204, "authorization")
+    allowed = proxy.call(path, method="TRACE").headers["allow"]
+    assert granted.headers["access-control-allow-methods"] == allowed
+    assert proxy.call(path, method="OPTIONS", body=None, headers=asks).status == 403
 
 
 def test_connections_are_kept(proxy: Proxy, upstream: Upstream) -> None:
