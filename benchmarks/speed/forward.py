@@ -3,6 +3,7 @@
 Every way runs in a process of its own (for its peak memory), and all of them take turns, forward by forward, so that
 what else the machine does falls on all alike; a ratio is the median of the ratios within a turn, in brackets the middle
 half of them. Models have the configuration of their best-known checkpoint and random weights.
+`--before FOLDER` measures the maps of another version beside these: FOLDER is the `handler` of another checkout.
 On a GPU: `--device cuda --dtype bfloat16 --batch 1 8 32 --peak 989` (the chip's dense bfloat16 TFLOP/s).
 """
 
@@ -10,7 +11,8 @@ import argparse
 import contextlib
 import multiprocessing
 import statistics
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -36,12 +38,19 @@ CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "V-JEPA2-L 16x256": (VJEPA2Config, {"crop_size": 256, "frames_per_clip": 16, "num_labels": 174}),
     "VideoPrism-B 16x288": (VideoPrismVisionConfig, {"num_labels": 400}),
     "TimeSformer-B HR 16x448": (TimesformerConfig, {"num_frames": 16, "image_size": 448, "num_labels": 400}),
+    "the default model 16x96": (
+        TimesformerConfig,
+        {"num_frames": 16, "image_size": 96, "patch_size": 8, "hidden_size": 64, "num_hidden_layers": 4}
+        | {"num_attention_heads": 4, "intermediate_size": 128, "num_labels": 8},
+    ),
 }
 """facebook/timesformer-base-finetuned-k400, google/vivit-b-16x2-kinetics400, MCG-NJU/videomae-base-finetuned-kinetics,
-facebook/vjepa2-vitl-fpc16-256-ssv2, google/videoprism-base-f16r288, facebook/timesformer-hr-finetuned-k400."""
+facebook/vjepa2-vitl-fpc16-256-ssv2, google/videoprism-base-f16r288, facebook/timesformer-hr-finetuned-k400, and the
+model of `model_store`."""
 PLAIN, ATTENTIONS = "transformers' default forward", "output_attentions=True"
 LABELS, STAA, CLASS = "ours, labels", "ours, labels and staa", "ours, labels and staa_class"
 EXACT, HALF, WITHOUT = "the same, every query", "the same, bfloat16", "labels, without: "
+BEFORE = "before, "
 
 
 def ways(name: str, batch: int, options: argparse.Namespace) -> list[str]:
@@ -54,6 +63,8 @@ def ways(name: str, batch: int, options: argparse.Namespace) -> list[str]:
         savings = [] if pooled else [WITHOUT + saving for saving in families.family(config.model_type).OPTIMISATIONS]
         half = [HALF] if options.dtype == "float32" else []
         compared = [PLAIN, ATTENTIONS, LABELS, STAA, *exact, CLASS, *savings, *half]
+    if options.before:
+        compared += [BEFORE + LABELS, BEFORE + STAA, BEFORE + CLASS]
     return [way for way in compared if way in (PLAIN, LABELS) or any(words in way for words in options.ways)]
 
 
@@ -66,6 +77,7 @@ def plain_model(name: str, **options: Any) -> Any:
 
 def build(name: str, way: str, device: str, dtype: torch.dtype) -> Callable[[torch.Tensor], Any]:
     """Return a function that does one forward pass of one way."""
+    way = way.removeprefix(BEFORE)
     torch.manual_seed(0)
     eager = {"attn_implementation": "eager"} if way == ATTENTIONS else {}
     dtype = torch.bfloat16 if way == HALF else dtype
@@ -139,7 +151,8 @@ def compare(name: str, batch: int, options: argparse.Namespace) -> tuple[Times, 
     peaks: Peaks = {}
     for way in ways(name, batch, options):
         pipes[way], theirs = processes.Pipe()
-        processes.Process(target=take_turns, args=(theirs, name, way, batch, options), daemon=True).start()
+        with _import_from([options.before] if way.startswith(BEFORE) else []):
+            processes.Process(target=take_turns, args=(theirs, name, way, batch, options), daemon=True).start()
         theirs.close()  # so that the end of the process is the end of the pipe
         peaks[way] = pipes[way].recv()
     times: Times = {way: [] for way in pipes}
@@ -150,6 +163,14 @@ def compare(name: str, batch: int, options: argparse.Namespace) -> tuple[Times, 
     for pipe in pipes.values():
         pipe.close()
     return times, peaks
+
+
+@contextlib.contextmanager
+def _import_from(folders: list[str]) -> Iterator[None]:
+    """Let a process that is started in the block import from these folders first."""
+    sys.path[:0] = folders
+    yield
+    del sys.path[: len(folders)]
 
 
 def _ratio(times: list[float], others: list[float]) -> str:
@@ -176,6 +197,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--only", default="", help="part of a model's name")
     parser.add_argument("--ways", nargs="+", default=[""], help="parts of the ways' names; plain and labels always run")
+    parser.add_argument("--before", default="", help="the handler folder of another checkout, to compare with")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the chip, to print the share of it")
     options = parser.parse_args()
     set_up(options)

@@ -296,8 +296,9 @@ def make_reduce(site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None
             else:
                 weights = _mean_over_queries(split(query[:, :, site.queries], rows), keys, scale, site.softcap)
                 if wanted.sizes:
-                    place = [wanted.weights.index(row) for row in wanted.sizes]
-                    sizes = written_sizes(site, weights[place], split(value, indices[wanted.sizes]))
+                    alike = wanted.sizes == wanted.weights  # as a rule, and then nothing is copied
+                    own = weights if alike else weights[[wanted.weights.index(row) for row in wanted.sizes]]
+                    sizes = written_sizes(site, own, split(value, indices[wanted.sizes]))
                 values = keep(value, wanted.classes) if wanted.classes else None
         if wanted.queries:
             queries_keys = keep(query, wanted.queries), keep(key, wanted.queries), scale
