@@ -20,9 +20,6 @@ from staa.errors import OptionError
 from staa.sites import READ_ROLES, Layout, Wanted, mean_value
 from staa.types import Attribution, Floats, Forward, Grid
 
-_NO_CHANNEL = 1e-6
-"""A channel of an MLP that is smaller counts as 0, where gate(h) / h has the limit 0.5."""
-
 
 @dataclass(frozen=True, slots=True)
 class MapRequest:
@@ -157,7 +154,7 @@ class Method:
     sizes: bool = False
     """Whether it needs how much every token wrote."""
     classes: bool = False
-    """Whether it explains a class: it then needs the values, and the token that is read before each MLP."""
+    """Whether it explains a class: it then needs the values, and the gains of each MLP."""
     queries: bool = False
     """Whether it needs the queries and keys of every attention."""
     version: str = "1"
@@ -274,29 +271,22 @@ def written_for(attention: Captured, direction: Tensor, *, centred: bool = False
 def back_through_mlp(attention: Captured, direction: Tensor) -> Tensor:
     """Carry a direction back through the MLP that follows an attention, as the MLP worked in this pass.
 
-    An MLP adds last(gate(first(norm(x)))) to a token x. With the gates gate(h) / h of its channels h, and the deviation
-    of its norm, as they were in the pass, it is linear: the token's component along `direction` after it is the
-    component along the result before it, plus a constant. Where the mean of all tokens is read, gates and deviations
-    are means of a sample of the tokens.
+    An MLP adds last(gate(first(norm(x)))) to a token x. With the gains of its channels as they were in the pass
+    (`sites.mlp_gains`), it is linear: the token's component along `direction` after it is the component along the
+    result before it, plus a constant.
 
     Args:
-        attention: what was kept of R rows, with the token that is read.
+        attention: what was kept of R rows, with the gains.
         direction: (R, 1 or sequences, width) in the residual stream after the MLP.
 
     Returns:
         (R, 1 or sequences, width) in the residual stream between the attention and the MLP.
     """
-    mlp, token = attention.site.mlp, _kept(attention.token, "tokens that are read").float()
+    mlp, gains = attention.site.mlp, _kept(attention.gains, "gains of the MLP")
     if mlp is None:
         raise ValueError("this attention writes nothing into the token that is read")
-    norm_weight, weight = mlp.norm.weight.float(), mlp.first.weight.float()
-    variance, mean = torch.var_mean(token, -1, correction=0, keepdim=True)
-    deviation = (variance + mlp.norm.eps).sqrt()
-    normed = (token - mean) / deviation * norm_weight + mlp.norm.bias.float()
-    channels = normed @ weight.T + mlp.first.bias.float()
-    gates = torch.where(channels.abs() > _NO_CHANNEL, mlp.gate(channels) / channels, 0.5)
-    inward = (direction @ mlp.last.weight.float()) * (gates / deviation).mean(2)
-    added = (inward @ weight) * norm_weight
+    inward = (direction @ mlp.last.weight.float()) * gains
+    added = (inward @ mlp.first.weight.float()) * mlp.norm.weight.float()
     return direction + added - added.mean(-1, keepdim=True)
 
 

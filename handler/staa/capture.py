@@ -5,7 +5,7 @@ it gets the queries, keys and values as well. The listener keeps the attention w
 and for the clips whose method needs them also the values, or queries and keys: tokens x width numbers for each block. A
 matrix of all tokens x tokens is never kept; if all queries are read, they are taken in chunks. Only temporal attention,
 over a few steps, has its small matrix kept, and `attend_with_matrix` computes the output from it. Beside the attention,
-hooks keep the token that is read, before the MLP that follows, and how much of every token an attention wrote.
+hooks keep how the MLP that follows worked on the token that is read, and how much of every token an attention wrote.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import AttentionInterface, PreTrainedModel
 
 from staa.errors import LoadError
-from staa.sites import READ_ROLES, Rows, Site, Wanted, measured_share, written_sizes
+from staa.sites import READ_ROLES, Rows, Site, Wanted, measured_share, mlp_gains, written_sizes
 
 LISTENER = "_staa_listener"
 ATTENTION = "staa"
@@ -62,9 +62,9 @@ class Captured:
     share: Tensor | None = None
     """(R, t, h*w) float32: how much of every token, along itself, the attention wrote, 0..1; if maps are carried back
     through it. It is <output, token> / <token, token>, where the token is that after the output was added."""
-    token: Tensor | None = None
-    """(R, 1 or sequences, k, width): the token that is read, before the MLP that follows; k is 1, or a sample of all
-    tokens if their mean is read."""
+    gains: Tensor | None = None
+    """(R, 1 or sequences, channels) float32: how the MLP that follows worked on the token that is read (`mlp_gains`);
+    if the mean of all tokens is read, on a sample of them."""
 
     def only(self, rows: Rows) -> Self:
         """Return what was kept for some of the rows."""
@@ -90,7 +90,7 @@ class Captured:
             "sizes": (self.sizes, kept.sizes, wanted.sizes),
             "values": (self.values, kept.classes, wanted.classes),
             "share": (self.share, _rows_of_share(self.site, kept), _rows_of_share(self.site, wanted)),
-            "token": (self.token, kept.classes, wanted.classes),
+            "gains": (self.gains, kept.classes, wanted.classes),
         }
         parts: dict[str, Any] = {
             name: pick(tensor, had, asked) if tensor is not None and asked else None
@@ -324,18 +324,25 @@ def _rows_of_share(site: Site, wanted: Wanted) -> Rows:
 def _hook_streams(
     site: Site, wanted: Wanted, indices: Mapping[Rows, Tensor | None], found: dict[str, Any]
 ) -> Iterator[RemovableHandle]:
-    """Hook the residual stream around an attention, so that `found` gets its "share" and "token" (see Captured)."""
+    """Hook the residual stream around an attention, so that `found` gets its "share" and "gains" (see Captured)."""
     if site.mlp is not None and wanted.classes:
+        mlp, of_classes = site.mlp, indices[wanted.classes]
         sequences = site.layout.sequences if site.layout.cls_each else 1
         read = slice(None, None, MLP_STRIDE) if site.role == "all" else slice(1)
 
-        def keep_token(_module: nn.Module, inputs: tuple[Tensor]) -> None:
-            tokens = inputs[0][:, read]
-            tokens = tokens.reshape(-1, sequences, *tokens.shape[1:])
-            rows = indices[wanted.classes]
-            found["token"] = tokens.clone() if rows is None else tokens.index_select(0, rows)
+        def read_of(tokens: Tensor) -> Tensor:
+            tokens = tokens[:, read]
+            clips = tokens.reshape(-1, sequences, *tokens.shape[1:])
+            return clips if of_classes is None else clips.index_select(0, of_classes)
 
-        yield site.mlp.norm.register_forward_pre_hook(keep_token)
+        def keep_token(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+            found["token"] = read_of(inputs[0])
+
+        def keep_gains(_module: nn.Module, _inputs: tuple[Tensor], channels: Tensor) -> None:
+            found["gains"] = mlp_gains(mlp, found.pop("token"), read_of(channels))
+
+        yield mlp.norm.register_forward_pre_hook(keep_token)
+        yield mlp.first.register_forward_hook(keep_gains)
     rows = _rows_of_share(site, wanted)
     if site.before is None or site.after is None or not rows:
         return

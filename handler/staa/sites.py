@@ -19,6 +19,8 @@ them, self-attention of a pooler or temporal attention. "deep": others.
 READ_ROLES = ("cls", "first", "all", "query")
 """The roles of attentions that write into the token that is read."""
 Rows = tuple[int, ...]
+_NO_CHANNEL = 1e-6
+"""A channel of an MLP that is smaller counts as 0, where gate(h) / h has the limit 0.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Wanted:
     sizes: Rows = ()
     """The rows that also need how much every token wrote, whatever the class."""
     classes: Rows = ()
-    """The rows that are explained for a class: they also need the values, and the token read before each MLP."""
+    """The rows that are explained for a class: they also need the values, and the gains of each MLP."""
     carried: Rows = ()
     """The rows whose maps are carried back to the input: those of `sizes` and of `classes`."""
     queries: Rows = ()
@@ -173,6 +175,23 @@ def mean_value(values: Tensor, layout: Layout) -> Tensor:
     if layout.cls:  # the sum of a part takes longer than that of all
         total = total - values[..., 0, :].sum(1, dtype=torch.float32)
     return total / count
+
+
+def mlp_gains(mlp: Mlp, tokens: Tensor, channels: Tensor) -> Tensor:
+    """Return the gain of each channel h of an MLP, gate(h) / h over the deviation of its norm, a mean over k tokens.
+
+    Args:
+        mlp: the MLP.
+        tokens: (R, sequences, k, width), the input of its norm.
+        channels: (R, sequences, k, channels), the output of its first layer.
+
+    Returns:
+        (R, sequences, channels), float32.
+    """
+    tokens, channels = tokens.float(), channels.float()
+    deviation = (tokens.var(-1, correction=0, keepdim=True) + mlp.norm.eps).sqrt()
+    gates = torch.where(channels.abs() > _NO_CHANNEL, mlp.gate(channels) / channels, 0.5)
+    return (gates / deviation).mean(2)
 
 
 def measured_share(before: Tensor, after: Tensor) -> Tensor:

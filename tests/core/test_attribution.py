@@ -167,11 +167,13 @@ def test_the_direct_terms_add_up_to_the_logit(variant: Variant, explainer: Expla
         assert logit + model.classifier.bias[target] == pytest.approx(float(forward.logits[0, target]), abs=1e-3)
 
 
-def constant(one: Captured, toward: torch.Tensor) -> float:
-    """Return what the biases of the MLP and of its norm add along a direction (1, sequences, width), gates fixed."""
-    assert one.token is not None
+def constant(one: Captured, toward: torch.Tensor, tokens: torch.Tensor) -> float:
+    """Return what the biases of the MLP and of its norm add along a direction (1, sequences, width), gates fixed.
+
+    `tokens` (sequences, n, width) are the input of the norm; the first of each sequence is read, or all are alike.
+    """
     assert one.site.mlp is not None
-    mlp, token = copy.deepcopy(one.site.mlp), one.token.double()
+    mlp, token = copy.deepcopy(one.site.mlp), tokens[None, :, :1].double()
     parts = [part.double() for part in (mlp.norm, mlp.first, mlp.last)]
     norm, first, last = parts
     channels = first(norm(token))
@@ -192,6 +194,10 @@ def test_the_direction_carried_back_adds_up_to_the_logit(variant: Variant, model
         pixels = pixels[:, :1, :, :1, :1].expand_as(pixels)
     explainer = families.explainer(explained)
     begun: list[torch.Tensor] = []
+    inputs_of: dict[Any, torch.Tensor] = {}
+    norms = [site.mlp.norm for site in explainer.sites if site.mlp is not None]
+    for norm in norms:
+        norm.register_forward_pre_hook(lambda module, inputs: inputs_of.update({module: inputs[0]}))
     if variant.family in FIRST:
         first = explainer.model.get_submodule(FIRST[variant.family])
         hook = first.register_forward_pre_hook(lambda _m, inputs: begun.append(inputs[0][0, 0].double()))
@@ -207,7 +213,7 @@ def test_the_direction_carried_back_adds_up_to_the_logit(variant: Variant, model
         total = 0.0
         for one in reversed(written):
             if one.site.mlp is not None:
-                total += constant(one, toward)
+                total += constant(one, toward, inputs_of[one.site.mlp.norm])
                 toward = back_through_mlp(one, toward)
             bias = 0 if one.site.output is None else float((toward @ one.site.output.bias).mean())
             pushes, centred = (written_for(one, toward, centred=part).double() for part in (False, True))
@@ -278,7 +284,7 @@ def test_rows_of_a_batch_have_their_own_methods_and_targets(explainer: Explainer
         assert one.weights is None or len(one.weights) == explained
         assert one.sizes is None or len(one.sizes) == averaged
         assert one.values is None or len(one.values) == for_class
-        assert one.token is None or len(one.token) == for_class
+        assert one.gains is None or len(one.gains) == for_class
         assert one.share is None or len(one.share) == for_class + averaged * (one.site.role != "cls")
         if one.queries_keys is not None and one.site.role != "pool":
             assert len(one.queries_keys[0]) == carried
@@ -289,7 +295,7 @@ def test_nothing_but_what_is_needed_stays_alive(explainer: Explainer) -> None:
     pixels = families.pixels(explainer, 2)
     for method in METHODS:
         for one in explainer.forward(pixels, {0: method, 1: method}).captured:
-            kept = [one.weights, one.matrix, one.sizes, one.values, one.share, one.token, *(one.queries_keys or ())[:2]]
+            kept = [one.weights, one.matrix, one.sizes, one.values, one.share, one.gains, *(one.queries_keys or ())[:2]]
             for part in (part for part in kept if part is not None):
                 assert part.untyped_storage().nbytes() <= part.nbytes
             tokens = explainer.grid.t * explainer.grid.h * explainer.grid.w

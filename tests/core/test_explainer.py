@@ -77,7 +77,7 @@ def test_no_matrix_is_kept(explainer: Explainer) -> None:
     assert [tuple(one.share.shape) for one in times] == [(1, 4, 16)] * 3
     assert [tuple(one.sizes.shape) for one in spaces] == [(1, 4, 17)] * 3
     assert all(one.share is None for one in spaces)
-    assert all(one.queries_keys is None and one.token is None and one.values is None for one in forward.captured)
+    assert all(one.queries_keys is None and one.gains is None and one.values is None for one in forward.captured)
 
 
 def test_a_batch_is_its_rows(explainer: Explainer) -> None:
