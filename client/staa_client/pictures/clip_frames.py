@@ -29,6 +29,8 @@ class ClipFrames:
     clip: ClipInfo
     most: float = float("inf")
     """The most pictures per second."""
+    with_seen: bool = False
+    """Whether of a video the frames that the model saw are there on top of `most`."""
 
     def __post_init__(self) -> None:
         explained = (self.clip.width, self.clip.height)
@@ -103,7 +105,8 @@ class ClipFrames:
 
         first, last = int(self.clip.frames[0]), int(self.clip.frames[-1])
         most = self.most if self.most < self.clip.fps else math.inf
-        for second, image in in_order(source, first, last, size_drawn, most):
+        seen = self.clip.frames.tolist() if self.with_seen else ()
+        for second, image in in_order(source, first, last, size_drawn, most, seen):
             yield second, Image.fromarray(image)
 
 

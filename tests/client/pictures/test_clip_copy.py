@@ -66,6 +66,24 @@ def test_it_stands_as_a_player_shows_it() -> None:
     assert np.abs(pictures[3].astype(int) - truth).mean() < 4
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize("fps", [31, 50, 60, 120])
+@pytest.mark.parametrize("stretch", [(None, None), (0.21, 0.83)])
+def test_it_has_every_frame_that_the_model_saw(
+    fps: int, stretch: tuple[float | None, float | None], *, in_memory: bool
+) -> None:
+    """Of a source with over 30 frames a second some are left out, and never one that the model saw."""
+    pictures = np.stack(list(images(fps)))
+    video = encode(pictures, rate=fps)
+    clip = info(video, 9, *stretch)
+    copy, _ = copy_of(clip, Frames.of(pictures, fps=fps) if in_memory else video)
+    assert copy is not None
+    assert len(copy.numbers) < 0.8 * (clip.frames[-1] - clip.frames[0]) or fps == 31
+    at = [copy.numbers.index(number) for number in clip.frames.tolist()]
+    np.testing.assert_allclose(np.array(copy.seconds)[at], clip.times, atol=1e-4)
+    assert np.abs(read(copy)[0][at].astype(int) - pictures[clip.frames]).mean() < 4
+
+
 def test_it_has_480_lines_at_most() -> None:
     """A large video is scaled down, a small one is left as it is; all edges are even."""
     pictures, _, _ = read(copied(encode(images(4, 720, 1280), options={"preset": "ultrafast"}), count=4))

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-from staa_client import Explanation
+from staa_client import Explanation, Frames
 from staa_client.files import save
 from tests.client.conftest import class_map
 from tests.client.pictures.conftest import Tab, shown
@@ -82,6 +82,22 @@ def test_the_frames_that_the_model_saw_are_marked(report: Tab) -> None:
         report.page.click("#frame_back")
     assert at(report) == 34
     expect(seen).to_have_text("\u25cf seen by the model, 9 of 16")
+
+
+def test_of_a_fast_video_the_right_frames_are_marked(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Where the copy leaves frames out, those that the model saw are there, are marked, and are gone to."""
+    pictures = np.random.default_rng(0).integers(0, 99, (60, 24, 32, 3)).astype(np.uint8)
+    numbers = np.arange(16) * 59 // 15
+    clip = dataclasses.replace(explanation.clip, fps=60.0, duration=1.0, frames=numbers, times=numbers / 60)
+    fast = dataclasses.replace(explanation, clip=clip, seconds=explanation.seconds / 8)
+    frames = Frames(pictures, np.arange(60) / 60, np.arange(60), 60.0, 1.0, (320, 240))
+    shown(tab, fast.save(tmp_path / "x.html", frames))
+    marked = "viewer.pictures.numbers.filter((_, at) => viewer.sampled[at] >= 0)"
+    assert tab.page.evaluate(marked) == numbers.tolist()
+    for number in (numbers[1], numbers[10]):
+        go(tab, f"#{number}")
+        assert at(tab) == number
+        expect(tab.page.locator("#seen")).to_contain_text("\u25cf seen by the model")
 
 
 def test_the_map_moves_with_the_video(report: Tab) -> None:

@@ -18,7 +18,7 @@ from staa_client.video.source import Source
 MOST_BYTES = 12_000_000
 """The most bytes of a copy, before base64."""
 MOST_RATE = 30.0
-"""The most pictures per second of a copy."""
+"""The most pictures per second of a copy, beside the frames that the model saw, which all are in it."""
 MOST_PICTURES = 9000
 """The most pictures of a copy, five minutes at 30 a second; a longer clip has fewer per second."""
 MOST_WIDTH = 960
@@ -100,14 +100,16 @@ def _size(clip: ClipInfo, lines: int) -> tuple[int, int]:
 def _pictures(clip: ClipInfo, source: Source, size: tuple[int, int], rate: float) -> Iterator[tuple[float, Frame]]:
     """Yield the pictures of the clip, (H, W, 3) each, with their times in seconds."""
     if not isinstance(source, Frames):
-        for second, picture in ClipFrames(source, clip, rate).pictures(size):
+        for second, picture in ClipFrames(source, clip, rate, with_seen=True).pictures(size):
             if picture is not None:
                 yield second, np.asarray(picture)
         return
     from PIL import Image  # noqa: PLC0415  # as in pictures_of
 
     inside = np.flatnonzero((source.indices >= clip.frames[0]) & (source.indices <= clip.frames[-1]))
-    for place in inside[:: max(math.ceil(source.fps / rate - 0.01), 1)].tolist():
+    some = inside[:: max(math.ceil(source.fps / rate - 0.01), 1)]
+    seen = inside[np.isin(source.indices[inside], clip.frames)]
+    for place in np.union1d(some, seen).tolist():
         picture = Image.fromarray(source.images[place]).resize(size, Image.Resampling.LANCZOS)
         yield float(source.seconds[place]), np.asarray(picture)
 

@@ -29,13 +29,14 @@ class Player {
   }
 
   // For each picture which of the frames that the model saw it is, -1 if none; where one repeats, the first of them.
+  // All of them are in the copy; a picture at another time is none of them.
   mark() {
     const {times} = this.pictures;
     this.sampled = this.pictures === this.stills ? times.map((_, i) => i) : times.map(() => -1);
     if (this.pictures === this.stills) return;
     this.data.times.forEach((time, i) => {
       const at = nearest(times, time);
-      if (this.sampled[at] < 0) this.sampled[at] = i;
+      if (this.sampled[at] < 0 && Math.abs(times[at] - time) < 0.0015) this.sampled[at] = i;
     });
   }
 
@@ -74,7 +75,10 @@ class Player {
   seekSecond(second) { this.seek(nearest(this.pictures.times, second)); }
 
   // Go to a frame by its number in the source, or to the nearest one that is shown.
-  seekNumber(number) { this.seek(nearest(this.pictures.numbers, number)); }
+  seekNumber(number) {
+    const place = this.data.numbers.indexOf(number), at = place < 0 ? -1 : this.sampled.indexOf(place);
+    this.seek(at >= 0 ? at : nearest(this.pictures.numbers, number));
+  }
 
   play() {
     const [first, last] = this.bounds;
