@@ -279,6 +279,20 @@ def test_the_colours_can_be_chosen(tab: Tab, explanation: Explanation, tmp_path:
     assert [tab.pixels(0), tab.pixels(1)] == before
 
 
+def test_the_dynamic_threshold_dims_a_flat_map(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Also where the threshold is below the even share, where colours begin, what it leaves out is dimmed."""
+    joint = 1 + 0.5 * np.random.default_rng(0).random((16, 12, 12)).astype(np.float32)
+    joint /= joint.sum()
+    cut = float(np.quantile(joint, 0.35))
+    uneven = dataclasses.replace(explanation, joint=joint, temporal=joint.sum((1, 2)), threshold=cut)
+    shown(tab, dataclasses.replace(uneven, source=None).save(tmp_path / "x.html", focus=True))
+    step = tab.page.evaluate("viewer.stepOf(viewer.data.maps[0])")
+    middles = picture(tab)[
+        20::40, 100:560:40, 1
+    ]  # 12 x 12 cells of 40 pixels, over a ground that is lighter when dimmed
+    np.testing.assert_array_equal(middles < 90, joint[step] >= cut)
+
+
 def test_a_copy_that_cannot_be_played_is_replaced(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
     """A browser without the codec shows the frames that the model saw, plays them, and says so."""
     path = explanation.save(tmp_path / "x.html")

@@ -41,7 +41,12 @@ class MapView {
     this.values = drawn.values || this.map.looks.heat.values;
     this.focused = look.cut !== 0;
     this.lined = this.focused || !look.covers || look.opacity > 0;
-    this.cut = (look.cut === null ? drawn.threshold : look.cut) - 0.00005;
+    if (look.cut === null) { // the dynamic threshold is one of shares: of a flat map it may be below the start of the scale
+      const bits = bytesOf(drawn.kept);
+      this.keeps = place => bits[place >> 3] >> (place & 7) & 1;
+    } else {
+      this.keeps = place => Math.abs(this.values[place] / 10000) >= look.cut - 0.00005;
+    }
     const paints = new Uint8ClampedArray(4 * 2001); // red, green, blue, opacity of the values -1, -0.999, ..., 1
     for (let i = 0; i <= 2000; i++) {
       const value = i / 1000 - 1, place = 3 * Math.round(255 * (drawn.signs ? (value + 1) / 2 : Math.max(value, 0)));
@@ -61,11 +66,8 @@ class MapView {
     scale.style.background = [...ticks, "linear-gradient(to right," + stops.join(",") + ") 0 0 / 100% 100%"].join(",") + " #96969c";
   }
 
-  // A cell as it is drawn, from -1 to 1; 0 below the cut.
-  cellOf(place) {
-    const value = this.values[place] / 10000;
-    return Math.abs(value) >= this.cut ? clamp(value, -1, 1) : 0;
-  }
+  // A cell as it is drawn, from -1 to 1; 0 if it is not kept.
+  cellOf(place) { return this.keeps(place) ? clamp(this.values[place] / 10000, -1, 1) : 0; }
 
   // Fill `cells` for a moment: of one step, or mixed between the middles of two steps, as in a movie.
   mix(player) {
@@ -133,7 +135,7 @@ class MapView {
   // Which cells are in focus at the moment.
   keptAt(player) {
     const first = player.stepOf(this.map) * this.cells.length;
-    return Array.from(this.cells, (_, i) => Math.abs(this.values[first + i] / 10000) >= this.cut);
+    return Array.from(this.cells, (_, i) => Boolean(this.keeps(first + i)));
   }
 
   // A point of the grid, in cells from its upper left corner, in pixels of the view.

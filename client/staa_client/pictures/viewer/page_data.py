@@ -55,7 +55,8 @@ def _map_data(layer: Layer) -> dict[str, Any]:
     count = len(explanation.clip.frames)
     shares = explanation.joint if explanation.signed is None else explanation.signed
     drawn = {
-        name: dataclasses.replace(layer, look=dataclasses.replace(layer.look, colormap=name)) for name in COLOURMAPS
+        name: dataclasses.replace(layer, look=dataclasses.replace(layer.look, colormap=name, focus=True))
+        for name in COLOURMAPS
     }
     looks = {name: _look_data(each) for name, each in drawn.items()}
     for name in COLOURMAPS[1:]:  # maps without signs have the same values in all colours
@@ -80,13 +81,14 @@ def _map_data(layer: Layer) -> dict[str, Any]:
 
 
 def _look_data(layer: Layer) -> dict[str, Any]:
-    """Return how a map is drawn in one colour scale: its values on it, and the texts of its two ends."""
+    """Return how a focused map is drawn in one colour scale: its values on it, the cells kept, its ends in words."""
     low, high = layer.scale_ends
+    kept = np.asarray(layer.kept, bool)
     return {
         "scale": layer.scale,
         "signs": layer.has_signs,
         "values": np.round(layer.values * 10_000).astype(int).ravel().tolist(),
-        "threshold": layer.threshold,
+        "kept": base64.b64encode(np.packbits(kept, bitorder="little").tobytes()).decode(),  # a bit a cell
         "low": low,
         "high": high,
     }
