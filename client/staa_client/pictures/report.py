@@ -5,7 +5,9 @@ import html
 from collections.abc import Sequence
 from typing import Final
 
-from staa_client.pictures.clip_frames import clip_frames
+import numpy as np
+
+from staa_client.pictures.clip_frames import clip_frames, shared_clip
 from staa_client.pictures.colours import BALANCE, HEAT
 from staa_client.pictures.html_page import Assets, script_json
 from staa_client.pictures.layer import Layer, layers_of, percent
@@ -30,8 +32,9 @@ def write(job: SaveJob) -> None:
         ValueError: the source is not the video that was explained.
         OSError: the file cannot be written, or the source not be read.
     """
-    frames, note = clip_frames(job.explanation, job.source)
-    copy, only = (None, "") if frames is None else copy_of(job.explanation.clip, job.source)
+    clip = shared_clip(job.explanations)
+    frames, note = clip_frames(dataclasses.replace(job.explanation, clip=clip), job.source)
+    copy, only = (None, "") if frames is None else copy_of(clip, job.source)
     job.target.write_text(render_report(layers_of(job), frames, note or only, copy), "utf-8")
 
 
@@ -45,10 +48,10 @@ def render_report(
     """Return the report as HTML text: the maps of one clip, side by side, that play together.
 
     Args:
-        shown: An explanation, or layers of the same clip; the controls start with the look of the first layer.
-        frames: The T frames of the clip, each (H, W, 3); None shows the maps on a plain ground.
+        shown: An explanation, or layers of the same video; the controls start with the look of the first layer.
+        frames: The frames that the models saw, each (H, W, 3); None shows the maps on a plain ground.
         note: Why there are no frames, or no copy.
-        copy: The copy of the video that is played; None shows the T frames.
+        copy: The copy of the video that is played; None shows `frames`.
         tracks: The rows of labels under the curve; empty shows the labels of the models, for the whole clip.
     """
     layers = [Layer(shown)] if isinstance(shown, Explanation) else shown
@@ -56,6 +59,7 @@ def render_report(
     alike = all(layer.explanation.predictions == explanation.predictions for layer in layers)
     title, beside = _heading(layers) if alike else (explanation.name, "")
     data = page_data(layers, frames, copy)
+    own_frames = any(each["seen"] is not None for each in data["maps"])
     return _ASSETS.fill(
         "page.html",
         {
@@ -65,7 +69,7 @@ def render_report(
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
             "style": _ASSETS.read("viewer.css"),
             "layout": "several" if layers[1:] else "one",
-            "maps": "\n".join(_map_html(layer, index) for index, layer in enumerate(layers)),
+            "maps": "\n".join(_map_html(layer, index, own_frames) for index, layer in enumerate(layers)),
             "controlled": "all maps" if layers[1:] else "the map",
             "alpha": f"{look.alpha * 100:g}",
             "focused": str(look.focus).lower(),
@@ -74,7 +78,7 @@ def render_report(
             "silent": "" if copy is not None and copy.has_sound else " hidden",
             "tracks": _tracks_html(tracks or tracks_of(layers)),
             "labels": "\n".join(_labels_html(layer, named=not alike) for layer in (layers[:1] if alike else layers)),
-            "facts": _facts_html(_clip_facts(explanation)),
+            "facts": _facts_html(_clip_facts(explanation) | ({} if own_frames else _frame_facts(explanation))),
             "data": script_json(data),
             **_ASSETS.script(SCRIPTS),
         },
@@ -102,15 +106,20 @@ def _lead(layers: Sequence[Layer], copy: ClipCopy | None) -> str:
         what = f"The colours show where and when {model} looked in {name}"
     else:
         what = f"The colours show the {layers[0].subject} in {name}, by {model}"
-    seen = len(set(explanation.clip.frames.tolist()))
-    of = f"{seen} frames" if copy is None else f"{seen} of {len(copy.seconds)} frames"
+    seen = [str(len(set(layer.explanation.clip.frames.tolist()))) for layer in layers]
+    same = all(np.array_equal(layer.explanation.clip.frames, explanation.clip.frames) for layer in layers)
+    saw = f"The model saw {seen[0]}" if same else f"The maps are of {' and '.join(seen)}"
+    of = "frames" if copy is None else f"of {len(copy.seconds)} frames"
     peak = ", red: the peak" if any(layer.explanation.peak is not None for layer in layers) else ""
     key = f" (dashed: even share{peak})" if layers[1:] else ""
-    return f"{what}. The model saw {of}: the ticks under the curve{key}. Point at a cell for its value."
+    return f"{what}. {saw} {of}: the ticks under the curve{key}. Point at a cell for its value."
 
 
-def _map_html(layer: Layer, index: int) -> str:
-    """Return the HTML of a map: canvases, legend, facts and table; its index makes the ids unique."""
+def _map_html(layer: Layer, index: int, own_frames: bool) -> str:
+    """Return the HTML of a map: canvases, legend, facts and table; its index makes the ids unique.
+
+    With `own_frames` the frames that its model saw are among the facts.
+    """
     explanation, (low, high) = layer.explanation, layer.scale_ends
     return _ASSETS.fill(
         "map.html",
@@ -126,7 +135,7 @@ def _map_html(layer: Layer, index: int) -> str:
             "low": html.escape(low),
             "high": html.escape(high),
             "peak": "" if explanation.peak is None else "; red: the peak",
-            "facts": _facts_html(_map_facts(layer)),
+            "facts": _facts_html(_map_facts(layer) | (_frame_facts(explanation) if own_frames else {})),
             "steps": "\n".join(_step_html(explanation, step) for step in range(len(explanation.temporal))),
         },
     )
@@ -136,8 +145,13 @@ def _clip_facts(explanation: Explanation) -> dict[str, str]:
     """Return the facts of the clip: name -> text."""
     clip = explanation.clip
     size = f"{clip.width} x {clip.height} pixels"
+    return {"Video": f"{explanation.name}, {size}, {clip.duration:.2f} s, {clip.fps:.4g} frames/s"}
+
+
+def _frame_facts(explanation: Explanation) -> dict[str, str]:
+    """Return which frames the model saw: name -> text."""
+    clip = explanation.clip
     return {
-        "Video": f"{explanation.name}, {size}, {clip.duration:.2f} s, {clip.fps:.4g} frames/s",
         "Frames": f"{len(clip.frames)} of the video, from {clip.times[0]:.2f} to {clip.times[-1]:.2f} s: "
         + ", ".join(str(index) for index in clip.frames.tolist()),
     }

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from staa_client import Explanation, Frames
 from staa_client.files import save
-from tests.client.conftest import class_map
+from tests.client.conftest import class_map, fewer
 from tests.client.pictures.conftest import Tab, shown
 from tests.made.videos import beeping
 
@@ -277,6 +277,25 @@ def test_the_colours_can_be_chosen(tab: Tab, explanation: Explanation, tmp_path:
     assert "times the average" in legends.nth(1).inner_text()
     tab.page.select_option("#colours", "heat")
     assert [tab.pixels(0), tab.pixels(1)] == before
+
+
+def test_maps_of_other_frames_share_the_moment(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Models that saw other frames of a video show the same instant, each in steps of its own, with its own ticks."""
+    shown(tab, save(tmp_path / "x.html", [explanation, fewer(explanation)]))
+    data = tab.page.evaluate("viewer.data")
+    assert [data["numbers"][at] for at in data["maps"][1]["seen"]] == [7, 15, 23, 31, 39, 47, 55, 63]
+    statuses = tab.page.locator(".status")
+    for frame, steps, seen in ((38, (10, 5), "1"), (39, (10, 5), "2"), (42, (11, 6), "1"), (63, (16, 8), "2")):
+        go(tab, f"#{frame}")
+        assert at(tab) == frame
+        expect(statuses.nth(0)).to_contain_text(f"tep {steps[0]} of 16")
+        expect(statuses.nth(1)).to_contain_text(f"tep {steps[1]} of 8")
+        expect(tab.page.locator("#seen")).to_have_text(f"\u25cf seen by the model of map {seen}")
+    go(tab, "#40")
+    expect(tab.page.locator("#seen")).to_have_text("\u25cb not seen by the model")
+    for index, numbers in enumerate(("2, 6, 10", "7, 15, 23")):
+        assert numbers in tab.page.locator(".map").nth(index).locator("dl").inner_text()
+    assert "The maps are of 16 and 8 of 62 frames" in tab.page.inner_text(".lead")
 
 
 def test_the_dynamic_threshold_dims_a_flat_map(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-// The moment that is shown, how it moves on, and which frames the model saw. `changed` is called after each move.
+// The moment that is shown, how it moves on, and which frames the model saw; `changed` is called after each move. Where
+// maps are of other frames, those that any of the models saw are marked, and `map.seen` has the places of its own.
 class Player {
   constructor(data, changed) {
     this.data = data;
@@ -7,7 +8,8 @@ class Player {
     this.speed = 1;
     this.loop = "clip"; // or "step" or "span"
     this.seconds = data.maps[0].seconds;
-    this.span = [Math.min(...this.seconds.map(s => s[0])), Math.max(...this.seconds.map(s => s[1]))];
+    const steps = data.maps.flatMap(map => map.seconds);
+    this.span = [Math.min(...steps.map(s => s[0])), Math.max(...steps.map(s => s[1]))];
     this.whole = this.span;
     this.looped = 0; // the step of the loop
     this.once = matchMedia("(prefers-reduced-motion: reduce)");
@@ -53,7 +55,10 @@ class Player {
 
   get seen() {
     const at = this.sampled[this.at];
-    return at < 0 ? "not seen by the model" : "seen by the model, " + (at + 1) + " of " + this.data.times.length;
+    if (at < 0) return "not seen by the model";
+    const {maps, times} = this.data;
+    if (maps.every(map => !map.seen)) return "seen by the model, " + (at + 1) + " of " + times.length;
+    return "seen by the model of " + maps.flatMap(({seen}, i) => !seen || seen.includes(at) ? ["map " + (i + 1)] : []).join(" and ");
   }
 
   // The first and the last picture of the loop; at least one.
