@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from staa_client.pictures.badge import Badge
 from staa_client.pictures.clip_frames import clip_frames, shared_clip
 from staa_client.pictures.colours import BALANCE, HEAT
 from staa_client.pictures.html_page import Assets, script_json
@@ -65,11 +66,16 @@ def render_report(
         {
             "title": html.escape(title),
             "score": html.escape(beside),
+            **_badge_html(None if layers[1:] else layers[0].badge),
             "lead": html.escape(_lead(layers, copy)),
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
             "style": _ASSETS.read("viewer.css"),
             "layout": "several" if layers[1:] else "one",
-            "maps": "\n".join(_map_html(layer, index, own_frames) for index, layer in enumerate(layers)),
+            "number": str(len(layers)),
+            "maps": "\n".join(
+                _map_html(layer, index, each["title"], layer.badge if layers[1:] else None, own_frames)
+                for index, (layer, each) in enumerate(zip(layers, data["maps"], strict=True))
+            ),
             "controlled": "all maps" if layers[1:] else "the map",
             "alpha": f"{look.alpha * 100:g}",
             "focused": str(look.focus).lower(),
@@ -105,7 +111,7 @@ def _lead(layers: Sequence[Layer], copy: ClipCopy | None) -> str:
     elif layers[0].subject == "attention":
         what = f"The colours show where and when {model} looked in {name}"
     else:
-        what = f"The colours show the {layers[0].subject} in {name}, by {model}"
+        what = f"The colours show where and when {model} found evidence in {name}"
     seen = [str(len(set(layer.explanation.clip.frames.tolist()))) for layer in layers]
     same = all(np.array_equal(layer.explanation.clip.frames, explanation.clip.frames) for layer in layers)
     saw = f"The model saw {seen[0]}" if same else f"The maps are of {' and '.join(seen)}"
@@ -115,7 +121,7 @@ def _lead(layers: Sequence[Layer], copy: ClipCopy | None) -> str:
     return f"{what}. {saw} {of}: the ticks under the curve{key}. Point at a cell for its value."
 
 
-def _map_html(layer: Layer, index: int, own_frames: bool) -> str:
+def _map_html(layer: Layer, index: int, title: str, badge: Badge | None, own_frames: bool) -> str:
     """Return the HTML of a map: canvases, legend, facts and table; its index makes the ids unique.
 
     With `own_frames` the frames that its model saw are among the facts.
@@ -125,11 +131,10 @@ def _map_html(layer: Layer, index: int, own_frames: bool) -> str:
         "map.html",
         {
             "n": str(index),
-            "title": html.escape(layer.title),
+            "title": html.escape(title),
             "subject": html.escape(layer.subject),
-            "tone": layer.badge.tone,
-            "verdict": html.escape(layer.badge.words),
-            "sentence": html.escape(layer.badge.sentence),
+            "measure": _measure(layer),
+            **_badge_html(badge),
             "balance": html.escape(layer.balance),
             "notes": html.escape(layer.notes),
             "low": html.escape(low),
@@ -139,6 +144,14 @@ def _map_html(layer: Layer, index: int, own_frames: bool) -> str:
             "steps": "\n".join(_step_html(explanation, step) for step in range(len(explanation.temporal))),
         },
     )
+
+
+def _badge_html(badge: Badge | None) -> dict[str, str]:
+    """Return a verdict as its badge and its sentence; both are empty where it stands elsewhere."""
+    if badge is None:
+        return {"badge": "", "sentence": ""}
+    words, sentence = html.escape(badge.words), html.escape(badge.sentence)
+    return {"badge": f'<b class="badge {badge.tone}">{words}</b>', "sentence": sentence}
 
 
 def _clip_facts(explanation: Explanation) -> dict[str, str]:
@@ -162,7 +175,6 @@ def _map_facts(layer: Layer) -> dict[str, str]:
     explanation, (share, cells) = layer.explanation, layer.kept_words
     (t, h, w), (x0, y0, x1, y1) = explanation.joint.shape, explanation.box
     model, choice = explanation.model, explanation.refinement
-    subject = layer.subject.partition(" ")[0]
     return {
         "Model": f"{model.name} {model.version} ({model.family}, {model.classes} classes)",
         "Method": f"{explanation.method}, version {explanation.method_version}",
@@ -170,9 +182,14 @@ def _map_facts(layer: Layer) -> dict[str, str]:
         **({} if explanation.contrast is None else {"Contrast": str(explanation.contrast)}),
         "Map": f"{t} steps of {h} x {w} cells over pixels ({x0}, {y0}) to ({x1}, {y1})",
         **({"Colours": f"end at {layer.top_words}"} if layer.has_signs else {}),
-        "Threshold": f"the dynamic one keeps {percent(share)} of the {subject}, in {cells}",
+        "Threshold": f"the dynamic one keeps {percent(share)} of the {_measure(layer)}, in {cells}",
         **({} if choice is None else {"Choice": str(choice)}),
     }
+
+
+def _measure(layer: Layer) -> str:
+    """Return what the shares of a map are of, without its class: "attention" or "evidence"."""
+    return layer.subject.partition(" ")[0]
 
 
 def _option_html(value: str, text: str, chosen: bool) -> str:
@@ -196,7 +213,7 @@ def _tracks_html(tracks: Sequence[Track]) -> str:
 
 def _track_html(track: Track, of: str) -> str:
     """Return the row of a label; the script places its spans on the time axis of the curve."""
-    words = ", ".join(f"{percent(span.score)} from {span.start:.2f} to {span.end:.2f} s" for span in track.spans)
+    words = ", ".join(f"{percent(span.score)}, {span.start:.2f}-{span.end:.2f} s" for span in track.spans)
     spans = "".join(
         f'<i data-start="{span.start:.4f}" data-end="{span.end:.4f}" style="--score:{span.score:.4f}">'
         f"<b>{_share_html(span.score)}</b></i>"
@@ -219,7 +236,7 @@ def _step_html(explanation: Explanation, step: int) -> str:
     (start, end), (x0, y0, x1, y1) = explanation.seconds[step], explanation.region(step)
     middle = f"#t={(start + end) / 2:.3f}".rstrip("0").rstrip(".")
     return (
-        f'<tr><th scope="row"><a href="{middle}">{start:.2f} to {end:.2f}</a></th>'
+        f'<tr><th scope="row"><a href="{middle}">{start:.2f}-{end:.2f}</a></th>'
         f"<td>{_share_html(explanation.temporal[step])}</td><td>({x0}, {y0}) to ({x1}, {y1})</td></tr>"
     )
 

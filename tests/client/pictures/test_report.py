@@ -213,6 +213,7 @@ def test_two_models_have_their_labels_each(explanation: Explanation) -> None:
     )
     words = Page(render_report([Layer(explanation), Layer(other)], None)).texts
     assert {"motions 1.0", "second 1.0"} <= set(words)
+    assert {"Attention (staa), motions 1.0", "Attention (staa), second 1.0"} <= set(words)
     assert "video " in words
 
 
@@ -222,7 +223,7 @@ def test_the_curve_is_a_table_too(explanation: Explanation, text: str) -> None:
     rows = [index for index, (tag, _) in enumerate(page.elements) if tag == "tr"]
     assert len(rows) == 5 + 1 + 16
     share = f"{explanation.temporal[9]:.1%}"
-    assert {"4.50 to 5.00", share} <= set(page.texts)
+    assert {"4.50-5.00", share} <= set(page.texts)
 
 
 def test_the_looks_set_the_controls(explanation: Explanation, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-from staa_client import Explanation, Frames
+from staa_client import ClassName, Explanation, Frames
 from staa_client.files import save
 from tests.client.conftest import class_map, fewer
 from tests.client.pictures.conftest import Tab, shown
@@ -248,7 +248,7 @@ def test_the_cell_under_the_pointer_is_told(report: Tab, explanation: Explanatio
     share = float(explanation.joint[9, 6, 6])
     assert f"{share:.1%} of the attention" in words
     assert f"{share * explanation.joint.size:.0f} times the average" in words
-    assert "4.50 to 5.00 s" in words
+    assert "4.50-5.00 s" in words
     assert "pixels (160, 120) to (180, 140)" in words
     assert point(10, 100) == "not seen by the model"
     report.page.mouse.move(5, 5)
@@ -312,6 +312,13 @@ def test_the_dynamic_threshold_dims_a_flat_map(tab: Tab, explanation: Explanatio
     np.testing.assert_array_equal(middles < 90, joint[step] >= cut)
 
 
+def test_a_tiny_source_is_enlarged(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Its longer edge has 640 pixels, as in a movie, so that the lines around cells are thin beside the cells."""
+    clip = dataclasses.replace(explanation.clip, width=16, height=12, box=(2, 0, 14, 12))
+    shown(tab, dataclasses.replace(explanation, clip=clip, source=None).save(tmp_path / "x.html"))
+    assert picture(tab).shape == (480, 640, 3)
+
+
 def test_a_copy_that_cannot_be_played_is_replaced(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
     """A browser without the codec shows the frames that the model saw, plays them, and says so."""
     path = explanation.save(tmp_path / "x.html")
@@ -345,18 +352,26 @@ def test_sound_can_be_switched_off(tab: Tab, explanation: Explanation, tmp_path:
 
 
 @pytest.mark.parametrize("tab", [WIDE, WIDE | {"color_scheme": "dark"}], indirect=True)
-@pytest.mark.parametrize("maps", [1, 2, 3])
-def test_frame_and_curve_are_above_the_fold(tab: Tab, explanation: Explanation, tmp_path: Path, maps: int) -> None:
-    """On 1280 x 720 pixels the whole picture and the whole curve are seen without scrolling."""
-    listed = [explanation, class_map(explanation), dataclasses.replace(class_map(explanation), contrast=None)]
-    shown(tab, save(tmp_path / "x.html", listed[:maps]))
+@pytest.mark.parametrize("maps", [(0,), (1,), (0, 1), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("words", ["moves", "Pushing something from left to right, and then further on"])
+def test_frame_and_curve_are_above_the_fold(
+    tab: Tab, explanation: Explanation, tmp_path: Path, maps: tuple[int, ...], words: str
+) -> None:
+    """On 1280 x 720 pixels the whole picture and the whole curve are seen without scrolling, with long labels too."""
+    labels = tuple(dataclasses.replace(guess, label=f"{words} {guess.label}") for guess in explanation.predictions)
+    target, contrast = (ClassName(guess.class_id, guess.label) for guess in labels[:2])
+    named = dataclasses.replace(explanation, predictions=labels)
+    signed = dataclasses.replace(class_map(named), target=target, contrast=contrast)
+    listed = [named, signed, dataclasses.replace(signed, contrast=None)]
+    shown(tab, save(tmp_path / "x.html", [listed[index] for index in maps]))
+    assert tab.page.locator(".map h2").last.get_attribute("title") == tab.page.evaluate("viewer.data.maps.at(-1).title")
     for name in (".view", ".curve"):
         for each in tab.page.locator(name).all():
             box = each.bounding_box()
             assert box is not None
             assert box["y"] >= 0
             assert box["y"] + box["height"] <= 720
-            assert box["height"] >= (90 if name == ".curve" else 150)
+            assert box["height"] >= (90 if name == ".curve" else 200)
 
 
 @pytest.mark.parametrize("tab", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
@@ -371,9 +386,9 @@ def test_labels_have_rows_over_time(report: Tab) -> None:
     """Each of the first labels has a row as long as the clip, with its score; a click on it goes there."""
     lanes = report.page.locator(".lane")
     assert lanes.evaluate_all("all => all.map(lane => lane.getAttribute('aria-label'))") == [
-        "moves down: 93.1% from 0.00 to 8.00 s",
-        "moves right: 4.1% from 0.00 to 8.00 s",
-        "grows: 1.6% from 0.00 to 8.00 s",
+        "moves down: 93.1%, 0.00-8.00 s",
+        "moves right: 4.1%, 0.00-8.00 s",
+        "grows: 1.6%, 0.00-8.00 s",
     ]
     box, lane = report.page.locator(".curve").bounding_box(), lanes.first.bounding_box()
     assert box is not None

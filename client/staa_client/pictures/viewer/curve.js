@@ -69,8 +69,8 @@ class Curve {
   }
 
   say() {
-    const {map, player, curve} = this, step = player.stepOf(map), [start, end] = map.seconds[step], r = map.regions[step], steps = map.temporal.length;
-    const text = "Step " + (step + 1) + " of " + steps + " (" + start.toFixed(2) + " to " + end.toFixed(2) + " s) has " +
+    const {map, player, curve} = this, step = player.stepOf(map), r = map.regions[step], steps = map.temporal.length;
+    const text = "Where, " + stretch(map.seconds[step]) + " (step " + (step + 1) + " of " + steps + "): " +
       percent(map.temporal[step]) + " of the " + map.subject + ", even share " + percent(1 / steps) +
       "; strongest region (" + r[0] + ", " + r[1] + ") to (" + r[2] + ", " + r[3] + ") pixels.";
     this.status.textContent = text;

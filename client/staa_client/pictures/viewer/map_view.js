@@ -7,7 +7,7 @@ class MapView {
     this.pointed = element.querySelector(".pointed");
     this.legend = element.querySelector(".legend");
     const longest = Math.max(data.width, data.height);
-    this.scale = longest < 640 ? Math.min(640 / longest, 4) : Math.min(1, 960 / longest);
+    this.scale = longest < 640 ? 640 / longest : Math.min(1, 960 / longest);
     this.view.width = Math.max(1, Math.round(data.width * this.scale));
     this.view.height = Math.max(1, Math.round(data.height * this.scale));
     [this.left, this.top, this.right, this.bottom] = map.box.map(edge => Math.round(edge * this.scale));
@@ -55,8 +55,8 @@ class MapView {
     }
     this.paints = new Uint32Array(paints.buffer);
     const [low, scale, high] = this.legend.children;
-    low.textContent = drawn.low;
-    high.textContent = drawn.high;
+    low.textContent = low.title = drawn.low;
+    high.textContent = high.title = drawn.high;
     scale.setAttribute("aria-label", "Colour scale from " + drawn.low + " to " + drawn.high);
     const stops = Array.from({length: 18}, (_, i) => {
       const share = i / 17, size = drawn.signs ? Math.abs(2 * share - 1) : share, place = 3 * Math.round(255 * share);
@@ -233,12 +233,12 @@ class MapView {
 
   // Share, multiple of the average, seconds and pixels of a cell.
   wordsOf({row, column, edges}, player) {
-    const {map} = this, [, rows, columns] = map.shape, step = player.stepOf(map), [start, end] = map.seconds[step];
+    const {map} = this, [, rows, columns] = map.shape, step = player.stepOf(map);
     const multiple = map.multiples[(step * rows + row) * columns + column] / 1000, size = Math.abs(multiple);
     const side = !map.signed || !multiple ? "" : multiple > 0 ? ", in favour" : ", against";
     const times = size >= 10 ? size.toFixed(0) : size.toFixed(size >= 1 ? 1 : 2);
     return cellPercent(size / map.multiples.length) + " of the " + map.unit + side + ", " + times +
-      " times the average \u00b7 " + start.toFixed(2) + " to " + end.toFixed(2) + " s \u00b7 pixels (" +
+      " times the average \u00b7 " + stretch(map.seconds[step]) + " \u00b7 pixels (" +
       edges[0] + ", " + edges[1] + ") to (" + edges[2] + ", " + edges[3] + ")";
   }
 

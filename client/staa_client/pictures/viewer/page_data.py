@@ -27,7 +27,8 @@ COLOURMAPS = tuple(name for name in SCALES if name != BALANCE)
 def page_data(layers: Sequence[Layer], frames: Sequence[Frame] | None, copy: ClipCopy | None) -> dict[str, Any]:
     """Return the data of a page: size and times of the clip, the maps, frames as base64 JPEGs, and the copy."""
     clip = shared_clip([layer.explanation for layer in layers])
-    maps = [_map_data(layer, clip) for layer in layers]
+    models = len({_model_words(layer) for layer in layers})
+    maps = [_map_data(layer, clip) | {"title": _title(layer, models)} for layer in layers]
     peak = maps[0]["peak"]
     return {
         "width": clip.width,
@@ -40,6 +41,17 @@ def page_data(layers: Sequence[Layer], frames: Sequence[Frame] | None, copy: Cli
         "frames": [] if frames is None else [base64.b64encode(jpeg).decode() for jpeg in encode_jpegs(frames)],
         "copy": None if copy is None else _copy_data(copy),
     }
+
+
+def _model_words(layer: Layer) -> str:
+    """Return the name and version of the model of a map."""
+    model = layer.explanation.model
+    return f"{model.name} {model.version}"
+
+
+def _title(layer: Layer, models: int) -> str:
+    """Return the title of a map; if the page has several models, it names the map's."""
+    return f"{layer.title}, {_model_words(layer)}" if models > 1 else layer.title
 
 
 def _copy_data(copy: ClipCopy) -> dict[str, Any]:
@@ -69,7 +81,6 @@ def _map_data(layer: Layer, clip: ClipInfo) -> dict[str, Any]:
         if all(looks[name][key] == looks[HEAT][key] for key in ("signs", "values")):
             looks[name]["values"] = None
     return {
-        "title": layer.title,
         "subject": layer.subject,
         "box": list(explanation.box),
         "shape": list(layer.values.shape),
