@@ -16,6 +16,7 @@ from staa_client.pictures.colours import HEAT
 from staa_client.pictures.layer import layers_of
 from staa_client.results.draft import drafted
 from staa_client.results.explanation import Explanation, maps_of
+from staa_client.results.result import ClipInfo
 from staa_client.results.save_job import Progress, SaveJob
 from staa_client.video.source import Source
 
@@ -37,7 +38,8 @@ def save(
 
     Args:
         path: The file.
-        explanations: One, or several of the same frames, for example by other methods, targets or models.
+        explanations: One, or several of the same frames, for example by other methods, targets or models. An `.html`
+            with its video also takes those of other frames of it.
         video: The video whose frames the pictures show; None is the one that was sent.
         alpha: How much of a frame the top of the colour scale covers, 0 to 1.
         colormap: "heat", "viridis", "grey", or "balance" for maps with signs, which "heat" draws in it too.
@@ -53,9 +55,9 @@ def save(
     path = Path(path)
     form = form_of(path)
     several = [explanations] if isinstance(explanations, Explanation) else list(explanations)
-    _check_alike(several, form, path)
     sources = (explanation.source for explanation in several if explanation.source is not None)
     source = next(sources, None) if video is None else Path(video) if isinstance(video, str) else video
+    _check_alike(several, form, path, has_video=source is not None)
     with drafted(path) as draft:
         job = SaveJob(several, source, draft, alpha, colormap, focus, progress)
         layers_of(job)  # a look that is none is told before anything is written, and of numbers too
@@ -73,6 +75,8 @@ class Form:
     """The name of the function; it takes a `SaveJob`, and writes its target."""
     several: bool
     """Whether a file can hold more than one explanation."""
+    other_frames: bool = False
+    """Whether they may be of other frames of one video, if that is at hand."""
 
     def write(self, job: SaveJob) -> None:
         """Write the file.
@@ -96,7 +100,7 @@ def form_of(path: Path) -> Form:
     return FORMS[path.suffix.lower()]
 
 
-def _check_alike(explanations: Sequence[Explanation], form: Form, path: Path) -> None:
+def _check_alike(explanations: Sequence[Explanation], form: Form, path: Path, *, has_video: bool) -> None:
     """Raise ValueError if one file cannot hold these: there are none, too many for its format, or different clips."""
     if not explanations:
         raise ValueError("there is no explanation to save: give at least one")
@@ -105,12 +109,26 @@ def _check_alike(explanations: Sequence[Explanation], form: Form, path: Path) ->
         raise ValueError(msg)
     clip = explanations[0].clip
     for other in (explanation.clip for explanation in explanations[1:]):
+        if form.other_frames and has_video and _are_of_one_video(clip, other):
+            continue
         same = (clip.width, clip.height) == (other.width, other.height) and np.array_equal(clip.frames, other.frames)
         if not (same and np.allclose(clip.times, other.times, atol=1e-3)):
             raise ValueError(
                 "explanations side by side are of the same frames of the same video, these are of different ones: "
-                "save each on its own"
+                "save each on its own, or those of one video as .html with that video"
             )
+
+
+def _are_of_one_video(one: ClipInfo, other: ClipInfo) -> bool:
+    """Return whether two clips can be of one video: its size, rate and length are the same, and times fit numbers."""
+    numbers, times = np.concatenate([one.frames, other.frames]), np.concatenate([one.times, other.times])
+    order = np.lexsort((times, numbers))
+    later = np.diff(times[order])
+    return (
+        (one.width, one.height) == (other.width, other.height)
+        and np.allclose([one.fps, one.duration], [other.fps, other.duration], rtol=1e-3, atol=1e-3)
+        and bool(np.where(np.diff(numbers[order]) > 0, later > 0, later < 1e-3).all())
+    )
 
 
 def write_json(job: SaveJob) -> None:
@@ -129,7 +147,7 @@ def write_npz(job: SaveJob) -> None:
 
 
 FORMS: Mapping[str, Form] = {
-    ".html": Form("staa_client.pictures.report", "write", several=True),
+    ".html": Form("staa_client.pictures.report", "write", several=True, other_frames=True),
     ".png": Form("staa_client.pictures.sheet", "write", several=True),
     ".json": Form("staa_client.files", "write_json", several=False),
     ".npz": Form("staa_client.files", "write_npz", several=False),

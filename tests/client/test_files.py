@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from staa_client import Explanation, Refinement, ReplyError, contract, load
+from staa_client import Explanation, Frames, Refinement, ReplyError, contract, load
 from staa_client import files as saving
 from staa_client.files import save
+from tests.client.conftest import fewer
 
 
 @pytest.mark.parametrize("ending", saving.FORMS)
@@ -95,6 +96,22 @@ def test_only_maps_of_one_clip_stand_together(explanation: Explanation, tmp_path
         with pytest.raises(ValueError, match="holds one explanation, got 2"):
             save(tmp_path / f"x{ending}", [explanation, explanation])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_report_with_its_video_takes_maps_of_other_frames(explanation: Explanation, tmp_path: Path) -> None:
+    """Two models that take other frames of one video stand in one report; pictures, and pages without it, refuse."""
+    few = fewer(explanation)
+    assert save(tmp_path / "x.html", [explanation, few]).stat().st_size > 20_000
+    longer = dataclasses.replace(few, clip=dataclasses.replace(few.clip, duration=9.0))
+    unseen = dataclasses.replace(explanation, source=None), dataclasses.replace(few, source=None)
+    for ending, pair in ((".html", unseen), (".html", (explanation, longer)), (".png", (explanation, few))):
+        with pytest.raises(ValueError, match=r"of the same frames .* or those of one video as \.html with that video"):
+            save(tmp_path / f"y{ending}", pair)
+    some = Frames.of(np.zeros((63, 240, 320, 3), np.uint8), 8.0)
+    only = dataclasses.replace(some, images=some.images[2::4], seconds=some.seconds[2::4], indices=some.indices[2::4])
+    with pytest.raises(ValueError, match="there is no frame 7 among those given"):
+        save(tmp_path / "y.html", [explanation, few], video=only)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
 
 
 DEEP = b"[" * 200_000

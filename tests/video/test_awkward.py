@@ -68,6 +68,8 @@ def test_all_frames_come_once_in_their_order(video: tuple[Awkward, bytes]) -> No
     fewer = [second for second, _ in in_order(source, 0, last, lambda size: size, rate=4.0)]
     assert np.diff(fewer).min() >= 0.2 - 1e-9
     assert len(fewer) <= last or np.diff(seconds).min() > 0.25
+    more = [second for second, _ in in_order(source, 0, last, lambda size: size, rate=4.0, always=(1, last))]
+    np.testing.assert_allclose(more, sorted({*fewer, seconds[1], seconds[last]}))
 
 
 def test_a_live_source_shows_the_same(video: tuple[Awkward, bytes], tmp_path: Path) -> None:

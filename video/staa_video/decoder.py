@@ -94,6 +94,7 @@ def in_order(
     size: Callable[[tuple[int, int]], tuple[int, int]],
     rate: float = float("inf"),
     limits: Limits = LIMITS,
+    always: Collection[int] = (),
 ) -> Iterator[tuple[float, Image]]:
     """Decode the frames from number `first` to number `last`, each with its time in seconds; the times ascend.
 
@@ -107,6 +108,7 @@ def in_order(
         size: takes the (width, height) of the source and returns that of the pictures, in pixels.
         rate: the most pictures for one second of video.
         limits: what may be spent.
+        always: numbers of frames that are not left out for `rate`.
 
     Raises:
         NoFramesError: the video has no frame `last`.
@@ -119,6 +121,7 @@ def in_order(
             final = len(video.seconds) - 1 if last is None else last
             _check_numbers(video, range(first, final + 1))
             drawn = {*(first + sampling.thinned(video.seconds[first : final + 1], rate)).tolist()}
+            drawn |= {*always} & {*range(first, final + 1)}
             drawn -= {*range(first, number + 1), *np.flatnonzero(video.damage.bad).tolist()}
             try:
                 for number, frame, matrix in guarded(video.frames(drawn | {final})):

@@ -1,8 +1,8 @@
 """Yields the pictures of a clip in their order, decoded from a video or taken from memory."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -29,6 +29,8 @@ class ClipFrames:
     clip: ClipInfo
     most: float = float("inf")
     """The most pictures per second."""
+    with_seen: bool = False
+    """Whether of a video the frames that the model saw are there on top of `most`."""
 
     def __post_init__(self) -> None:
         explained = (self.clip.width, self.clip.height)
@@ -103,8 +105,18 @@ class ClipFrames:
 
         first, last = int(self.clip.frames[0]), int(self.clip.frames[-1])
         most = self.most if self.most < self.clip.fps else math.inf
-        for second, image in in_order(source, first, last, size_drawn, most):
+        seen = self.clip.frames.tolist() if self.with_seen else ()
+        for second, image in in_order(source, first, last, size_drawn, most, seen):
             yield second, Image.fromarray(image)
+
+
+def shared_clip(explanations: Sequence[Explanation]) -> ClipInfo:
+    """Return the clip of explanations of one video; if they are of different frames, it has the frames of all."""
+    clips = [explanation.clip for explanation in explanations]
+    if all(np.array_equal(clips[0].frames, clip.frames) for clip in clips):
+        return clips[0]
+    frames, places = np.unique(np.concatenate([clip.frames for clip in clips]), return_index=True)
+    return replace(clips[0], frames=frames, times=np.concatenate([clip.times for clip in clips])[places])
 
 
 def other_size(explained: tuple[int, int], given: tuple[int, int]) -> str:

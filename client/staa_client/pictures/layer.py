@@ -115,12 +115,6 @@ class Layer:
         return f"{round(self.scale_top, 1 if self.scale_top < 10 else None):g} times the average"
 
     @property
-    def threshold(self) -> float:
-        """Return the dynamic threshold on the scale of `values`; negative values must have at least this size, too."""
-        multiple = self._cut * self._shares.size
-        return multiple / self.scale_top if self.has_signs else max((multiple - 1) / (self.scale_top - 1), 0.0)
-
-    @property
     def _shares(self) -> Floats:
         """Return what is drawn, (t, h, w): the shares of the cells, or with signs their evidence."""
         signed = self.explanation.signed

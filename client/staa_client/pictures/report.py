@@ -5,7 +5,10 @@ import html
 from collections.abc import Sequence
 from typing import Final
 
-from staa_client.pictures.clip_frames import clip_frames
+import numpy as np
+
+from staa_client.pictures.badge import Badge
+from staa_client.pictures.clip_frames import clip_frames, shared_clip
 from staa_client.pictures.colours import BALANCE, HEAT
 from staa_client.pictures.html_page import Assets, script_json
 from staa_client.pictures.layer import Layer, layers_of, percent
@@ -30,8 +33,9 @@ def write(job: SaveJob) -> None:
         ValueError: the source is not the video that was explained.
         OSError: the file cannot be written, or the source not be read.
     """
-    frames, note = clip_frames(job.explanation, job.source)
-    copy, only = (None, "") if frames is None else copy_of(job.explanation.clip, job.source)
+    clip = shared_clip(job.explanations)
+    frames, note = clip_frames(dataclasses.replace(job.explanation, clip=clip), job.source)
+    copy, only = (None, "") if frames is None else copy_of(clip, job.source)
     job.target.write_text(render_report(layers_of(job), frames, note or only, copy), "utf-8")
 
 
@@ -45,10 +49,10 @@ def render_report(
     """Return the report as HTML text: the maps of one clip, side by side, that play together.
 
     Args:
-        shown: An explanation, or layers of the same clip; the controls start with the look of the first layer.
-        frames: The T frames of the clip, each (H, W, 3); None shows the maps on a plain ground.
+        shown: An explanation, or layers of the same video; the controls start with the look of the first layer.
+        frames: The frames that the models saw, each (H, W, 3); None shows the maps on a plain ground.
         note: Why there are no frames, or no copy.
-        copy: The copy of the video that is played; None shows the T frames.
+        copy: The copy of the video that is played; None shows `frames`.
         tracks: The rows of labels under the curve; empty shows the labels of the models, for the whole clip.
     """
     layers = [Layer(shown)] if isinstance(shown, Explanation) else shown
@@ -56,16 +60,22 @@ def render_report(
     alike = all(layer.explanation.predictions == explanation.predictions for layer in layers)
     title, beside = _heading(layers) if alike else (explanation.name, "")
     data = page_data(layers, frames, copy)
+    own_frames = any(each["seen"] is not None for each in data["maps"])
     return _ASSETS.fill(
         "page.html",
         {
             "title": html.escape(title),
             "score": html.escape(beside),
+            **_badge_html(None if layers[1:] else layers[0].badge),
             "lead": html.escape(_lead(layers, copy)),
             "note": f'<p class="note" role="note">{html.escape(note)}</p>' if note else "",
             "style": _ASSETS.read("viewer.css"),
             "layout": "several" if layers[1:] else "one",
-            "maps": "\n".join(_map_html(layer, index) for index, layer in enumerate(layers)),
+            "number": str(len(layers)),
+            "maps": "\n".join(
+                _map_html(layer, index, each["title"], layer.badge if layers[1:] else None, own_frames)
+                for index, (layer, each) in enumerate(zip(layers, data["maps"], strict=True))
+            ),
             "controlled": "all maps" if layers[1:] else "the map",
             "alpha": f"{look.alpha * 100:g}",
             "focused": str(look.focus).lower(),
@@ -74,7 +84,7 @@ def render_report(
             "silent": "" if copy is not None and copy.has_sound else " hidden",
             "tracks": _tracks_html(tracks or tracks_of(layers)),
             "labels": "\n".join(_labels_html(layer, named=not alike) for layer in (layers[:1] if alike else layers)),
-            "facts": _facts_html(_clip_facts(explanation)),
+            "facts": _facts_html(_clip_facts(explanation) | ({} if own_frames else _frame_facts(explanation))),
             "data": script_json(data),
             **_ASSETS.script(SCRIPTS),
         },
@@ -101,43 +111,60 @@ def _lead(layers: Sequence[Layer], copy: ClipCopy | None) -> str:
     elif layers[0].subject == "attention":
         what = f"The colours show where and when {model} looked in {name}"
     else:
-        what = f"The colours show the {layers[0].subject} in {name}, by {model}"
-    seen = len(set(explanation.clip.frames.tolist()))
-    of = f"{seen} frames" if copy is None else f"{seen} of {len(copy.seconds)} frames"
+        what = f"The colours show where and when {model} found evidence in {name}"
+    seen = [str(len(set(layer.explanation.clip.frames.tolist()))) for layer in layers]
+    same = all(np.array_equal(layer.explanation.clip.frames, explanation.clip.frames) for layer in layers)
+    saw = f"The model saw {seen[0]}" if same else f"The maps are of {' and '.join(seen)}"
+    of = "frames" if copy is None else f"of {len(copy.seconds)} frames"
     peak = ", red: the peak" if any(layer.explanation.peak is not None for layer in layers) else ""
     key = f" (dashed: even share{peak})" if layers[1:] else ""
-    return f"{what}. The model saw {of}: the ticks under the curve{key}. Point at a cell for its value."
+    return f"{what}. {saw} {of}: the ticks under the curve{key}. Point at a cell for its value."
 
 
-def _map_html(layer: Layer, index: int) -> str:
-    """Return the HTML of a map: canvases, legend, facts and table; its index makes the ids unique."""
+def _map_html(layer: Layer, index: int, title: str, badge: Badge | None, own_frames: bool) -> str:
+    """Return the HTML of a map: canvases, legend, facts and table; its index makes the ids unique.
+
+    With `own_frames` the frames that its model saw are among the facts.
+    """
     explanation, (low, high) = layer.explanation, layer.scale_ends
     return _ASSETS.fill(
         "map.html",
         {
             "n": str(index),
-            "title": html.escape(layer.title),
+            "title": html.escape(title),
             "subject": html.escape(layer.subject),
-            "tone": layer.badge.tone,
-            "verdict": html.escape(layer.badge.words),
-            "sentence": html.escape(layer.badge.sentence),
+            "measure": _measure(layer),
+            **_badge_html(badge),
             "balance": html.escape(layer.balance),
             "notes": html.escape(layer.notes),
             "low": html.escape(low),
             "high": html.escape(high),
             "peak": "" if explanation.peak is None else "; red: the peak",
-            "facts": _facts_html(_map_facts(layer)),
+            "facts": _facts_html(_map_facts(layer) | (_frame_facts(explanation) if own_frames else {})),
             "steps": "\n".join(_step_html(explanation, step) for step in range(len(explanation.temporal))),
         },
     )
+
+
+def _badge_html(badge: Badge | None) -> dict[str, str]:
+    """Return a verdict as its badge and its sentence; both are empty where it stands elsewhere."""
+    if badge is None:
+        return {"badge": "", "sentence": ""}
+    words, sentence = html.escape(badge.words), html.escape(badge.sentence)
+    return {"badge": f'<b class="badge {badge.tone}">{words}</b>', "sentence": sentence}
 
 
 def _clip_facts(explanation: Explanation) -> dict[str, str]:
     """Return the facts of the clip: name -> text."""
     clip = explanation.clip
     size = f"{clip.width} x {clip.height} pixels"
+    return {"Video": f"{explanation.name}, {size}, {clip.duration:.2f} s, {clip.fps:.4g} frames/s"}
+
+
+def _frame_facts(explanation: Explanation) -> dict[str, str]:
+    """Return which frames the model saw: name -> text."""
+    clip = explanation.clip
     return {
-        "Video": f"{explanation.name}, {size}, {clip.duration:.2f} s, {clip.fps:.4g} frames/s",
         "Frames": f"{len(clip.frames)} of the video, from {clip.times[0]:.2f} to {clip.times[-1]:.2f} s: "
         + ", ".join(str(index) for index in clip.frames.tolist()),
     }
@@ -148,7 +175,6 @@ def _map_facts(layer: Layer) -> dict[str, str]:
     explanation, (share, cells) = layer.explanation, layer.kept_words
     (t, h, w), (x0, y0, x1, y1) = explanation.joint.shape, explanation.box
     model, choice = explanation.model, explanation.refinement
-    subject = layer.subject.partition(" ")[0]
     return {
         "Model": f"{model.name} {model.version} ({model.family}, {model.classes} classes)",
         "Method": f"{explanation.method}, version {explanation.method_version}",
@@ -156,9 +182,14 @@ def _map_facts(layer: Layer) -> dict[str, str]:
         **({} if explanation.contrast is None else {"Contrast": str(explanation.contrast)}),
         "Map": f"{t} steps of {h} x {w} cells over pixels ({x0}, {y0}) to ({x1}, {y1})",
         **({"Colours": f"end at {layer.top_words}"} if layer.has_signs else {}),
-        "Threshold": f"the dynamic one keeps {percent(share)} of the {subject}, in {cells}",
+        "Threshold": f"the dynamic one keeps {percent(share)} of the {_measure(layer)}, in {cells}",
         **({} if choice is None else {"Choice": str(choice)}),
     }
+
+
+def _measure(layer: Layer) -> str:
+    """Return what the shares of a map are of, without its class: "attention" or "evidence"."""
+    return layer.subject.partition(" ")[0]
 
 
 def _option_html(value: str, text: str, chosen: bool) -> str:
@@ -182,7 +213,7 @@ def _tracks_html(tracks: Sequence[Track]) -> str:
 
 def _track_html(track: Track, of: str) -> str:
     """Return the row of a label; the script places its spans on the time axis of the curve."""
-    words = ", ".join(f"{percent(span.score)} from {span.start:.2f} to {span.end:.2f} s" for span in track.spans)
+    words = ", ".join(f"{percent(span.score)}, {span.start:.2f}-{span.end:.2f} s" for span in track.spans)
     spans = "".join(
         f'<i data-start="{span.start:.4f}" data-end="{span.end:.4f}" style="--score:{span.score:.4f}">'
         f"<b>{_share_html(span.score)}</b></i>"
@@ -205,7 +236,7 @@ def _step_html(explanation: Explanation, step: int) -> str:
     (start, end), (x0, y0, x1, y1) = explanation.seconds[step], explanation.region(step)
     middle = f"#t={(start + end) / 2:.3f}".rstrip("0").rstrip(".")
     return (
-        f'<tr><th scope="row"><a href="{middle}">{start:.2f} to {end:.2f}</a></th>'
+        f'<tr><th scope="row"><a href="{middle}">{start:.2f}-{end:.2f}</a></th>'
         f"<td>{_share_html(explanation.temporal[step])}</td><td>({x0}, {y0}) to ({x1}, {y1})</td></tr>"
     )
 

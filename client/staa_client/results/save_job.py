@@ -16,7 +16,7 @@ class SaveJob:
     """Holds one file to write."""
 
     explanations: Sequence[Explanation]
-    """One explanation, or several of the same frames of the same video."""
+    """One explanation, or several of the same video; of the same frames of it, but for a report."""
     source: Source | None
     """The video whose frames the pictures show, if there is one."""
     target: Path

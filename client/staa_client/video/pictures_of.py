@@ -5,7 +5,7 @@ frames get the same numbers and times here as there, and the same videos are ref
 """
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +81,12 @@ def frames_at(source: str | Path | bytes | Frames, indices: Sequence[int] | NDAr
 
 
 def in_order(
-    source: str | Path | bytes, first: int, last: int | None, size: Size, rate: float = float("inf")
+    source: str | Path | bytes,
+    first: int,
+    last: int | None,
+    size: Size,
+    rate: float = float("inf"),
+    always: Collection[int] = (),
 ) -> Iterator[tuple[float, Frame]]:
     """Yield the frames from number `first` to number `last` in their order, each with its time in seconds.
 
@@ -91,6 +96,7 @@ def in_order(
         last: Number of the last frame; None is that of the video.
         size: Takes the size of the video and returns that of the pictures.
         rate: The most pictures for one second of video; other frames are left out.
+        always: Numbers of frames that are not left out for `rate`.
 
     Raises:
         ImportError: the extra `video` is missing.
@@ -101,7 +107,7 @@ def in_order(
     from staa_video import UNLIMITED, decoder  # noqa: PLC0415  # an optional extra
 
     with _of_what_was_explained():
-        yield from decoder.in_order(source, first, last, size, rate, UNLIMITED)
+        yield from decoder.in_order(source, first, last, size, rate, UNLIMITED, always)
 
 
 def sound_of(source: str | Path | bytes, start: float, end: float) -> "Iterator[AudioFrame]":

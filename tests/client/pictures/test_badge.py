@@ -58,7 +58,10 @@ def test_a_verdict_is_shown_everywhere(verdict: str) -> None:
     shown = badge_of(explanation)
     assert (shown.words, shown.tone, shown.sentence) == (words, tone, "The label rests on it.")
     page = render_report(explanation, None)
-    assert f'<p class="trust {tone}"><b>{words}</b> The label rests on it.</p>' in page
+    assert f'</h1><b class="badge {tone}">{words}</b></div>\n<p class="trust">The label rests on it.</p>' in page
+    both = render_report([Layer(explanation), Layer(explanation)], None)
+    assert both.count(f'</h2><b class="badge {tone}">{words}</b></div>\n  <p class="trust">The label rests on it.') == 2
+    assert both.count('class="badge') == 2
     assert f"check  {words}. The label rests on it. ({verdict}; " in describe(explanation)
     assert f"{words[0].upper()}{words[1:]}." in html_of(explanation)
     assert count(np.asarray(draw_sheet(Layer(explanation), None)), INKS[tone]) > 2000
@@ -74,7 +77,8 @@ def count(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
 def test_a_map_that_was_not_checked_is_grey(explanation: Explanation) -> None:
     """No check is told like a verdict."""
     assert badge_of(explanation) == badge.Badge("not checked", "unknown", NOT_CHECKED)
-    assert f'<p class="trust unknown"><b>not checked</b> {NOT_CHECKED}</p>' in render_report(explanation, None)
+    page = render_report(explanation, None)
+    assert f'<b class="badge unknown">not checked</b></div>\n<p class="trust">{NOT_CHECKED}</p>' in page
     assert "Not checked." in html_of(explanation)
 
 

@@ -14,13 +14,13 @@ from staa_client import Frames
 from staa_client.pictures.viewer.clip_copy import ClipCopy, copy_of
 from staa_client.results.result import ClipInfo
 from staa_client.video import frames_at
-from staa_video import decode
+from staa_video import UNLIMITED, decode
 from tests.made.videos import beeping, displayed, encode, images, moving_disc
 
 
 def info(video: bytes, count: int = 8, start: float | None = None, end: float | None = None) -> ClipInfo:
     """What a server says of a video of which its model sees `count` frames."""
-    clip = decode(video, count, start, end)
+    clip = decode(video, count, start, end, UNLIMITED)
     width, height = clip.source
     return ClipInfo(width, height, clip.fps, clip.duration, clip.indices, clip.seconds, (0, 0, width, height))
 
@@ -66,6 +66,24 @@ def test_it_stands_as_a_player_shows_it() -> None:
     assert np.abs(pictures[3].astype(int) - truth).mean() < 4
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize("fps", [31, 50, 60, 120])
+@pytest.mark.parametrize("stretch", [(None, None), (0.21, 0.83)])
+def test_it_has_every_frame_that_the_model_saw(
+    fps: int, stretch: tuple[float | None, float | None], *, in_memory: bool
+) -> None:
+    """Of a source with over 30 frames a second some are left out, and never one that the model saw."""
+    pictures = np.stack(list(images(fps)))
+    video = encode(pictures, rate=fps)
+    clip = info(video, 9, *stretch)
+    copy, _ = copy_of(clip, Frames.of(pictures, fps=fps) if in_memory else video)
+    assert copy is not None
+    assert len(copy.numbers) < 0.8 * (clip.frames[-1] - clip.frames[0]) or fps == 31
+    at = [copy.numbers.index(number) for number in clip.frames.tolist()]
+    np.testing.assert_allclose(np.array(copy.seconds)[at], clip.times, atol=1e-4)
+    assert np.abs(read(copy)[0][at].astype(int) - pictures[clip.frames]).mean() < 4
+
+
 def test_it_has_480_lines_at_most() -> None:
     """A large video is scaled down, a small one is left as it is; all edges are even."""
     pictures, _, _ = read(copied(encode(images(4, 720, 1280), options={"preset": "ultrafast"}), count=4))
@@ -88,6 +106,16 @@ def test_its_size_is_capped() -> None:
     none, note = copy_of(clip, noise, 2000)
     assert none is None
     assert note.startswith("plays only the frames that the model saw: a copy of 2 s would have over")
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (480, 640)])
+def test_a_long_quiet_clip_is_copied(height: int, width: int) -> None:
+    """Twenty minutes in which nothing is seen or heard are far below the cap, and no room is left for a sound."""
+    black = np.zeros((height, width, 3), np.uint8)
+    copy = copied(encode((black for _ in range(240)), ticks=range(0, 1200, 5), rate=1, options={"preset": "ultrafast"}))
+    assert read(copy)[0].shape == (len(copy.seconds), min(height, 240), 64 * min(height, 240) // 48, 3)
+    assert copy.seconds[-1] - copy.seconds[0] > 1000
+    assert len(copy.mp4) < 1_000_000
 
 
 def test_it_has_the_sound_of_the_source() -> None:

@@ -7,13 +7,15 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from staa_client import ClassName, Explanation
-from staa_client.pictures.layer import Layer
+from staa_client.pictures.layer import Layer, Look
 from staa_client.pictures.report import render_report
 from staa_client.pictures.viewer.page_data import encode_jpegs
 from staa_client.video import frames_at
@@ -29,9 +31,16 @@ def text(explanation: Explanation, tmp_path: Path) -> str:
     return explanation.save(tmp_path / "x.html").read_text("utf-8")
 
 
+def kept_of(shown: dict[str, Any], colours: str) -> NDArray[np.bool_]:
+    """Return which cells, (t, h, w), a map of a page keeps above the dynamic threshold."""
+    packed = np.frombuffer(base64.b64decode(shown["looks"][colours]["kept"]), np.uint8)
+    cells = np.unpackbits(packed, count=int(np.prod(shown["shape"])), bitorder="little")
+    return cells.reshape(shown["shape"]).astype(bool)
+
+
 def test_it_loads_nothing_from_outside(text: str) -> None:
     """No address, no import and no source but data, no link but to its own moments; a policy forbids the rest."""
-    words = re.sub(r'"(frames|scales)": [\[{].*?[\]}]|"mp4": "[^"]*"', "", text)
+    words = re.sub(r'"(frames|scales)": [\[{].*?[\]}]|"(mp4|kept)": "[^"]*"', "", text)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", words)
     page = Page(text)
     for tag, attributes in page.elements:
@@ -59,8 +68,7 @@ def test_the_frames_and_the_map_are_in_it(explanation: Explanation, text: str) -
     joint = np.reshape(look["values"], shown["shape"]) / 10_000
     np.testing.assert_allclose(np.clip(joint, 0, 1), explanation.scaled(), atol=1e-4)
     np.testing.assert_allclose(shown["temporal"], explanation.temporal, rtol=1e-4)
-    kept = joint >= look["threshold"] - 0.00005
-    assert np.all(kept[explanation.joint >= explanation.threshold])
+    np.testing.assert_array_equal(kept_of(shown, "heat"), explanation.joint >= explanation.threshold)
 
 
 def test_hostile_strings_stay_text(explanation: Explanation) -> None:
@@ -132,7 +140,7 @@ def test_a_flat_map_is_dark_and_has_no_peak(explanation: Explanation, text: str)
     assert "3 times the average" in page.texts
     (look, *_) = page.data["maps"][0]["looks"].values()
     assert set(look["values"]) == {0}
-    assert look["threshold"] == pytest.approx(0, abs=1e-6)
+    assert kept_of(page.data["maps"][0], "heat").all()
 
 
 def test_the_frames_are_capped() -> None:
@@ -162,7 +170,24 @@ def test_signs_are_named_and_sent(explanation: Explanation) -> None:
     np.testing.assert_allclose(np.ravel(multiples), np.array(shown["multiples"]) / 1000, atol=6e-4)
     np.testing.assert_allclose(values, multiples / Layer(evidence).scale_top, atol=1e-4)
     assert values.min() < -0.3
-    assert np.all((values >= look["threshold"] - 0.00005)[evidence.joint >= evidence.threshold])
+    np.testing.assert_array_equal(kept_of(shown, "heat") & (values > 0), evidence.joint >= evidence.threshold)
+
+
+def test_it_keeps_the_cells_that_pictures_keep(explanation: Explanation) -> None:
+    """The dynamic threshold keeps the same cells as in pictures and movies, of a nearly flat map and in all colours."""
+    joint = 1 + 0.5 * np.random.default_rng(0).random((16, 12, 12)).astype(np.float32)
+    joint /= joint.sum()
+    ordered = np.sort(joint, axis=None)[::-1]
+    cut = float(ordered[np.searchsorted(np.cumsum(ordered), 0.7)])
+    nearly_flat = dataclasses.replace(
+        explanation, joint=joint, temporal=joint.sum((1, 2)), spatial=joint.sum(0), threshold=cut
+    )
+    assert 0.6 < (joint >= cut).mean() < 0.7
+    for drawn in (nearly_flat, class_map(explanation), flat(explanation)):
+        (sent,) = Page(render_report(drawn, None)).data["maps"]
+        for colours in ("heat", "viridis", "grey"):
+            kept = Layer(drawn, Look(colormap=colours, focus=True)).kept
+            np.testing.assert_array_equal(kept_of(sent, colours), kept)
 
 
 def test_several_maps_share_frames_and_controls(explanation: Explanation) -> None:
@@ -188,6 +213,7 @@ def test_two_models_have_their_labels_each(explanation: Explanation) -> None:
     )
     words = Page(render_report([Layer(explanation), Layer(other)], None)).texts
     assert {"motions 1.0", "second 1.0"} <= set(words)
+    assert {"Attention (staa), motions 1.0", "Attention (staa), second 1.0"} <= set(words)
     assert "video " in words
 
 
@@ -197,7 +223,7 @@ def test_the_curve_is_a_table_too(explanation: Explanation, text: str) -> None:
     rows = [index for index, (tag, _) in enumerate(page.elements) if tag == "tr"]
     assert len(rows) == 5 + 1 + 16
     share = f"{explanation.temporal[9]:.1%}"
-    assert {"4.50 to 5.00", share} <= set(page.texts)
+    assert {"4.50-5.00", share} <= set(page.texts)
 
 
 def test_the_looks_set_the_controls(explanation: Explanation, tmp_path: Path) -> None:

@@ -85,7 +85,9 @@ def test_a_click_and_a_drag_on_the_curve_seek(report: Tab) -> None:
     report.page.mouse.move(box["x"] + 8 + (box["width"] - 16) * 2.25 / 8, box["y"] + 40)
     report.page.mouse.down()
     assert report.now == "2.25 s, frame 18"
-    assert all(part in report.page.inner_text(".status") for part in ("Step 5 of 16 (2.00 to 2.50 s)", "share 6.3%;"))
+    assert all(
+        part in report.page.inner_text(".status") for part in ("Where, 2.00-2.50 s (step 5 of 16)", "share 6.3%;")
+    )
     clicked = report.pixels()
     assert clicked != before
     report.page.mouse.move(box["x"] + 8 + (box["width"] - 16) * 6.3 / 8, box["y"] + 60)

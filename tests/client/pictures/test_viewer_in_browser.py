@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-from staa_client import Explanation
+from staa_client import ClassName, Explanation, Frames
 from staa_client.files import save
-from tests.client.conftest import class_map
+from tests.client.conftest import class_map, fewer
 from tests.client.pictures.conftest import Tab, shown
 from tests.made.videos import beeping
 
@@ -82,6 +82,22 @@ def test_the_frames_that_the_model_saw_are_marked(report: Tab) -> None:
         report.page.click("#frame_back")
     assert at(report) == 34
     expect(seen).to_have_text("\u25cf seen by the model, 9 of 16")
+
+
+def test_of_a_fast_video_the_right_frames_are_marked(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Where the copy leaves frames out, those that the model saw are there, are marked, and are gone to."""
+    pictures = np.random.default_rng(0).integers(0, 99, (60, 24, 32, 3)).astype(np.uint8)
+    numbers = np.arange(16) * 59 // 15
+    clip = dataclasses.replace(explanation.clip, fps=60.0, duration=1.0, frames=numbers, times=numbers / 60)
+    fast = dataclasses.replace(explanation, clip=clip, seconds=explanation.seconds / 8)
+    frames = Frames(pictures, np.arange(60) / 60, np.arange(60), 60.0, 1.0, (320, 240))
+    shown(tab, fast.save(tmp_path / "x.html", frames))
+    marked = "viewer.pictures.numbers.filter((_, at) => viewer.sampled[at] >= 0)"
+    assert tab.page.evaluate(marked) == numbers.tolist()
+    for number in (numbers[1], numbers[10]):
+        go(tab, f"#{number}")
+        assert at(tab) == number
+        expect(tab.page.locator("#seen")).to_contain_text("\u25cf seen by the model")
 
 
 def test_the_map_moves_with_the_video(report: Tab) -> None:
@@ -232,7 +248,7 @@ def test_the_cell_under_the_pointer_is_told(report: Tab, explanation: Explanatio
     share = float(explanation.joint[9, 6, 6])
     assert f"{share:.1%} of the attention" in words
     assert f"{share * explanation.joint.size:.0f} times the average" in words
-    assert "4.50 to 5.00 s" in words
+    assert "4.50-5.00 s" in words
     assert "pixels (160, 120) to (180, 140)" in words
     assert point(10, 100) == "not seen by the model"
     report.page.mouse.move(5, 5)
@@ -261,6 +277,46 @@ def test_the_colours_can_be_chosen(tab: Tab, explanation: Explanation, tmp_path:
     assert "times the average" in legends.nth(1).inner_text()
     tab.page.select_option("#colours", "heat")
     assert [tab.pixels(0), tab.pixels(1)] == before
+
+
+def test_maps_of_other_frames_share_the_moment(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Models that saw other frames of a video show the same instant, each in steps of its own, with its own ticks."""
+    shown(tab, save(tmp_path / "x.html", [explanation, fewer(explanation)]))
+    data = tab.page.evaluate("viewer.data")
+    assert [data["numbers"][at] for at in data["maps"][1]["seen"]] == [7, 15, 23, 31, 39, 47, 55, 63]
+    statuses = tab.page.locator(".status")
+    for frame, steps, seen in ((38, (10, 5), "1"), (39, (10, 5), "2"), (42, (11, 6), "1"), (63, (16, 8), "2")):
+        go(tab, f"#{frame}")
+        assert at(tab) == frame
+        expect(statuses.nth(0)).to_contain_text(f"tep {steps[0]} of 16")
+        expect(statuses.nth(1)).to_contain_text(f"tep {steps[1]} of 8")
+        expect(tab.page.locator("#seen")).to_have_text(f"\u25cf seen by the model of map {seen}")
+    go(tab, "#40")
+    expect(tab.page.locator("#seen")).to_have_text("\u25cb not seen by the model")
+    for index, numbers in enumerate(("2, 6, 10", "7, 15, 23")):
+        assert numbers in tab.page.locator(".map").nth(index).locator("dl").inner_text()
+    assert "The maps are of 16 and 8 of 62 frames" in tab.page.inner_text(".lead")
+
+
+def test_the_dynamic_threshold_dims_a_flat_map(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Also where the threshold is below the even share, where colours begin, what it leaves out is dimmed."""
+    joint = 1 + 0.5 * np.random.default_rng(0).random((16, 12, 12)).astype(np.float32)
+    joint /= joint.sum()
+    cut = float(np.quantile(joint, 0.35))
+    uneven = dataclasses.replace(explanation, joint=joint, temporal=joint.sum((1, 2)), threshold=cut)
+    shown(tab, dataclasses.replace(uneven, source=None).save(tmp_path / "x.html", focus=True))
+    step = tab.page.evaluate("viewer.stepOf(viewer.data.maps[0])")
+    middles = picture(tab)[
+        20::40, 100:560:40, 1
+    ]  # 12 x 12 cells of 40 pixels, over a ground that is lighter when dimmed
+    np.testing.assert_array_equal(middles < 90, joint[step] >= cut)
+
+
+def test_a_tiny_source_is_enlarged(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
+    """Its longer edge has 640 pixels, as in a movie, so that the lines around cells are thin beside the cells."""
+    clip = dataclasses.replace(explanation.clip, width=16, height=12, box=(2, 0, 14, 12))
+    shown(tab, dataclasses.replace(explanation, clip=clip, source=None).save(tmp_path / "x.html"))
+    assert picture(tab).shape == (480, 640, 3)
 
 
 def test_a_copy_that_cannot_be_played_is_replaced(tab: Tab, explanation: Explanation, tmp_path: Path) -> None:
@@ -296,18 +352,26 @@ def test_sound_can_be_switched_off(tab: Tab, explanation: Explanation, tmp_path:
 
 
 @pytest.mark.parametrize("tab", [WIDE, WIDE | {"color_scheme": "dark"}], indirect=True)
-@pytest.mark.parametrize("maps", [1, 2, 3])
-def test_frame_and_curve_are_above_the_fold(tab: Tab, explanation: Explanation, tmp_path: Path, maps: int) -> None:
-    """On 1280 x 720 pixels the whole picture and the whole curve are seen without scrolling."""
-    listed = [explanation, class_map(explanation), dataclasses.replace(class_map(explanation), contrast=None)]
-    shown(tab, save(tmp_path / "x.html", listed[:maps]))
+@pytest.mark.parametrize("maps", [(0,), (1,), (0, 1), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("words", ["moves", "Pushing something from left to right, and then further on"])
+def test_frame_and_curve_are_above_the_fold(
+    tab: Tab, explanation: Explanation, tmp_path: Path, maps: tuple[int, ...], words: str
+) -> None:
+    """On 1280 x 720 pixels the whole picture and the whole curve are seen without scrolling, with long labels too."""
+    labels = tuple(dataclasses.replace(guess, label=f"{words} {guess.label}") for guess in explanation.predictions)
+    target, contrast = (ClassName(guess.class_id, guess.label) for guess in labels[:2])
+    named = dataclasses.replace(explanation, predictions=labels)
+    signed = dataclasses.replace(class_map(named), target=target, contrast=contrast)
+    listed = [named, signed, dataclasses.replace(signed, contrast=None)]
+    shown(tab, save(tmp_path / "x.html", [listed[index] for index in maps]))
+    assert tab.page.locator(".map h2").last.get_attribute("title") == tab.page.evaluate("viewer.data.maps.at(-1).title")
     for name in (".view", ".curve"):
         for each in tab.page.locator(name).all():
             box = each.bounding_box()
             assert box is not None
             assert box["y"] >= 0
             assert box["y"] + box["height"] <= 720
-            assert box["height"] >= (90 if name == ".curve" else 150)
+            assert box["height"] >= (90 if name == ".curve" else 200)
 
 
 @pytest.mark.parametrize("tab", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
@@ -322,9 +386,9 @@ def test_labels_have_rows_over_time(report: Tab) -> None:
     """Each of the first labels has a row as long as the clip, with its score; a click on it goes there."""
     lanes = report.page.locator(".lane")
     assert lanes.evaluate_all("all => all.map(lane => lane.getAttribute('aria-label'))") == [
-        "moves down: 93.1% from 0.00 to 8.00 s",
-        "moves right: 4.1% from 0.00 to 8.00 s",
-        "grows: 1.6% from 0.00 to 8.00 s",
+        "moves down: 93.1%, 0.00-8.00 s",
+        "moves right: 4.1%, 0.00-8.00 s",
+        "grows: 1.6%, 0.00-8.00 s",
     ]
     box, lane = report.page.locator(".curve").bounding_box(), lanes.first.bounding_box()
     assert box is not None

@@ -6,8 +6,8 @@ class Curve {
     this.curve = element.querySelector(".curve");
     this.status = element.querySelector(".status");
     this.view = element.querySelector(".view");
-    this.first = Math.min(...map.seconds.map(s => s[0]));
-    this.last = Math.max(...map.seconds.map(s => s[1]), this.first + 0.001);
+    this.first = player.whole[0]; // the same for all maps
+    this.last = Math.max(player.whole[1], this.first + 0.001);
     this.listen();
   }
 
@@ -59,8 +59,9 @@ class Curve {
 
   // A tick under the curve for each frame that the model saw; the one that is shown is longer and has the colour of ink.
   drawTicks(pen, theme, base) {
-    const {player} = this, shown = player.sampled[player.at];
+    const {map, player} = this, shown = player.sampled[player.at];
     player.data.times.forEach((time, i) => {
+      if (map.seen && !map.seen.includes(i)) return;
       const here = i === shown;
       pen.fillStyle = here ? theme.ink : theme.soft;
       pen.fillRect(this.x(time) - (here ? 2 : 1), base + 2, here ? 4 : 2, here ? 9 : 6);
@@ -68,8 +69,8 @@ class Curve {
   }
 
   say() {
-    const {map, player, curve} = this, step = player.stepOf(map), [start, end] = map.seconds[step], r = map.regions[step], steps = map.temporal.length;
-    const text = "Step " + (step + 1) + " of " + steps + " (" + start.toFixed(2) + " to " + end.toFixed(2) + " s) has " +
+    const {map, player, curve} = this, step = player.stepOf(map), r = map.regions[step], steps = map.temporal.length;
+    const text = "Where, " + stretch(map.seconds[step]) + " (step " + (step + 1) + " of " + steps + "): " +
       percent(map.temporal[step]) + " of the " + map.subject + ", even share " + percent(1 / steps) +
       "; strongest region (" + r[0] + ", " + r[1] + ") to (" + r[2] + ", " + r[3] + ") pixels.";
     this.status.textContent = text;

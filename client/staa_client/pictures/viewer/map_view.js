@@ -7,7 +7,7 @@ class MapView {
     this.pointed = element.querySelector(".pointed");
     this.legend = element.querySelector(".legend");
     const longest = Math.max(data.width, data.height);
-    this.scale = longest < 640 ? Math.min(640 / longest, 4) : Math.min(1, 960 / longest);
+    this.scale = longest < 640 ? 640 / longest : Math.min(1, 960 / longest);
     this.view.width = Math.max(1, Math.round(data.width * this.scale));
     this.view.height = Math.max(1, Math.round(data.height * this.scale));
     [this.left, this.top, this.right, this.bottom] = map.box.map(edge => Math.round(edge * this.scale));
@@ -41,7 +41,12 @@ class MapView {
     this.values = drawn.values || this.map.looks.heat.values;
     this.focused = look.cut !== 0;
     this.lined = this.focused || !look.covers || look.opacity > 0;
-    this.cut = (look.cut === null ? drawn.threshold : look.cut) - 0.00005;
+    if (look.cut === null) { // the dynamic threshold is one of shares: of a flat map it may be below the start of the scale
+      const bits = bytesOf(drawn.kept);
+      this.keeps = place => bits[place >> 3] >> (place & 7) & 1;
+    } else {
+      this.keeps = place => Math.abs(this.values[place] / 10000) >= look.cut - 0.00005;
+    }
     const paints = new Uint8ClampedArray(4 * 2001); // red, green, blue, opacity of the values -1, -0.999, ..., 1
     for (let i = 0; i <= 2000; i++) {
       const value = i / 1000 - 1, place = 3 * Math.round(255 * (drawn.signs ? (value + 1) / 2 : Math.max(value, 0)));
@@ -50,8 +55,8 @@ class MapView {
     }
     this.paints = new Uint32Array(paints.buffer);
     const [low, scale, high] = this.legend.children;
-    low.textContent = drawn.low;
-    high.textContent = drawn.high;
+    low.textContent = low.title = drawn.low;
+    high.textContent = high.title = drawn.high;
     scale.setAttribute("aria-label", "Colour scale from " + drawn.low + " to " + drawn.high);
     const stops = Array.from({length: 18}, (_, i) => {
       const share = i / 17, size = drawn.signs ? Math.abs(2 * share - 1) : share, place = 3 * Math.round(255 * share);
@@ -61,11 +66,8 @@ class MapView {
     scale.style.background = [...ticks, "linear-gradient(to right," + stops.join(",") + ") 0 0 / 100% 100%"].join(",") + " #96969c";
   }
 
-  // A cell as it is drawn, from -1 to 1; 0 below the cut.
-  cellOf(place) {
-    const value = this.values[place] / 10000;
-    return Math.abs(value) >= this.cut ? clamp(value, -1, 1) : 0;
-  }
+  // A cell as it is drawn, from -1 to 1; 0 if it is not kept.
+  cellOf(place) { return this.keeps(place) ? clamp(this.values[place] / 10000, -1, 1) : 0; }
 
   // Fill `cells` for a moment: of one step, or mixed between the middles of two steps, as in a movie.
   mix(player) {
@@ -133,7 +135,7 @@ class MapView {
   // Which cells are in focus at the moment.
   keptAt(player) {
     const first = player.stepOf(this.map) * this.cells.length;
-    return Array.from(this.cells, (_, i) => Math.abs(this.values[first + i] / 10000) >= this.cut);
+    return Array.from(this.cells, (_, i) => Boolean(this.keeps(first + i)));
   }
 
   // A point of the grid, in cells from its upper left corner, in pixels of the view.
@@ -231,12 +233,12 @@ class MapView {
 
   // Share, multiple of the average, seconds and pixels of a cell.
   wordsOf({row, column, edges}, player) {
-    const {map} = this, [, rows, columns] = map.shape, step = player.stepOf(map), [start, end] = map.seconds[step];
+    const {map} = this, [, rows, columns] = map.shape, step = player.stepOf(map);
     const multiple = map.multiples[(step * rows + row) * columns + column] / 1000, size = Math.abs(multiple);
     const side = !map.signed || !multiple ? "" : multiple > 0 ? ", in favour" : ", against";
     const times = size >= 10 ? size.toFixed(0) : size.toFixed(size >= 1 ? 1 : 2);
     return cellPercent(size / map.multiples.length) + " of the " + map.unit + side + ", " + times +
-      " times the average \u00b7 " + start.toFixed(2) + " to " + end.toFixed(2) + " s \u00b7 pixels (" +
+      " times the average \u00b7 " + stretch(map.seconds[step]) + " \u00b7 pixels (" +
       edges[0] + ", " + edges[1] + ") to (" + edges[2] + ", " + edges[3] + ")";
   }
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from staa_client.pictures.clip_frames import shared_clip
 from staa_client.pictures.colours import BALANCE, HEAT, SCALES, cover_table_of
 from staa_client.pictures.layer import Layer
 from staa_client.pictures.viewer.clip_copy import ClipCopy
+from staa_client.results.result import ClipInfo
 from staa_client.video.frames import Frame
 
 _SIZES = (640, 480, 360, 240)
@@ -24,7 +26,9 @@ COLOURMAPS = tuple(name for name in SCALES if name != BALANCE)
 
 def page_data(layers: Sequence[Layer], frames: Sequence[Frame] | None, copy: ClipCopy | None) -> dict[str, Any]:
     """Return the data of a page: size and times of the clip, the maps, frames as base64 JPEGs, and the copy."""
-    clip, maps = layers[0].explanation.clip, [_map_data(layer) for layer in layers]
+    clip = shared_clip([layer.explanation for layer in layers])
+    models = len({_model_words(layer) for layer in layers})
+    maps = [_map_data(layer, clip) | {"title": _title(layer, models)} for layer in layers]
     peak = maps[0]["peak"]
     return {
         "width": clip.width,
@@ -39,6 +43,17 @@ def page_data(layers: Sequence[Layer], frames: Sequence[Frame] | None, copy: Cli
     }
 
 
+def _model_words(layer: Layer) -> str:
+    """Return the name and version of the model of a map."""
+    model = layer.explanation.model
+    return f"{model.name} {model.version}"
+
+
+def _title(layer: Layer, models: int) -> str:
+    """Return the title of a map; if the page has several models, it names the map's."""
+    return f"{layer.title}, {_model_words(layer)}" if models > 1 else layer.title
+
+
 def _copy_data(copy: ClipCopy) -> dict[str, Any]:
     """Return the copy of the video for the script, with the source times and numbers of its pictures."""
     return {
@@ -49,20 +64,23 @@ def _copy_data(copy: ClipCopy) -> dict[str, Any]:
     }
 
 
-def _map_data(layer: Layer) -> dict[str, Any]:
-    """Return the data of a map for the script, with how it is drawn in each of the colours."""
+def _map_data(layer: Layer, clip: ClipInfo) -> dict[str, Any]:
+    """Return the data of a map for the script, with how it is drawn in each of the colours; `clip` is the page's."""
     explanation, (t, _, _) = layer.explanation, layer.values.shape
-    count = len(explanation.clip.frames)
+    count, saw_all = len(clip.frames), np.array_equal(clip.frames, explanation.clip.frames)
+    steps = np.arange(count) * t // count
+    if not saw_all:
+        steps = np.searchsorted(explanation.seconds[:, 0], clip.times + 1e-4, "right") - 1
     shares = explanation.joint if explanation.signed is None else explanation.signed
     drawn = {
-        name: dataclasses.replace(layer, look=dataclasses.replace(layer.look, colormap=name)) for name in COLOURMAPS
+        name: dataclasses.replace(layer, look=dataclasses.replace(layer.look, colormap=name, focus=True))
+        for name in COLOURMAPS
     }
     looks = {name: _look_data(each) for name, each in drawn.items()}
     for name in COLOURMAPS[1:]:  # maps without signs have the same values in all colours
         if all(looks[name][key] == looks[HEAT][key] for key in ("signs", "values")):
             looks[name]["values"] = None
     return {
-        "title": layer.title,
         "subject": layer.subject,
         "box": list(explanation.box),
         "shape": list(layer.values.shape),
@@ -74,19 +92,21 @@ def _map_data(layer: Layer) -> dict[str, Any]:
         "peak": explanation.peak,
         "temporal": [float(f"{share:.5g}") for share in explanation.temporal],
         "seconds": _rounded(explanation.seconds),
-        "steps": np.minimum(np.arange(count) * t // count, t - 1).tolist(),
+        "steps": np.clip(steps, 0, t - 1).tolist(),
+        "seen": None if saw_all else np.flatnonzero(np.isin(clip.frames, explanation.clip.frames)).tolist(),
         "regions": [list(explanation.region(step)) for step in range(t)],
     }
 
 
 def _look_data(layer: Layer) -> dict[str, Any]:
-    """Return how a map is drawn in one colour scale: its values on it, and the texts of its two ends."""
+    """Return how a focused map is drawn in one colour scale: its values on it, the cells kept, its ends in words."""
     low, high = layer.scale_ends
+    kept = np.asarray(layer.kept, bool)
     return {
         "scale": layer.scale,
         "signs": layer.has_signs,
         "values": np.round(layer.values * 10_000).astype(int).ravel().tolist(),
-        "threshold": layer.threshold,
+        "kept": base64.b64encode(np.packbits(kept, bitorder="little").tobytes()).decode(),  # a bit a cell
         "low": low,
         "high": high,
     }

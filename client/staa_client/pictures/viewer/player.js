@@ -1,4 +1,5 @@
-// The moment that is shown, how it moves on, and which frames the model saw. `changed` is called after each move.
+// The moment that is shown, how it moves on, and which frames the model saw; `changed` is called after each move. Where
+// maps are of other frames, those that any of the models saw are marked, and `map.seen` has the places of its own.
 class Player {
   constructor(data, changed) {
     this.data = data;
@@ -7,7 +8,8 @@ class Player {
     this.speed = 1;
     this.loop = "clip"; // or "step" or "span"
     this.seconds = data.maps[0].seconds;
-    this.span = [Math.min(...this.seconds.map(s => s[0])), Math.max(...this.seconds.map(s => s[1]))];
+    const steps = data.maps.flatMap(map => map.seconds);
+    this.span = [Math.min(...steps.map(s => s[0])), Math.max(...steps.map(s => s[1]))];
     this.whole = this.span;
     this.looped = 0; // the step of the loop
     this.once = matchMedia("(prefers-reduced-motion: reduce)");
@@ -29,13 +31,14 @@ class Player {
   }
 
   // For each picture which of the frames that the model saw it is, -1 if none; where one repeats, the first of them.
+  // All of them are in the copy; a picture at another time is none of them.
   mark() {
     const {times} = this.pictures;
     this.sampled = this.pictures === this.stills ? times.map((_, i) => i) : times.map(() => -1);
     if (this.pictures === this.stills) return;
     this.data.times.forEach((time, i) => {
       const at = nearest(times, time);
-      if (this.sampled[at] < 0) this.sampled[at] = i;
+      if (this.sampled[at] < 0 && Math.abs(times[at] - time) < 0.0015) this.sampled[at] = i;
     });
   }
 
@@ -52,7 +55,10 @@ class Player {
 
   get seen() {
     const at = this.sampled[this.at];
-    return at < 0 ? "not seen by the model" : "seen by the model, " + (at + 1) + " of " + this.data.times.length;
+    if (at < 0) return "not seen by the model";
+    const {maps, times} = this.data;
+    if (maps.every(map => !map.seen)) return "seen by the model, " + (at + 1) + " of " + times.length;
+    return "seen by the model of " + maps.flatMap(({seen}, i) => !seen || seen.includes(at) ? ["map " + (i + 1)] : []).join(" and ");
   }
 
   // The first and the last picture of the loop; at least one.
@@ -74,7 +80,10 @@ class Player {
   seekSecond(second) { this.seek(nearest(this.pictures.times, second)); }
 
   // Go to a frame by its number in the source, or to the nearest one that is shown.
-  seekNumber(number) { this.seek(nearest(this.pictures.numbers, number)); }
+  seekNumber(number) {
+    const place = this.data.numbers.indexOf(number), at = place < 0 ? -1 : this.sampled.indexOf(place);
+    this.seek(at >= 0 ? at : nearest(this.pictures.numbers, number));
+  }
 
   play() {
     const [first, last] = this.bounds;

@@ -53,7 +53,7 @@ function openViewer(data) {
       curve.getBoundingClientRect().bottom - elements[0].parentElement.getBoundingClientRect().top - views[i].view.clientHeight));
     const top = elements[0].parentElement.getBoundingClientRect().top + scrollY;
     const left = Math.floor(innerHeight - top - above - 8), narrow = innerWidth <= 860; // one column: it is scrolled
-    const tall = narrow ? Math.max(left, innerHeight * 0.56) : Math.max(left, views[1] ? 150 : 200);
+    const tall = narrow ? Math.max(left, innerHeight * 0.56) : Math.max(left, 150);
     elements[0].parentElement.style.setProperty("--tall", tall + "px");
     draw();
   }

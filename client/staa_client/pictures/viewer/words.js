@@ -10,6 +10,9 @@ function percent(share) {
   return tenths <= 0 ? (share > 0 ? "<0.1%" : "0%") : (tenths / 10).toFixed(1) + "%";
 }
 
+// The start and end of a step in the words of all pictures: "4.50-5.00 s".
+function stretch([start, end]) { return start.toFixed(2) + "-" + end.toFixed(2) + " s"; }
+
 // The two cells whose centres are beside each pixel, and how far the pixel is towards the second.
 function between(cells, pixels) {
   return Array.from({length: pixels}, (_, i) => {
