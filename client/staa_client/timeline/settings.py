@@ -130,9 +130,13 @@ class TimelineSettings:
             if wanted is not None and wanted > most:
                 raise ValueError(f"{option} is {wanted}: the server of {name} allows at most {most}")
         for rule in (rules_text(self.call.get("explain_when")) or "").split(";"):
-            if (named := rule.split("=")[0].strip()) and named not in card.explain_when:
+            named, _, value = rule.strip().partition("=")
+            if named and named not in card.explain_when:
                 known = f"has {', '.join(card.explain_when)}" if card.explain_when else "has no rules"
                 raise ValueError(f"explain_when is {rule.strip()!r}: the server of {name} {known}")
+            for label in value.split("|") if named == "label_in" else ():
+                if not label.isdigit():  # the server reads a number in more than one spelling
+                    _classes_of(card, label)
 
     def call_for(self, card: Card, class_id: int) -> dict[str, Any]:
         """Return the options for the map of a span of a class: a class map is for this class."""

@@ -117,8 +117,9 @@ def test_a_method_that_the_model_has_not_is_told_first(video: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"explain_when": "bogus"}, "explain_when is 'bogus': the server of motions has always, score_below"),
+        ({"explain_when": "bogus"}, "explain_when is 'bogus': the server of motions has always, score_below, label_in"),
         ({"explain_when": ["score_below=0.5", "margin_below=0.2"]}, "explain_when is 'margin_below=0.2'"),
+        ({"explain_when": "label_in=spins|dances"}, "motions has no label 'dances': it has moves down, "),
         ({"target": "dances"}, "motions has no label 'dances': it has moves down, "),
         ({"contrast": 8}, "motions has no label 8"),
         ({"verify": 17}, "verify is 17: the server of motions allows at most 16"),
@@ -129,6 +130,7 @@ def test_a_method_that_the_model_has_not_is_told_first(video: Path) -> None:
 def test_what_the_server_does_not_allow_is_told_first(video: Path, wrong: dict[str, Any], said: str) -> None:
     """Options that the card rules out end in words before any window is asked about."""
     server = ByBrightness()
+    server.card["explain_when"] = ["always", "score_below", "label_in"]
     with pytest.raises(ValueError, match=said):
         both_ways(server, video, **wrong)
     assert not server.times["predictions"]
