@@ -25,6 +25,7 @@ from staa.errors import (
     TooSlowError,
 )
 from staa_video import LIMITS, decode
+from staa_video.decoder import delay
 from staa_video.sampling import choose
 from tests.made.awkward import jumping
 from tests.made.videos import Image, encode, everything, images, music, real
@@ -333,3 +334,12 @@ def test_a_video_that_is_too_long_by_a_jump_of_its_clock_says_so() -> None:
     with pytest.raises(TooLongError) as caught:
         decode(encode(images(4), ticks=[0, 30 * 300, 30 * 600, 30 * 900]), 8)
     assert "jumps" not in str(caught.value)
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
+def test_the_first_frame_comes_after_the_sound(container: str) -> None:
+    """Where the sound begins 10 s before the first frame, players count 10 s more; otherwise as much as the frames."""
+    late = [300 + number for number in range(30)]
+    assert delay(encode(images(30), container, ticks=late, sound="aac")) == pytest.approx(10, abs=0.05)
+    assert delay(encode(images(30), container, sound="aac")) == pytest.approx(0, abs=0.05)
+    assert delay(encode(images(30), container)) == 0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from staa_video import errors, picture, sampling
 from staa_video.clip import LIMITS, Clip, Limits, Scale, bounded_notes
-from staa_video.container import Source, guarded, opening, undecodable
+from staa_video.container import Source, guarded, has_clock, opening, undecodable
 from staa_video.film import Video
 from staa_video.picture import Image
 
@@ -68,6 +68,22 @@ def decode(
 
     with opened(source, limits) as video:
         return video.planned_or_surveyed(clip)
+
+
+def delay(source: Source, limits: Limits = LIMITS) -> float:
+    """Return the seconds from the start of a file, from which players count, to its first frame; 0 if it says nothing.
+
+    It is more than 0 where the sound begins earlier. The times of frames count from the first frame everywhere else.
+
+    Raises:
+        TooLargeError, NotVideoError, DecodeError, OSError: as `decode` does.
+    """
+    with opening(source, limits) as open_anew:
+        container, track, _ = open_anew()
+        first, begin = track.start_time, container.start_time
+        if first is None or begin is None or not has_clock(container):
+            return 0.0
+        return max(0.0, float(first * (track.time_base or 0)) - begin / 1_000_000)
 
 
 def pictures(source: Source, numbers: Collection[int], limits: Limits = LIMITS) -> dict[int, Image]:

@@ -40,12 +40,14 @@ def timeline(
     ] = None,
     smooth: Annotated[int, typer.Option(metavar="N", min=1, help="Windows that are averaged, an odd number.")] = 3,
     high: Annotated[float, typer.Option(min=0, max=1, help="Smoothed score that a span must reach.")] = 0.6,
-    low: Annotated[float, typer.Option(min=0, max=1, help="Smoothed score below which a span ends.")] = 0.4,
+    low: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Smoothed score below which a span ends (0.4, at most --high).")
+    ] = None,
     shortest: Annotated[
-        float | None, typer.Option(metavar=_SECONDS, help="Least length of a span (two strides).")
+        float | None, typer.Option(metavar=_SECONDS, help="Least length of a span (two windows).")
     ] = None,
     track: Annotated[
-        list[str] | None, typer.Option(metavar="LABEL", help="Look for this label only; may be repeated.")
+        list[str] | None, typer.Option(metavar="LABEL", help="Look for this label only, and show it; may be repeated.")
     ] = None,
     tracks: Annotated[int, typer.Option(metavar="N", min=1, help="How many labels are shown.")] = MOST_TRACKS,
     labels: Annotated[bool, typer.Option("--labels", help="Labels only, no maps: spans are coarser.")] = False,

@@ -11,7 +11,7 @@ from staa_client.results.explanation import Answer
 from staa_client.results.result import Result
 from staa_client.timeline.maker import MapRequest, TimelineMaker, check_answer
 from staa_client.timeline.result import Timeline
-from staa_client.timeline.run import AHEAD, Job, with_maps, without_frames
+from staa_client.timeline.run import AHEAD, Job, without_frames
 from staa_client.timeline.spans import Run
 from staa_client.video.frames import Frames
 
@@ -69,7 +69,7 @@ async def run_async(client: AsyncClientLike, job: Job) -> Timeline:
         if reading is not None and not reading.done():
             await asyncio.wait([reading])  # a generator cannot be closed while a thread is in it
         await asyncio.to_thread(windows.close)
-    return maker.timeline(with_maps(found), job.name, job.video)
+    return maker.timeline(found, job.name, job.video, job.delay)
 
 
 class _Asks:
@@ -95,7 +95,7 @@ class _Asks:
         """Return the map of a run, from the journal or from the server; labels only, if the rules say so."""
         job = self._job
         key = job.key_of(float(self._maker.starts[request.run.best]), request.run.class_id)
-        if (known := await in_thread(partial(job.known_map, key))) is not None:
+        if (known := await in_thread(partial(job.known, key))) is not None:
             return known
         async with self._slots:
             answer = without_frames(await self._client.explain(request.frames, **job.map_request(request.run)))

@@ -27,7 +27,9 @@ from staa_client.timeline.result import Span, Timeline
 
 ENDINGS = (".jsonl", ".parquet")
 """The endings of a file that keeps spans."""
-_FACTS = ("name", "duration", "fps", "window", "stride", "smooth")
+_FACTS = ("name", "duration", "delay", "fps", "window", "stride", "smooth", "track")
+_WINDOWS = "labels and maps of windows"
+"""The request of the journal of windows: whatever an answer depends on is in its key."""
 
 
 def lines_of(timeline: Timeline, key: Key, request: str) -> list[dict[str, Any]]:
@@ -69,10 +71,11 @@ def timeline_of(lines: Iterable[Mapping[str, Any]]) -> Timeline:
         answer = None if line["reply"] is None else contract.of_document(line["reply"])
         found = replace(answer, source=source) if isinstance(answer, Explanation) else None
         start, end, score, peak = (float(line[name]) for name in ("start", "end", "score", "peak"))
-        spans.append(Span(str(line["label"]), start, end, score, peak, found, line["class_id"]))
-    clips = about["clip_seconds"]
+        about_class = line["class_id"], line["not_explained"]
+        spans.append(Span(str(line["label"]), start, end, score, peak, found, *about_class))
+    clips, track = about["clip_seconds"], about["track"]
     return Timeline(
-        **{name: about[name] for name in _FACTS},
+        **{name: about[name] for name in _FACTS} | {"track": None if track is None else tuple(track)},
         model=Model(*about["model"]),
         labels=tuple(about["labels"]),
         size=(int(about["size"][0]), int(about["size"][1])),
@@ -91,16 +94,19 @@ class SpanBook:
     Args:
         path: The file, which is created if it does not exist; a video whose lines are not whole is dropped.
         request: What is asked about every video, as text.
+        output: The file that errors name, if it is made of this one.
 
     Raises:
         ValueError: the file has other contents, or answers to another request.
         OSError: it cannot be read or written.
     """
 
-    def __init__(self, path: Path, request: str) -> None:
+    def __init__(self, path: Path, request: str, output: Path | None = None) -> None:
         self.is_whole = True
         """Whether no video of the run failed; whoever runs it says so."""
-        self._path, self._request = path, request
+        self.written: set[str] = set()
+        """The identities of the videos that were written in this run."""
+        self._path, self._request, self._output = path, request, output or path
         self._lines: dict[str, list[int]] = {}
         """Identity of a video -> offsets of its lines."""
         self._stamps: dict[str, str] = {}
@@ -116,10 +122,8 @@ class SpanBook:
                     break
                 line = _line_or_none(text)
                 if line is None:
-                    raise ValueError(f"{self._path} holds lines that are no spans: name another file")
-                if line["request"] != self._request:
-                    asked = f"{line['request']}, not to {self._request}"
-                    raise ValueError(f"{self._path} holds answers to another request, {asked}: name another file")
+                    raise ValueError(f"{self._output} holds lines that are no spans: name another file")
+                _check_request(line, self._request, self._output)
                 if line["number"] == 0:  # a later answer takes the place of an earlier one
                     self._lines[line["key"]] = []
                 self._lines.setdefault(line["key"], []).append(offset)
@@ -151,6 +155,7 @@ class SpanBook:
                 offsets.append(offset)
                 offset += file.write(json_line(line))
         self._lines[key.identity], self._stamps[key.identity] = offsets, key.stamp
+        self.written.add(key.identity)
 
     def finish(self) -> None:
         """Write the file anew with the lines of whole videos only."""
@@ -173,6 +178,13 @@ def _line_or_none(text: bytes) -> dict[str, Any] | None:
         case {"key": str(), "stamp": str(), "request": str(), "number": int(), "spans": int(), "label": str()}:
             return {**line}
     return None
+
+
+def _check_request(line: Mapping[str, Any], request: str, output: Path) -> None:
+    """Raise ValueError, which names the output, if a line holds an answer to another request."""
+    if line["request"] != request:
+        asked = f"{line['request']}, not to {request}"
+        raise ValueError(f"{output} holds answers to another request, {asked}: name another file")
 
 
 @contextmanager
@@ -198,9 +210,11 @@ def open_book(output: Path | None, request: str) -> Iterator[tuple[SpanBook | No
         stack.callback(lock.release)
         if parquet is not None and output.exists() and not lines.exists():
             with draft_of(lines) as draft, draft.open("wb") as file:
-                file.writelines(map(json_line, parquet.read_spans(output)))
-        book = SpanBook(lines, request)
-        with open_answers(windows, request) as journal:
+                for line in parquet.read_spans(output):
+                    _check_request(line, request, output)  # before there is a file that a later run would go on from
+                    file.write(json_line(line))
+        book = SpanBook(lines, request, output)
+        with open_answers(windows, _WINDOWS) as journal:
             yield book, journal
         book.finish()
         if book.is_whole or windows.stat().st_size == 0:

@@ -1,9 +1,15 @@
-"""Writes timelines for other programs: WebVTT for players, EAF for ELAN, and temporal detections for FiftyOne."""
+"""Writes timelines for other programs: WebVTT for players, EAF for ELAN, and temporal detections for FiftyOne.
+
+Players, as that of ELAN, count from the start of the file, which may have sound before its first frame: see
+`Timeline.delay`. FiftyOne counts frames, and the first one is at 0.
+"""
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -17,17 +23,39 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def webvtt(timeline: Timeline) -> str:
-    """Return the spans as WebVTT: a cue for each, of which players make chapters; "nothing known" is left out."""
+    """Return the spans as WebVTT, of which players make chapters; times in which no label is sure are left out.
+
+    Chapters must not overlap: where spans do, there is a cue with all their labels.
+    """
     cues = ["WEBVTT\n"]
-    for number, span in enumerate(timeline.known, 1):
-        start, end = _vtt_time(span.start), _vtt_time(max(span.end, span.start + 0.001))
-        cues.append(f"{number}\n{start} --> {end}\n{_vtt_text(span.label)}\n")
+    for number, (start, end, labels) in enumerate(_chapters(timeline), 1):
+        cues.append(f"{number}\n{_vtt_time(start)} --> {_vtt_time(end)}\n{' and '.join(map(_vtt_text, labels))}\n")
     return "\n".join(cues)
 
 
-def _vtt_time(seconds: float) -> str:
-    """Return seconds as a time of WebVTT: 3661.5 becomes 01:01:01.500."""
-    thousandths = round(seconds * 1000)
+def _chapters(timeline: Timeline) -> list[tuple[int, int, list[str]]]:
+    """Return start and end of each chapter, thousandths of a second, with the labels of the spans that go on in it."""
+    left = deque((*_times(timeline, span), span.label) for span in timeline.known)  # by their start
+    edges = sorted({edge for start, end, _ in left for edge in (start, end)})
+    chapters: list[tuple[int, int, list[str]]] = []
+    going_on: list[tuple[int, int, str]] = []
+    for first, last in pairwise(edges):
+        going_on = [span for span in going_on if span[1] > first]
+        while left and left[0][0] <= first:
+            going_on.append(left.popleft())
+        if going_on:
+            chapters.append((first, last, [*dict.fromkeys(label for _, _, label in going_on)]))
+    return chapters
+
+
+def _times(timeline: Timeline, span: Span) -> tuple[int, int]:
+    """Return start and end of a span in thousandths of a second, as players count them; it has at least one of them."""
+    start, end = (round((second + timeline.delay) * 1000) for second in (span.start, span.end))
+    return start, max(end, start + 1)
+
+
+def _vtt_time(thousandths: int) -> str:
+    """Return thousandths of a second as a time of WebVTT: 3661500 becomes 01:01:01.500."""
     minutes, rest = divmod(thousandths, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
 
@@ -59,19 +87,21 @@ def eaf(timeline: Timeline) -> str:
     tiers: dict[int | None, list[Span]] = {}
     for span in timeline.known:
         tiers.setdefault(span.class_id, []).append(span)
-    slots, taken = 0, set[str]()
+    times = [_times(timeline, span) for spans in tiers.values() for span in spans]
+    ends = [(edge, 2 * count + side) for count, span in enumerate(times) for side, edge in enumerate(span)]
+    for edge, number in sorted(ends):  # slots stand in the order of their times
+        ET.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": f"ts{number + 1}", "TIME_VALUE": str(edge)})
+    count, taken = 0, set[str]()
     for class_id, spans in tiers.items():
         label = _xml(spans[0].label)
         name = f"{label} ({class_id})" if label in taken else label
         taken.add(name)
         tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": "label", "TIER_ID": name})
         for span in spans:
-            for second in (span.start, span.end):
-                slots += 1
-                ET.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": f"ts{slots}", "TIME_VALUE": f"{second * 1000:.0f}"})
-            refs = {"TIME_SLOT_REF1": f"ts{slots - 1}", "TIME_SLOT_REF2": f"ts{slots}"}
+            count += 1
+            refs = {"TIME_SLOT_REF1": f"ts{2 * count - 1}", "TIME_SLOT_REF2": f"ts{2 * count}"}
             whole = ET.SubElement(tier, "ANNOTATION")
-            about = ET.SubElement(whole, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{slots // 2}", **refs})
+            about = ET.SubElement(whole, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{count}", **refs})
             ET.SubElement(about, "ANNOTATION_VALUE").text = f"{label} {span.score:.2f}"
     ET.SubElement(
         root,

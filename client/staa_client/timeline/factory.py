@@ -20,6 +20,7 @@ from staa_client.timeline.result import Timeline, TimelineItem
 from staa_client.timeline.run import ClientLike, Job, Progress, local, run
 from staa_client.timeline.settings import TimelineSettings
 from staa_client.transport.options import TimelineOptions
+from staa_client.video.pictures_of import delay_of
 from staa_client.video.source import Video
 
 _TO_THE_CALLER = 4
@@ -127,15 +128,14 @@ class _Jobs:
     ) -> None:
         self._model, self._settings, self._card, self._progress = model, settings, card, progress
         self._lengths = settings.lengths(card, stacklevel)
-        settings.classes(card)  # a label or method that is none is told before the video is read
-        settings.check_method(card)
+        settings.check_for(card)  # a label or method that is none is told before the video is read
 
     def job(self, video: Video, key: Key | None = None, journal: object = None) -> Job:
         """Return the job of a video, which is downloaded if needed."""
         source, name = local(video)
         kept = journal if journal is not None else Unkept()
         about = (source, name, self._model, self._settings, self._card, *self._lengths, self._progress)
-        return Job(*about, kept, key or Key(name, name))  # type: ignore[arg-type]
+        return Job(*about, kept, key or Key(name, name), delay_of(source))  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -155,7 +155,9 @@ def _known(index: int, key: Key, error: Failure | None, book: SpanBook | None) -
     if error is not None:
         return _failed(index, key, error, book)
     found = None if book is None else book.known(key)
-    return None if found is None else TimelineItem(index, key.name, found, None, resumed=True)
+    if book is None or found is None:
+        return None
+    return TimelineItem(index, key.name, found, None, resumed=key.identity not in book.written)
 
 
 def _failed(index: int, key: Key, error: Failure, book: SpanBook | None) -> TimelineItem:

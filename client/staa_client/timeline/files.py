@@ -43,6 +43,8 @@ def ending_of(path: Path) -> str:
 def save_timeline(timeline: Timeline, path: Path, tracks: int) -> Path:
     """Write a timeline; after an error there is no file, or the old one is unchanged. See `Timeline.save`."""
     ending = ending_of(path)
+    if tracks < 1:
+        raise ValueError(f"tracks is {tracks}: expected 1 or more")
     with drafted(path) as draft:
         if ending in TEXTS:
             draft.write_bytes(TEXTS[ending](timeline).encode("utf-8", "backslashreplace"))

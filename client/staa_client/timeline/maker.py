@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from staa_client.errors import ReplyError
 from staa_client.results.card import Card
-from staa_client.results.explanation import Explanation
+from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
-from staa_client.timeline.result import NOTHING, Span, Timeline
+from staa_client.timeline.result import NOT_TRACKED, NOTHING, Span, Timeline
 from staa_client.timeline.settings import TimelineSettings
 from staa_client.timeline.spans import Run, RunFinder, gaps, looked_at, parts
 from staa_client.video.frames import Frames
@@ -40,12 +40,25 @@ class TimelineMaker:
     the model's own size, so the video need not be decoded again.
     """
 
-    def __init__(self, settings: TimelineSettings, card: Card, window: float, stride: float) -> None:
+    def __init__(
+        self,
+        settings: TimelineSettings,
+        card: Card,
+        window: float,
+        stride: float,
+        part: tuple[float, float] = (0.0, math.inf),
+    ) -> None:
+        """Take the options, the lengths in seconds, and the first and last second that the video shows."""
         self.card, self.settings = card, settings
         self.window, self.stride = window, stride
+        self._part, self._shown = part, part
+        """What may be shown, and what is shown of the video that was opened."""
+        self._track = settings.classes(card)
         self.starts: NDArray[np.float64] = np.zeros(0)
         """(N,) start of each window, seconds; known once the video is open."""
-        self._finder = RunFinder(settings.smooth, settings.high, settings.low, settings.classes(card))
+        self._cells: NDArray[np.float64] = np.zeros((0, 2))
+        """(N, 2) start and end of the time that each window stands for, seconds."""
+        self._finder = RunFinder(settings.smooth, settings.high, settings.low, self._track)
         self._frames: dict[int, Frames] = {}
         self._last: Frames | None = None
         self._scores: list[NDArray[np.float64]] = []
@@ -57,9 +70,12 @@ class TimelineMaker:
         Raises:
             ValueError: there would be more of them than can be asked about or kept.
         """
-        self._check_count(duration)
-        self.starts = window_starts(duration, self.window, self.stride)
-        ends = np.minimum(self.starts + self.window, max(duration, 1e-3))
+        first, last = self._part[0], max(min(self._part[1], duration), self._part[0])
+        self._shown = first, last
+        self._check_count(last - first)
+        self.starts = first + window_starts(last - first, self.window, self.stride)
+        self._cells = parts(self.starts, self.window, last)
+        ends = np.minimum(self.starts + self.window, max(last, first + 1e-3))
         return list(zip(self.starts.tolist(), ends.tolist(), strict=True))
 
     def _check_count(self, duration: float) -> None:
@@ -96,35 +112,47 @@ class TimelineMaker:
 
     def _requests(self, runs: list[Run]) -> list[MapRequest]:
         """Keep the runs that are long enough, and return the maps to ask for."""
-        shortest = 2 * self.stride if self.settings.shortest is None else self.settings.shortest
-        shortest = min(shortest, len(self.starts) * self.stride)  # else a short video would have no span
-        long = [run for run in runs if (run.last - run.first + 1) * self.stride >= shortest - 1e-6]
+        long = [run for run in runs if self._is_long(run)]
         self._runs += long
         return [MapRequest(run, self._frames[run.best]) for run in long] if self.settings.explain else []
 
-    def timeline(self, maps: Mapping[Run, Explanation], name: str, source: Source) -> Timeline:
+    def _is_long(self, run: Run) -> bool:
+        """Return whether a run lasts as long as a span must; without `shortest`, these are two windows."""
+        windows = run.last - run.first + 1
+        if self.settings.shortest is None:
+            return windows >= min(2, len(self.starts))
+        return self._lasts(float(self._cells[run.first, 0]), float(self._cells[run.last, 1]))
+
+    def _lasts(self, start: float, end: float) -> bool:
+        """Return whether these seconds are at least `shortest`."""
+        return end - start >= (self.settings.shortest or 0.0) - 1e-6
+
+    def timeline(self, answers: Mapping[Run, Answer], name: str, source: Source, delay: float = 0.0) -> Timeline:
         """Return the timeline after the last window.
 
         Args:
-            maps: Each run with its explanation; without them the spans have no maps.
+            answers: Each run with its explanation, or with labels only, if rules leave it out; without them the spans
+                have no maps.
             name: The name of the video.
             source: The video.
+            delay: Seconds from the start of the file to the first frame.
 
         Raises:
             ValueError: there was no window.
         """
         if self._last is None:
             raise ValueError(f"{name} has no frame: give a video")
-        scores, duration = np.stack(self._scores), self._last.duration
-        cells = parts(self.starts, self.window, duration)
-        known = _merged([self._span(run, cells, maps.get(run), source) for run in self._runs])
+        merged = _merged([self._span(run, answers.get(run), source) for run in self._runs])
+        known = [span for span in merged if self._lasts(span.start, span.end)]  # a map may have made it shorter
         times = [(span.start, span.end) for span in known]
-        nothing = [_nothing(start, end) for start, end in gaps(times, duration)]
+        label = NOTHING if self._track is None else NOT_TRACKED
+        nothing = [Span(label, start, end, 0.0, (start + end) / 2, None) for start, end in gaps(times, *self._shown)]
+        late = (f"players count {delay:.2f} s more, as the file begins before its first frame",) if delay >= 0.1 else ()
         return Timeline(
             name,
             self.card.model,
             self.card.labels,
-            duration,
+            self._last.duration,
             self._last.fps,
             self._last.size,
             self.window,
@@ -132,26 +160,36 @@ class TimelineMaker:
             self.card.clip_seconds,
             self.settings.smooth,
             self.starts,
-            scores,
+            np.stack(self._scores),
             tuple(sorted([*known, *nothing], key=lambda span: (span.start, span.end))),
-            self._last.notes,
+            (*self._last.notes, *late),
             source,
+            None if self._track is None else tuple(self._track),
+            delay,
         )
 
-    def _span(self, run: Run, cells: NDArray[np.float64], found: Explanation | None, source: Source) -> Span:
-        """Return the span of a run, with the times of its scores; or of its map, if it is not longer than a window."""
+    def _span(self, run: Run, answer: Answer | None, source: Source) -> Span:
+        """Return the span of a run, with the times of its scores; or of its map, if it is not longer than a window.
+
+        The map narrows it only on the sides where the label is not sure in a window beside the run: where there is no
+        such window, the event may go on. A map of repeated frames does not know when.
+        """
+        cells, (earliest, latest) = self._cells, self._shown
         start, end = float(cells[run.first, 0]), float(cells[run.last, 1])
-        duration = float(cells[-1, 1])
+        middle = float(self.starts[run.best]) + min(self.window, latest - earliest) / 2
         is_short = (run.last - run.first + 1) * self.stride <= self.window + self.stride + 1e-6
-        if found is not None:
+        found, why_not = None, None
+        if isinstance(answer, Explanation):
             # not its frames, which are those of the window: maps of hours would need memory for all of them
-            found = replace(found, source=source)
-            if is_short:
+            found = replace(answer, source=source)
+            if is_short and not found.clip.repeats:
                 first, last = looked_at(found.temporal, found.seconds)
-                start, end = max(0.0, first), min(duration, max(last, first + 1e-3))
-        middle = float(self.starts[run.best]) + min(self.window, duration) / 2
+                start = max(earliest, first) if run.first > 0 else start
+                end = min(latest, max(last, start + 1e-3)) if run.last < len(cells) - 1 else end
+        elif answer is not None and answer.not_explained is not None:
+            why_not = str(answer.not_explained)
         label = self.card.labels[run.class_id]
-        return Span(label, start, end, run.score, min(max(middle, start), end), found, run.class_id)
+        return Span(label, start, end, run.score, min(max(middle, start), end), found, run.class_id, why_not)
 
 
 def mismatch(card: Card, answer: Result | Explanation) -> str:
@@ -184,8 +222,3 @@ def _merged(spans: list[Span]) -> list[Span]:
         surer = span if span.score > before.score else before
         merged[place] = replace(surer, start=before.start, end=max(before.end, span.end))
     return merged
-
-
-def _nothing(start: float, end: float) -> Span:
-    """Return the span of a time in which no label is sure."""
-    return Span(NOTHING, start, end, 0.0, (start + end) / 2, None)

@@ -33,6 +33,7 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     ("label", pa.string()),
     ("class_id", pa.int32()),
     *((name, pa.float64()) for name in _NUMBERS),
+    ("not_explained", pa.string()),
     ("shape", pa.list_(pa.int32())),
     *((name, pa.list_(pa.float32())) for name in MAPS),
     ("reply", pa.string()),
@@ -47,7 +48,7 @@ def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON data of a span's line as a row."""
     row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
     row |= {name: encodable(line[name]) for name in (*_TEXTS, "label")} | {"key": key_text(line["key"])}
-    row |= {name: line[name] for name in (*_PLACES, "class_id", *_NUMBERS)}
+    row |= {name: line[name] for name in (*_PLACES, "class_id", *_NUMBERS, "not_explained")}
     row["about"] = None if line["about"] is None else json.dumps(line["about"])
     answer = None if line["reply"] is None else contract.of_document(line["reply"])
     if isinstance(answer, Explanation):
@@ -58,7 +59,7 @@ def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
 
 def line_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as the JSON data of a span's line."""
-    line = {name: row[name] for name in (*_TEXTS, *_PLACES, "label", "class_id", *_NUMBERS)}
+    line = {name: row[name] for name in (*_TEXTS, *_PLACES, "label", "class_id", *_NUMBERS, "not_explained")}
     line["key"] = key_of_text(row["key"])
     line["about"] = None if row["about"] is None else read_json(row["about"].encode(), MOST_LINE_BYTES)
     line["reply"] = None

@@ -17,6 +17,8 @@ from staa_client.video.source import Source
 
 NOTHING = "nothing known"
 """The label of the times in which no label is sure."""
+NOT_TRACKED = "none of the labels asked for"
+"""The label of the times in which no label of `track` is sure; another one may be."""
 MOST_TRACKS = 5
 """How many labels a chart, a page and a movie show, unless more are asked for."""
 
@@ -26,19 +28,21 @@ class Span:
     """Holds a part of the video with one label."""
 
     label: str
-    """The label, or NOTHING."""
+    """The label, or NOTHING, or NOT_TRACKED."""
     start: float
     """The start, seconds of the video."""
     end: float
     """The end, seconds of the video."""
     score: float
-    """The mean over its windows of the label's smoothed score, 0 to 1; 0 for NOTHING."""
+    """The mean over its windows of the label's smoothed score, 0 to 1; 0 if no label is sure."""
     peak: float
     """The second at which the label is surest: the middle of the best window, as far as it lies in the span."""
     explanation: Explanation | None = field(repr=False)
-    """The map of the best window; None for NOTHING, and if only labels were asked for."""
+    """The map of the best window; None if no label is sure, only labels were asked for, or rules leave it out."""
     class_id: int | None = None
-    """The number of the label; None for NOTHING."""
+    """The number of the label; None if no label is sure."""
+    not_explained: str | None = None
+    """Why there is no map, in words, if the rules of `explain_when` leave it out."""
 
     @property
     def is_known(self) -> bool:
@@ -47,7 +51,7 @@ class Span:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the span as plain JSON data, without its map."""
-        names = ("label", "class_id", "start", "end", "score", "peak")
+        names = ("label", "class_id", "start", "end", "score", "peak", "not_explained")
         return {name: getattr(self, name) for name in names}
 
 
@@ -55,7 +59,8 @@ class Span:
 class Timeline:
     """Holds the spans of a whole video, and what they were found in.
 
-    Spans of different labels may overlap; together with those of NOTHING they cover the video.
+    Spans of different labels may overlap; together with those in which no label is sure they cover the video. Frames
+    in memory that begin late, or end early, have spans from their first frame to their last one only.
     """
 
     name: str
@@ -87,6 +92,10 @@ class Timeline:
     """What was done to the video beyond plain decoding."""
     source: Source | None = field(default=None, repr=False)
     """The video, for pictures."""
+    track: tuple[int, ...] | None = None
+    """The only classes that were looked for; None for all."""
+    delay: float = 0.0
+    """Seconds from the start of the file, from which players count, to the first frame, from which spans count."""
 
     def __post_init__(self) -> None:
         if self.scores.shape != (len(self.starts), len(self.labels)):
@@ -101,7 +110,17 @@ class Timeline:
     @property
     def parts(self) -> NDArray[np.float64]:
         """Return (N, 2) start and end of the time that each window stands for, seconds."""
-        return parts(self.starts, self.window, self.duration)
+        return parts(self.starts, self.window, self._end)
+
+    @property
+    def middles(self) -> NDArray[np.float64]:
+        """Return (N,) the middle of each window, seconds."""
+        return self.starts + min(self.window, self._end - float(self.starts[0])) / 2
+
+    @property
+    def _end(self) -> float:
+        """Return the end of the last window, seconds."""
+        return max((span.end for span in self.spans), default=self.duration)
 
     @property
     def curves(self) -> Scores:
@@ -109,7 +128,12 @@ class Timeline:
         return smoothed(self.scores, self.smooth)
 
     def tracks(self, most: int = MOST_TRACKS) -> list[int]:
-        """Return the classes of the strongest tracks: those with the longest spans, then those with the best scores."""
+        """Return the classes of the tracks to show: all that were asked for (`track`), or else the strongest ones.
+
+        The strongest are those with the longest spans, then those with the best scores.
+        """
+        if self.track is not None:
+            return [*self.track]
         seconds = np.zeros(len(self.labels))
         for span in self.known:
             seconds[span.class_id] += span.end - span.start
@@ -118,9 +142,10 @@ class Timeline:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spans, and how they were found, as plain JSON data without maps and scores."""
-        names = ("name", "duration", "fps", "window", "stride", "smooth")
+        names = ("name", "duration", "delay", "fps", "window", "stride", "smooth")
         return {name: getattr(self, name) for name in names} | {
             "model": {"name": self.model.name, "version": self.model.version},
+            "track": None if self.track is None else [self.labels[each] for each in self.track],
             "clip_seconds": None if self.clip_seconds is None else list(self.clip_seconds),
             "notes": list(self.notes),
             "spans": [span.to_dict() for span in self.spans],
@@ -135,10 +160,10 @@ class Timeline:
 
         Args:
             path: The file.
-            tracks: How many labels are shown in pictures.
+            tracks: How many labels are shown in pictures; those that were asked for with `track` are all shown.
 
         Raises:
-            ValueError: the ending is not known, or the folder does not exist.
+            ValueError: the ending is not known, the folder does not exist, or `tracks` is less than 1.
             ImportError: an extra is missing.
             OSError: the file cannot be written, or the video cannot be read.
         """

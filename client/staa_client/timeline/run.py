@@ -1,7 +1,8 @@
 """Asks for the timeline of a video: decodes it once, and sends the frames of its windows, several at a time."""
 
+import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -60,10 +61,12 @@ class Job:
     """What keeps the answers to the windows, so that an interrupted run goes on."""
     key: Key
     """By what the video is known in the journal."""
+    delay: float = 0.0
+    """Seconds from the start of the file, from which players count, to the first frame."""
 
     def maker(self) -> TimelineMaker:
         """Return what makes the timeline."""
-        return TimelineMaker(self.settings, self.card, self.window, self.stride)
+        return TimelineMaker(self.settings, self.card, self.window, self.stride, part_of(self.video))
 
     def windows(self, maker: TimelineMaker) -> Any:  # a generator of Frames
         """Return the frames of each window, as they are decoded."""
@@ -71,19 +74,17 @@ class Job:
         return windows_of(self.video, card.frames, card.scaled, card.interpolation, maker.segments)
 
     def key_of(self, start: float, class_id: int | None = None) -> Key:
-        """Return by what a window's labels, or its map for a class, are known in the journal."""
-        what = "labels" if class_id is None else f"map of class {class_id}"
-        return Key(self.key.name, f"{self.key.identity}#{start:.6f} {what}", self.key.stamp)
+        """Return by what a window's labels, or its map for a class, are known in the journal.
+
+        The labels depend on the window alone. So a run with other thresholds, or for other maps, asks for none twice.
+        """
+        what = "labels" if class_id is None else f"map of class {class_id} {self.settings.map_request}"
+        return Key(self.key.name, f"{self.key.identity}#{start:.6f} for {self.window:.6f} s {what}", self.key.stamp)
 
     def known(self, key: Key) -> Answer | None:
         """Return the answer that the journal knows; None if it has none, or that of another model."""
         known = self.journal.known(key)
         return known.answer if known is not None and not mismatch(self.card, known.answer) else None
-
-    def known_map(self, key: Key) -> Explanation | None:
-        """Return the map that the journal knows; None if it has none, or that of another model."""
-        known = self.known(key)
-        return known if isinstance(known, Explanation) else None
 
     def labels_request(self) -> dict[str, Any]:
         """Return the options of a call for the labels of a window: all of them, as each has a curve."""
@@ -112,14 +113,21 @@ def local(video: Video) -> tuple[Source, str]:
     return fetch(given, Deadline.of(waits)) if isinstance(given, Link) else given, name_of(given)
 
 
+def part_of(video: Source) -> tuple[float, float]:
+    """Return the first and the last second that a video shows: all of a file, and of frames as far as they reach.
+
+    Frames in memory that are spread over the whole video show all of it, also where the first is not quite at 0.
+    """
+    if not isinstance(video, Frames):
+        return 0.0, math.inf
+    first, last, steps = float(video.seconds[0]), float(video.seconds[-1]), len(video.seconds) - 1
+    each = (last - first) / steps if steps else 1 / video.fps
+    return first if first > 1.5 * each else 0.0, last + each if video.duration - last > 1.5 * each else math.inf
+
+
 def without_frames(answer: Answer) -> Answer:
     """Return an answer that lets go of the frames of its window: those of a thousand spans would fill the memory."""
     return replace(answer, source=None) if isinstance(answer, Explanation) else answer
-
-
-def with_maps(answers: Mapping[Run, Answer]) -> dict[Run, Explanation]:
-    """Return the runs whose answer has a map; of the others the rules (`explain_when`) left it out."""
-    return {run: answer for run, answer in answers.items() if isinstance(answer, Explanation)}
 
 
 def run(client: ClientLike, job: Job) -> Timeline:
@@ -139,7 +147,7 @@ def run(client: ClientLike, job: Job) -> Timeline:
     def map_of(request: MapRequest) -> Answer:
         """Return the map of a run, from the journal or from the server; labels only, if the rules say so."""
         key = job.key_of(float(maker.starts[request.run.best]), request.run.class_id)
-        if (known := job.known_map(key)) is not None:
+        if (known := job.known(key)) is not None:
             return known
         answer = without_frames(client.explain(request.frames, **job.map_request(request.run)))
         check_answer(job.card, answer)
@@ -172,4 +180,4 @@ def run(client: ClientLike, job: Job) -> Timeline:
             settle()
         maps.update({each.run: pool.submit(map_of, each) for each in maker.finish()})
         found |= {run: answer.result() for run, answer in maps.items()}
-    return maker.timeline(with_maps(found), job.name, job.video)
+    return maker.timeline(found, job.name, job.video, job.delay)

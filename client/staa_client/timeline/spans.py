@@ -138,13 +138,13 @@ def find_runs(scores: Scores, smooth: int, high: float, low: float, classes: Ite
     return sorted(runs, key=lambda run: (run.first, run.class_id))
 
 
-def parts(starts: NDArray[np.float64], window: float, duration: float) -> NDArray[np.float64]:
-    """Return (N, 2) start and end of the time that each window stands for, in seconds; they cut the video.
+def parts(starts: NDArray[np.float64], window: float, end: float) -> NDArray[np.float64]:
+    """Return (N, 2) start and end of the time that each window stands for, in seconds; they cut the video up to `end`.
 
     For windows of 4 s that start at 0, 2 and 4 s in a video of 8 s, these are 0 to 3, 3 to 5 and 5 to 8 s.
     """
-    middles = starts + min(window, duration) / 2
-    edges = np.concatenate([[0.0], (middles[:-1] + middles[1:]) / 2, [duration]])
+    middles = starts + min(window, end - starts[0]) / 2
+    edges = np.concatenate([starts[:1], (middles[:-1] + middles[1:]) / 2, [end]])
     return np.stack([edges[:-1], edges[1:]], 1)
 
 
@@ -166,10 +166,10 @@ def looked_at(temporal: NDArray[np.floating], seconds: NDArray[np.float64]) -> t
     return float(seconds[first, 0]), float(seconds[last, 1])
 
 
-def gaps(spans: Iterable[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
-    """Return the times of the video, in seconds, that no span covers."""
-    left, at = [], 0.0
-    for start, end in [*sorted(spans), (duration, duration)]:
+def gaps(spans: Iterable[tuple[float, float]], first: float, last: float) -> list[tuple[float, float]]:
+    """Return the times from `first` to `last`, in seconds, that no span covers."""
+    left, at = [], first
+    for start, end in [*sorted(spans), (last, last)]:
         if start > at + 1e-6:
             left.append((at, start))
         at = max(at, end)

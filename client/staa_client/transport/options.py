@@ -74,12 +74,12 @@ class TimelineOptions(RuledOptions, total=False):
     """How many windows are averaged; the default is 3."""
     high: float
     """A span begins where a smoothed score reaches this; the default is 0.6."""
-    low: float
-    """A span reaches as far as the smoothed score is at least this; the default is 0.4."""
+    low: float | None
+    """A span reaches as far as the smoothed score is at least this; None is 0.4, or `high` if that is less."""
     shortest: float | None
-    """The least seconds of a span; None is two strides."""
+    """The least seconds of a span, by its scores and by its map; None: its scores need two windows."""
     track: int | str | Sequence[int | str] | None
-    """The only labels to look for; None is all."""
+    """The only labels to look for, which are then all shown; None is all."""
     explain: bool
     """Whether to ask for maps; without them the start and the end of a span are coarse."""
     concurrency: int

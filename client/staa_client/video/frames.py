@@ -112,7 +112,7 @@ def _frame_of(image: object) -> NDArray[Any]:
     if isinstance(image, str | bytes | PathLike | Frames):
         name = f" {image!r:.60}" if isinstance(image, str | PathLike) else ""
         msg = f"a call takes one video, got several of them, such as the {type(image).__name__}{name}: "
-        raise TypeError(msg + "ask for each by itself, or give the list to batch")
+        raise TypeError(msg + "ask for each by itself, or give the list to batch or timelines")
     return np.asarray(image)
 
 

@@ -256,6 +256,23 @@ def windows_of(
             yield Frames(clip.frames, clip.seconds, clip.indices, clip.fps, clip.duration, clip.source, clip.notes)
 
 
+def delay_of(source: Source) -> float:
+    """Return the seconds from the start of a video's file, from which players count, to its first frame.
+
+    Raises:
+        ImportError: the extra `video` is missing.
+        ValueError: the source is no video.
+        OSError: the file cannot be read.
+    """
+    if isinstance(source, Frames):
+        return 0.0
+    require_extra("windows of a video")
+    from staa_video import UNLIMITED, decoder  # noqa: PLC0415  # an optional extra
+
+    with _of_what_is_sent(source):
+        return decoder.delay(source, UNLIMITED)
+
+
 @contextmanager
 def _of_what_is_sent(source: str | Path | bytes) -> Iterator[None]:
     """Turn an error of a video into a ValueError that names it."""

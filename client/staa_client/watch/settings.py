@@ -76,11 +76,11 @@ class WatchSettings:
         for is_right, expected in (
             (self.latency in {"drop", "keep"}, f"{latency}, got {self.latency!r}"),
             (self.on_error in {"collect", "raise"}, f"{on_error}, got {self.on_error!r}"),
-            (self.smooth >= 1, f"scores are averaged over 1 window or more, got smooth = {self.smooth}"),
-            (self.max_pending >= 1, f"at least one window must be able to wait, got {self.max_pending = }"),
-            (self.longest >= 16, f"pictures have 16 pixels or more on their longer side, got {self.longest = }"),
-            (self.stall > 0, f"a source is waited for, for a positive number of seconds, got {self.stall = }"),
-            (self.reconnect_max is None or self.reconnect_max >= 0, f"{again}, got {self.reconnect_max = }"),
+            (self.smooth >= 1, f"scores are averaged over 1 window or more, got smooth={self.smooth}"),
+            (self.max_pending >= 1, f"at least one window must be able to wait, got max_pending={self.max_pending}"),
+            (self.longest >= 16, f"pictures have 16 pixels or more on their longer side, got longest={self.longest}"),
+            (self.stall > 0, f"a source is waited for, for a positive number of seconds, got stall={self.stall}"),
+            (self.reconnect_max is None or self.reconnect_max >= 0, f"{again}, got reconnect_max={self.reconnect_max}"),
         ):
             if not is_right:
                 raise ValueError(expected)

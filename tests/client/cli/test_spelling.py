@@ -21,6 +21,9 @@ from staa_client.cli.spelling import as_typed
         ("give options as arguments (top_k=3)", "give options by their names (--top-k 3)"),
         ("Nobody has tested it; the option verify does it.", "Nobody has tested it; the option --verify does it."),
         ("as the options start and end alone still send all", "as the options --start and --end alone still send all"),
+        ("got low=0.4 and high=0.3", "got --low 0.4 and --high 0.3"),
+        ("shortest is a positive number of seconds, got 0", "--shortest is a positive number of seconds, got 0"),
+        ("explain_when is 'bogus': the server has always", "--explain-when is 'bogus': the server has always"),
         ("give management_url, or ask ready(model)", "give --management ADDRESS, or ask staa ready MODEL"),
     ],
 )  # fmt: skip

@@ -95,7 +95,9 @@ def test_options_reach_the_timeline(address: str, tmp_path: Path, capsys: pytest
         (["{video}", "-o", "{nmae}.vtt"], "has {nmae}, which stands for nothing"),
         (["{video}", "-o", "{video}"], "is the video"),
         (["{folder}"], "has no video: no file whose name ends in"),
-        (["{video}", "--low", "0.9"], "a span needs 0 <= low <= high <= 1"),
+        (["{video}", "--low", "0.9"], "a span needs 0 <= low <= high <= 1, got --low 0.9 and --high 0.6"),
+        (["{video}", "--explain-when", "bogus"], "--explain-when is 'bogus'"),
+        (["{video}", "--stride", "6"], "--stride is 6 s, and windows last 4 s"),
         (["{video}", "--track", "dances"], "motions has no label 'dances'"),
     ],
 )
@@ -145,5 +147,23 @@ def test_a_chart_fits_its_width() -> None:
         assert {len(row) for row in rows[:3]} == {columns}
         assert len(rows[3]) <= columns + 2
         assert all("█" in row for row in rows[:2])
-    assert describe_timeline(made, 80, 3)[-1] == made.model.about == "Knows eight motions only."
+    assert (
+        describe_timeline(made, 80, 3)[-2:]
+        == [made.model.about, *made.notes]
+        == [
+            "Knows eight motions only.",
+            "a note",
+        ]
+    )
     assert (clock(75.5), clock(3675)) == ("1:15.5", "1:01:15.0")
+
+
+def test_only_what_was_asked_for_is_shown(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The chart has the tracks that were asked for, and a span without a map says why."""
+    video = str(bright(tmp_path / "long.mp4"))
+    asked = ["timeline", video, "--server", address, "--high", "0.3", "--explain-when", "score_below=0.5"]
+    assert main([*asked, "--track", "blinks", "--track", "spins"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in lines if "|" in line] == ["blinks", "spins"]
+    assert sum("none of the labels asked for" in line for line in lines) == 2
+    assert sum("; no map: the best label has 1, the rule explains below 0.5" in line for line in lines) == 1

@@ -1,6 +1,8 @@
 """What other programs read of a timeline, each by its own reader, or by a schema of its documentation."""
 
+import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pympi
 import pytest
 import webvtt
 
+from staa_client import Timeline
 from staa_client.timeline.exports import fiftyone
 from staa_client.timeline.files import ENDINGS
 from staa_client.timeline.show.page import render_page
@@ -134,3 +137,51 @@ def test_a_page_without_maps_does_not_speak_of_frames() -> None:
     assert not {"<", ">", "&"} & set(data)
     assert json.loads(data)["spans"][0]["label"] == "a & b -->"
     assert "drawn without frames" not in page
+
+
+def overlapping(delay: float = 0.0) -> Timeline:
+    """A timeline of which two spans overlap, one lies within another, and two labels are the same."""
+    first = timeline().known[0]
+    times = [("a", 1.0, 5.0, 0), ("b", 3.0, 8.0, 1), ("a", 4.0, 4.5, 2), ("c", 8.0, 9.0, 3), ("c", 12.0, 12.0, 3)]
+    spans = tuple(
+        replace(first, label=label, start=start, end=end, class_id=number) for label, start, end, number in times
+    )
+    return replace(timeline(), spans=spans, delay=delay)
+
+
+@pytest.mark.parametrize("delay", [0, 10])
+def test_chapters_do_not_overlap(tmp_path: Path, delay: int) -> None:
+    """Where spans overlap, there is one cue with both labels; times count from where players do."""
+    cues = webvtt.read(str(overlapping(delay).save(tmp_path / "a.vtt"))).captions
+    assert [(cue.start_in_seconds - delay, cue.end_in_seconds - delay, cue.text) for cue in cues] == [
+        (1, 3, "a"),
+        (3, 4, "a and b"),
+        (4, 4, "a and b"),
+        (4, 5, "a and b"),
+        (5, 8, "b"),
+        (8, 9, "c"),
+        (12, 12, "c"),
+    ]
+    ends = [(cue.start, cue.end) for cue in cues]
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ends))
+    assert ends[-1][0] < ends[-1][1]
+
+
+@pytest.mark.parametrize("delay", [0, 10])
+def test_slots_of_elan_stand_in_the_order_of_time(tmp_path: Path, delay: int) -> None:
+    """The slots ascend, no two annotations share one, and times count from where players do."""
+    path = overlapping(delay).save(tmp_path / "a.eaf")
+    order = [int(value) for value in re.findall(r'TIME_VALUE="(\d+)"', path.read_text())]
+    assert order == sorted(order)
+    assert len(order) == 2 * 5
+    found = pympi.Elan.Eaf(str(path))
+    assert found.get_annotation_data_for_tier("b") == [(3000 + delay * 1000, 8000 + delay * 1000, "b 0.90")]
+    assert found.get_annotation_data_for_tier("c")[1][1] == 12_001 + delay * 1000
+
+
+@pytest.mark.parametrize("tracks", [0, -1])
+def test_no_track_is_no_picture(tmp_path: Path, tracks: int) -> None:
+    """A picture of fewer than one track is refused, and nothing is written."""
+    with pytest.raises(ValueError, match=f"tracks is {tracks}: expected 1 or more"):
+        timeline().save(tmp_path / "a.html", tracks=tracks)
+    assert not list(tmp_path.iterdir())

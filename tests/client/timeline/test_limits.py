@@ -114,6 +114,35 @@ def test_a_method_that_the_model_has_not_is_told_first(video: Path) -> None:
     assert not server.times["predictions"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"explain_when": "bogus"}, "explain_when is 'bogus': the server of motions has always, score_below, label_in"),
+        ({"explain_when": ["score_below=0.5", "margin_below=0.2"]}, "explain_when is 'margin_below=0.2'"),
+        ({"explain_when": "label_in=spins|dances"}, "motions has no label 'dances': it has moves down, "),
+        ({"target": "dances"}, "motions has no label 'dances': it has moves down, "),
+        ({"contrast": 8}, "motions has no label 8"),
+        ({"verify": 17}, "verify is 17: the server of motions allows at most 16"),
+        ({"refine": 33}, "refine is 33: the server of motions allows at most 32"),
+        ({"stride": 6}, "stride is 6 s, and windows last 4 s"),
+    ],
+)
+def test_what_the_server_does_not_allow_is_told_first(video: Path, wrong: dict[str, Any], said: str) -> None:
+    """Options that the card rules out end in words before any window is asked about."""
+    server = ByBrightness()
+    server.card["explain_when"] = ["always", "score_below", "label_in"]
+    with pytest.raises(ValueError, match=said):
+        both_ways(server, video, **wrong)
+    assert not server.times["predictions"]
+
+
+def test_what_the_server_allows_is_asked(video: Path) -> None:
+    """Rules, labels by name or number, no contrast, and checks up to the most are no error."""
+    server = ByBrightness()
+    both_ways(server, video, explain_when="score_below=1;always", target="spins", contrast="none", verify=16)
+    assert [headers["x-staa-verify"] for headers in server.headers if "x-staa-verify" in headers] == ["16", "16"]
+
+
 def test_options_of_a_class_map_aim_it_at_the_label_of_its_span(video: Path) -> None:
     """Where `contrast` implies a class map, its target is the label of the span."""
     server = ByBrightness()
@@ -129,6 +158,8 @@ def test_many_videos_are_a_list(video: Path) -> None:
                 each.timelines(str(video))
             with pytest.raises(ValueError, match=r'on_error is .colect.: expected "raise" or "collect"'):
                 each.timelines([video], on_error="colect")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"got several of them, .* give the list to batch or timelines"):
+            client.timeline([str(video)])  # type: ignore[list-item]
 
 
 def test_an_event_loop_goes_on_during_a_download() -> None:

@@ -1,6 +1,7 @@
 """What a timeline asks of a server, and what it makes of the answers."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -8,9 +9,14 @@ import numpy as np
 import pytest
 
 from staa_client import AsyncClient, Frames, ServerError, Timeline
-from staa_client.timeline.result import NOTHING
+from staa_client.cli.output.timeline_chart import describe_timeline
+from staa_client.timeline.result import NOT_TRACKED, NOTHING
 from staa_client.video.pictures_of import sampled
-from tests.client.timeline.conftest import BRIGHT, SECONDS, ByBrightness, client_of
+from tests.client.timeline.conftest import BRIGHT, FPS, SECONDS, ByBrightness, bright, client_of
+from tests.made.videos import encode
+
+PICTURE = np.ones((1, 48, 64, 3), np.uint8)
+"""A picture whose values are all 1."""
 
 
 def spans_of(made: Timeline) -> list[tuple[str, float, float]]:
@@ -91,6 +97,7 @@ def test_options_choose_windows_and_labels(video: Path) -> None:
     assert (made.window, made.stride) == (3, 2)
     assert [span.label for span in made.known] == ["spins"]
     assert none.known == unsure.known == ()
+    assert [span.label for span in none.spans] == [NOT_TRACKED]
     assert not server.times["explanations"]
 
 
@@ -99,8 +106,9 @@ def test_options_choose_windows_and_labels(video: Path) -> None:
     [
         ({"window": 0}, ValueError, "window is a positive number"),
         ({"smooth": 2}, ValueError, "1, 3, 5, ... windows, got 2"),
-        ({"low": 0.8}, ValueError, "0 <= low <= high <= 1"),
-        ({"concurrency": 0}, ValueError, "at least one request"),
+        ({"smooth": 3.0}, ValueError, "1, 3, 5, ... windows, got 3.0"),
+        ({"low": 0.8}, ValueError, r"0 <= low <= high <= 1, got low=0.8 and high=0.6$"),
+        ({"concurrency": 0}, ValueError, "at least one request is under way at a time, got concurrency=0$"),
         ({"top_k": 3}, TypeError, "leave out top_k"),
         ({"strid": 3}, TypeError, "unknown options strid"),
         ({"explain": False, "method": "staa"}, ValueError, "method are about maps"),
@@ -181,6 +189,8 @@ def test_rules_say_which_spans_have_a_map(video: Path, rule: str, is_explained: 
     for timeline in [*made, asyncio.run(make())]:
         (span,) = timeline.known
         assert (span.explanation is not None) == is_explained
+        assert span.not_explained == (None if is_explained else "the best label has 1, the rule explains below 0.01")
+        assert span.to_dict()["not_explained"] == span.not_explained
 
 
 def test_an_error_of_the_server_ends_it(video: Path) -> None:
@@ -206,3 +216,98 @@ def test_errors_of_some_videos_are_collected(video: Path, tmp_path: Path) -> Non
             list(client.timelines([bad, video], explain=False))
     assert [item.timeline is None for item in items] == [True, True, False]
     assert isinstance(items[1].error, OSError)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 2.0, 4.0, 5.0])
+def test_a_short_video_of_which_the_model_is_sure_is_one_span(seconds: float, tmp_path: Path) -> None:
+    """Where the label is sure in all windows, no map makes its span shorter: nothing else is known of the rest."""
+    light = np.full((round(seconds * FPS), 48, 64, 3), 220, np.uint8)
+    path = tmp_path / "short.mp4"
+    path.write_bytes(encode([*light], rate=FPS))
+    with client_of(ByBrightness()) as client:
+        for source in (path, Frames.of(light, FPS)):
+            made = client.timeline(source)
+            assert spans_of(made) == [("spins", 0.0, seconds)]
+            assert made.known[0].explanation is not None
+
+
+@pytest.mark.parametrize(("times", "side"), [((0, 3), 0), ((21, 24), 1)])
+def test_a_span_reaches_to_the_end_of_the_video_that_it_is_sure_at(
+    times: tuple[float, float], side: int, tmp_path: Path
+) -> None:
+    """A map makes a short span shorter only on the side where a window without the event is."""
+    video = bright(tmp_path / "edge.mp4", SECONDS, [times])
+    with client_of(ByBrightness()) as client:
+        (span,) = client.timeline(video, smooth=1, high=0.7).known
+        (coarse,) = client.timeline(video, smooth=1, high=0.7, explain=False).known
+    ends, by_scores = (span.start, span.end), (coarse.start, coarse.end)
+    assert ends[side] == by_scores[side] == (0, SECONDS)[side]
+    assert ends[1 - side] != by_scores[1 - side]
+
+
+def test_a_map_of_repeated_frames_does_not_say_when() -> None:
+    """Where a window has too few frames for the model, a short span keeps the times of its scores."""
+    frames = Frames.of(np.repeat(np.array([20, 220, 20], np.uint8), [16, 6, 18])[:, None, None, None] * PICTURE, 2)
+    with client_of(ByBrightness()) as client:
+        made, coarse = (client.timeline(frames, smooth=1, explain=explain) for explain in (True, False))
+    assert made.known[0].explanation is not None
+    assert made.known[0].explanation.clip.repeats
+    assert spans_of(made) == spans_of(coarse)
+
+
+def test_a_span_lasts_as_long_as_it_must(tmp_path: Path) -> None:
+    """`shortest` is compared with the seconds of the span, also after a map has made it shorter."""
+    early, brief = bright(tmp_path / "early.mp4", 20, [(0, 7)]), bright(tmp_path / "brief.mp4", 20, [(8, 10)])
+    unsure = {"high": 0.45, "low": 0.3}
+    with client_of(ByBrightness()) as client:
+        assert spans_of(client.timeline(early, explain=False, shortest=7.5))[0] == ("spins", 0, 7.5)
+        assert not client.timeline(early, explain=False, shortest=7.6).known
+        (span,) = client.timeline(brief, **unsure).known  # type: ignore[arg-type]
+        length = span.end - span.start
+        assert length < 2
+        assert client.timeline(brief, shortest=length, **unsure).known  # type: ignore[arg-type]
+        none = client.timeline(brief, shortest=length + 0.1, **unsure)  # type: ignore[arg-type]
+    assert spans_of(none) == [(NOTHING, 0, 20)]
+
+
+def test_only_the_labels_that_were_asked_for_have_tracks(video: Path) -> None:
+    """All labels of `track` are shown, in their order, and no other, whatever is strongest."""
+    with client_of(ByBrightness()) as client:
+        made = client.timeline(video, track=["blinks", 1, "blinks"], explain=False)
+        many = client.timeline(video, track=[*range(7)], explain=False)
+    assert made.tracks() == [7, 1]
+    assert made.to_dict()["track"] == ["blinks", "moves right"]
+    assert many.tracks() == [*range(7)]
+
+
+def test_frames_that_begin_late_say_nothing_of_the_time_before() -> None:
+    """Frames in memory from 5 to 15 s of a source of 30 s have spans, windows and curves there only."""
+    lights = np.repeat(np.array([20, 220, 20], np.uint8), [30, 40, 30])[:, None, None, None] * PICTURE
+    frames = Frames(lights, np.arange(100) / 10 + 5, np.arange(100) + 50, 10.0, 30.0, (64, 48))
+    with client_of(ByBrightness()) as client:
+        made = client.timeline(frames, explain=False)
+        end = client.timeline(replace(frames, duration=15.0), explain=False)
+    assert spans_of(made) == [(NOTHING, 5.0, 7.5), ("spins", 7.5, 12.5), (NOTHING, 12.5, 15.0)]
+    assert made.starts.tolist() == [5, 6, 7, 8, 9, 10, 11]
+    assert made.parts[[0, -1], [0, 1]].tolist() == pytest.approx([5, 15])
+    assert made.middles.tolist() == [7, 8, 9, 10, 11, 12, 13]
+    assert spans_of(end) == spans_of(made)
+    assert describe_timeline(made, 70, 1)[0].split("|")[1][:8].isspace()
+
+
+def test_the_lower_threshold_is_never_above_the_upper_one(video: Path) -> None:
+    """With a low `high` alone, `low` is the same."""
+    with client_of(ByBrightness()) as client:
+        made, told = (client.timeline(video, explain=False, high=0.3, **low) for low in ({}, {"low": 0.3}))  # type: ignore[arg-type]
+    assert spans_of(made) == spans_of(told)
+
+
+def test_players_count_from_where_the_sound_begins(tmp_path: Path) -> None:
+    """Where the first frame comes 10 s after the sound, spans count from the frame, and the timeline says it."""
+    path, light = tmp_path / "late.mp4", np.full((48, 64, 3), 220, np.uint8)
+    path.write_bytes(encode([light] * 30, rate=FPS, sound="aac", ticks=[50 + number for number in range(30)]))
+    with client_of(ByBrightness()) as client:
+        made = client.timeline(path, explain=False)
+    assert spans_of(made) == [("spins", 0, 6)]
+    assert made.delay == pytest.approx(10, abs=0.05)
+    assert "players count 10.00 s more, as the file begins before its first frame" in made.notes

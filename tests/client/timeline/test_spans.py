@@ -105,13 +105,14 @@ def test_windows_and_their_parts_cover_the_video(duration: float, window: float,
 def test_a_window_stands_for_the_time_around_its_middle() -> None:
     """Its part reaches half way to the middles of the windows beside it; the first and the last reach to the ends."""
     assert parts(np.array([0.0, 2.0, 4.0]), 4.0, 8.0).tolist() == [[0, 3], [3, 5], [5, 8]]
+    assert parts(np.array([3.0, 5.0]), 4.0, 9.0).tolist() == [[3, 6], [6, 9]]
     assert window_starts(9.0, 4.0, 2.0).tolist() == [0, 2, 4, 5]
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)).map(sorted), max_size=6))
 def test_gaps_are_what_no_span_covers(spans: list[list[float]]) -> None:
     """Spans and gaps together cover the video, and a gap overlaps no span."""
-    found = gaps([(start, end) for start, end in spans], 100.0)
+    found = gaps([(start, end) for start, end in spans], 0.0, 100.0)
     for start, end in found:
         assert all(end <= other[0] + 1e-6 or other[1] <= start + 1e-6 for other in spans if other[0] < other[1])
     for second in np.linspace(0.05, 99.95, 50):

@@ -29,8 +29,9 @@ from tests.client.watch.conftest import SlowAsyncClient, SlowClient, grabbed
 def test_arguments_are_checked_at_once(wrong: dict[str, Any]) -> None:
     """An argument out of its range is a ValueError that shows it, before anything is opened."""
     shown = str(next(iter(wrong.values())))
-    with pytest.raises(ValueError, match=shown):
+    with pytest.raises(ValueError, match=shown) as raised:
         watch(SlowClient(), grabbed(4), **{"frames": 4, **wrong})
+    assert "self." not in str(raised.value)
     with Client(transport=httpx2.MockTransport(server())) as client, pytest.raises(ValueError, match=shown):
         client.watch(grabbed(4), **wrong)
     with pytest.raises(ValueError, match=shown):

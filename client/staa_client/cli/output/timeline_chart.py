@@ -4,7 +4,7 @@ import numpy as np
 
 from staa_client.cli.output.terminal import printable_line
 from staa_client.pictures.layer import percent
-from staa_client.timeline.result import NOTHING, Span, Timeline
+from staa_client.timeline.result import Span, Timeline
 
 _BARS = " ▁▂▃▄▅▆▇"
 """Bars of 0 to 7 eighths of a character's height."""
@@ -14,7 +14,7 @@ _MOST_LABEL = 24
 
 
 def describe_timeline(timeline: Timeline, columns: int, tracks: int) -> list[str]:
-    """Return the lines of a chart that is so many columns wide, and a line for each span."""
+    """Return the lines of a chart that is so many columns wide, a line for each span, and what a reader must know."""
     classes = timeline.tracks(tracks)
     labels = [_short(timeline.labels[class_id]) for class_id in classes]
     wide = max(map(len, labels), default=0)
@@ -24,7 +24,7 @@ def describe_timeline(timeline: Timeline, columns: int, tracks: int) -> list[str
         for label, class_id in zip(labels, classes, strict=True)
     ]
     lines += [f"{'':<{wide}}  {_axis(timeline.duration, cells)}", ""]
-    about = [printable_line(timeline.model.about)] if timeline.model.about else []
+    about = [printable_line(text) for text in (timeline.model.about, *timeline.notes) if text]
     return lines + [describe_span(span) for span in timeline.spans] + about
 
 
@@ -32,8 +32,10 @@ def describe_span(span: Span) -> str:
     """Return a span on one line."""
     head = f"{clock(span.start):>9} - {clock(span.end):<9}"
     if not span.is_known:
-        return f"{head} {NOTHING}"
+        return f"{head} {span.label}"
     tail = f"  {percent(span.score)}, surest at {clock(span.peak)}"
+    if span.not_explained is not None:
+        tail += f"; no map: {span.not_explained}"
     return printable_line(f"{head} {span.label}{tail}")
 
 
@@ -52,12 +54,16 @@ def _short(label: str) -> str:
 
 
 def _track(timeline: Timeline, class_id: int, cells: int) -> str:
-    """Return the row of a track: full blocks for its spans, and the smoothed score elsewhere."""
+    """Return the row of a track: full blocks for its spans, and the smoothed score elsewhere.
+
+    It is empty where frames in memory show nothing.
+    """
     middles = (np.arange(cells) + 0.5) * timeline.duration / cells
     parts = timeline.parts
     windows = np.clip(np.searchsorted(parts[:, 1], middles), 0, len(parts) - 1)
     scores = timeline.curves[windows, class_id]
-    signs = [_BARS[level] for level in np.clip(np.floor(scores * 8).astype(int), 0, 7).tolist()]
+    is_shown = (parts[0, 0] <= middles) & (middles <= parts[-1, 1])
+    signs = [_BARS[level] for level in np.clip(np.floor(scores * is_shown * 8).astype(int), 0, 7).tolist()]
     for span in timeline.known:
         if span.class_id == class_id:
             first = int(span.start / timeline.duration * cells)

@@ -86,12 +86,11 @@ class TrackStrip:
 
     def _draw(self) -> Image.Image:
         timeline, font = self._timeline, load_font(13)
-        about = timeline.model.about
-        height = len(self._classes) * _ROW + _AXIS + (_ABOUT if about else 0)
+        about = [text for text in (timeline.model.about, *timeline.notes) if text]
+        height = len(self._classes) * _ROW + _AXIS + _ABOUT * len(about)
         picture = Image.new("RGB", (self._width, height), _GROUND)
         pen = ImageDraw.Draw(picture)
-        middles = timeline.starts + min(timeline.window, timeline.duration) / 2
-        curves = timeline.curves
+        middles, curves = timeline.middles, timeline.curves
         for row, class_id in enumerate(self._classes):
             top, floor, colour = row * _ROW, (row + 1) * _ROW - 4, _COLOURS[row % len(_COLOURS)]
             pen.text((_MARGIN, top + 5), fit_text(timeline.labels[class_id], 13, self._left - 12), _INK, font)
@@ -107,5 +106,7 @@ class TrackStrip:
         for second in round_seconds(0.0, max(timeline.duration, 0.1)):
             pen.line([(self.x_of(second), floor), (self.x_of(second), floor + 4)], _SOFT)
             pen.text((self.x_of(second), floor + 6), f"{second:g}", _SOFT, load_font(11), anchor="ma")
-        pen.text((_MARGIN, floor + _AXIS), fit_text(about, 12, self._width - 2 * _MARGIN), _INK, load_font(12))
+        for row, text in enumerate(about):
+            place = _MARGIN, floor + _AXIS + row * _ABOUT
+            pen.text(place, fit_text(text, 12, self._width - 2 * _MARGIN), _INK, load_font(12))
         return picture

@@ -87,7 +87,13 @@ function choose(index, moves) {
     figure.append(image, words);
     return figure;
   }));
-  if (!span.maps.length) $("maps").textContent = "This span has no map.";
+  $("trust").hidden = !span.trust;
+  if (span.trust) {
+    $("trust").className = `trust ${span.trust.tone}`;
+    $("verdict").textContent = span.trust.words;
+    $("sentence").textContent = span.trust.sentence;
+  }
+  $("about").textContent = span.about.join(" ");
   if (moves && (span.end < from || span.start > to)) look(span.start - (to - from) / 2, span.start + (to - from) / 2);
   draw();
 }

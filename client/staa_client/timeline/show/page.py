@@ -97,12 +97,27 @@ def _data(timeline: Timeline, classes: list[int], pictures: Sequence[list[dict[s
             "peak": round(span.peak, 3),
             "score": percent(span.score),
             "maps": maps,
+            **_about_map(span),
         }
         for span, maps in zip(timeline.known, pictures, strict=True)
     ]
-    middles = timeline.starts + min(timeline.window, timeline.duration) / 2
     tracks = [{"label": timeline.labels[each], "curve": curves[:, each].round(3).tolist()} for each in classes]
-    return {"duration": timeline.duration, "middles": middles.round(3).tolist(), "tracks": tracks, "spans": spans}
+    middles = timeline.middles.round(3).tolist()
+    return {"duration": timeline.duration, "middles": middles, "tracks": tracks, "spans": spans}
+
+
+def _about_map(span: Span) -> dict[str, Any]:
+    """Return in words what the map of a span shows and how far to trust it, or why there is none."""
+    if span.explanation is None:
+        why = "" if span.not_explained is None else f": {span.not_explained}"
+        return {"trust": None, "about": [f"This span has no map{why}."]}
+    layer = Layer(span.explanation)
+    low, high = layer.scale_ends
+    scale = f"the low end of the colours is {low}; the high end is {high}"
+    texts = (layer.title, layer.class_words, layer.balance, layer.notes, scale)
+    about = [f"{text[0].upper()}{text[1:]}." for text in texts if text]
+    badge = layer.badge
+    return {"trust": {"words": badge.words, "tone": badge.tone, "sentence": badge.sentence}, "about": about}
 
 
 def _pictures_of(spans: Sequence[Span], source: Source | None) -> tuple[list[list[dict[str, str]]], str]:
@@ -162,5 +177,5 @@ def _maps_html(span: Span, frames: Sequence[Frame] | None) -> list[dict[str, str
             image = paint_over(Image.fromarray(frames[place]).resize(size), layer.shown[step], box, scale=layer.scale)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=85)
-        pictures.append({"image": jpeg_address(buffer.getvalue()), "words": f"{start:.2f} to {end:.2f} s"})
+        pictures.append({"image": jpeg_address(buffer.getvalue()), "words": f"where, {start:.2f}-{end:.2f} s"})
     return pictures

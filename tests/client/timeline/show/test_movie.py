@@ -55,10 +55,13 @@ def test_bars_stand_where_the_spans_are() -> None:
 
 
 def test_the_movie_says_what_the_model_is_good_for() -> None:
-    """Below the axis stands the sentence about the model, if it has one."""
+    """Below the axis stand the sentence about the model, if it has one, and the notes."""
     made = timeline()
     plain = dataclasses.replace(made, model=dataclasses.replace(made.model, about=""))
-    said, silent = (TrackStrip(each, each.tracks(2), 600).picture for each in (made, plain))
+    bare = dataclasses.replace(plain, notes=())
+    said, silent, nothing = (TrackStrip(each, each.tracks(2), 600).picture for each in (made, plain, bare))
+    assert said.height - silent.height == silent.height - nothing.height > 0
+    assert np.asarray(silent)[nothing.height :].max() > 200
     assert said.height > silent.height
     assert np.asarray(said)[silent.height :].max() > 200
 

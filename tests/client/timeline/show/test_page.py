@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from staa_client import Explanation, Timeline
+from staa_client import ClassName, Explanation, Timeline, contract
+from staa_client.pictures.badge import NOT_CHECKED
 from staa_client.timeline.show.page import render_page
+from tests.client.conftest import checked, document
 from tests.client.timeline.conftest import timeline
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -49,6 +51,7 @@ def test_the_page_holds_everything(made: Timeline, tmp_path: Path) -> None:
     assert "trained on clips of 3 to 5 s" in page
     assert "Knows eight motions only." in page
     assert page.count("nothing known") == 3
+    assert re.fullmatch(r"where, \d+\.\d\d-\d+\.\d\d s", data["spans"][0]["maps"][0]["words"])
     assert not re.findall(r"https?://", page)
 
 
@@ -124,6 +127,38 @@ def test_a_click_on_a_span_shows_its_map(made: Timeline, page: Page, tmp_path: P
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     page.get_by_role("button", name="moves right").click()
     expect(page.locator("#name")).to_have_text("moves right")
+
+
+@pytest.mark.parametrize("verdict", [None, "no_better_than_random"])
+def test_a_map_says_what_it_shows_and_how_far_to_trust_it(
+    made: Timeline, page: Page, tmp_path: Path, verdict: str | None
+) -> None:
+    """Under the times stand the badge and its sentence; under the maps the class, the contrast and the colours."""
+    a, b = ClassName(1, "moves right"), ClassName(2, "grows")
+    tested = contract.of_document(checked(document()))
+    assert isinstance(tested, Explanation)
+    assert tested.faithfulness is not None
+    told = dataclasses.replace(tested.faithfulness, verdict=verdict or "", message="it is not looked at")
+    check = None if verdict is None else told
+    found = [span.explanation for span in made.known]
+    assert found[0] is not None
+    found = [dataclasses.replace(found[0], target=a, contrast=b, faithfulness=check), None]
+    spans = tuple(
+        dataclasses.replace(span, explanation=each, not_explained=None if each else "the rule leaves it out")
+        for span, each in zip(made.known, found, strict=True)
+    )
+    page.goto(dataclasses.replace(made, spans=spans).save(tmp_path / "a.html").as_uri())
+    expect(page.locator("#verdict")).to_have_text("not checked" if check is None else "distrust it")
+    expect(page.locator("#sentence")).to_have_text(NOT_CHECKED if check is None else "It is not looked at.")
+    expect(page.locator("#trust")).to_have_class("trust unknown" if check is None else "trust bad")
+    for words in (
+        "Evidence for moves right and not grows (staa).",
+        "The low end of the colours is the average, or less;",
+    ):
+        expect(page.locator("#about")).to_contain_text(words)
+    page.get_by_role("button", name="spins").click()
+    expect(page.locator("#about")).to_have_text("This span has no map: the rule leaves it out.")
+    expect(page.locator("#trust")).to_be_hidden()
 
 
 def test_labels_from_outside_stay_text(made: Timeline, page: Page, tmp_path: Path) -> None:
