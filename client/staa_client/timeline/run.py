@@ -20,6 +20,7 @@ from staa_client.timeline.spans import Run
 from staa_client.transport.deadline import Deadline, Timeout
 from staa_client.transport.fetch import fetch
 from staa_client.video.frames import Frames
+from staa_client.video.origin import Origin
 from staa_client.video.pictures_of import windows_of
 from staa_client.video.source import Link, Source, Video, name_of, source_of
 
@@ -67,8 +68,9 @@ class Job:
 
     def windows(self, maker: TimelineMaker) -> Any:  # a generator of Frames
         """Return the frames of each window, as they are decoded."""
-        card = self.card
-        return windows_of(self.video, card.frames, card.scaled, card.interpolation, maker.segments)
+        card, video = self.card, self.video
+        origin = None if isinstance(video, Frames) else Origin(self.name, video)
+        return windows_of(video, card.frames, card.scaled, card.interpolation, maker.segments, origin)
 
     def key_of(self, start: float, class_id: int | None = None) -> Key:
         """Return by what a window's labels, or its map for a class, are known in the journal."""

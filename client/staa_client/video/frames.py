@@ -11,6 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from staa_client.video.origin import Origin
+
 KIND = "application/x-staa-frames"
 """The content type of the archive."""
 QUALITY = 95
@@ -39,6 +41,8 @@ class Frames:
     """(width, height) of the source in pixels; the size of `images`, unless these were scaled."""
     notes: tuple[str, ...] = ()
     """What was done to the source beyond plain decoding, which the server repeats in its reply."""
+    origin: Origin | None = field(default=None, repr=False)
+    """Of what the frames are a window, if a timeline or a watch made them; it is not sent."""
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8 or not self.images.size:

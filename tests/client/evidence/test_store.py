@@ -44,7 +44,7 @@ def test_a_line_says_what_was_asked_of_which_video_and_what_was_answered(
     assert line["options"] == {"top_k": 5, "verify": 4, "maps": "base64"}
     sha256 = hashlib.sha256(video.read_bytes()).hexdigest()
     sent = {"name": "clip.mp4", "size": video.stat().st_size, "sha256": sha256, "source_sha256": sha256}
-    assert line["video"] == sent | {"as_frames": False}
+    assert line["video"] == sent | {"as_frames": False, "kind": "video", "longest": None}
     assert line["verdict"] == "faithful"
     assert line["reply"]["model"]["version"] == "1.0"
     assert line["reply"]["explanation"]["method_version"] == "1"
@@ -78,6 +78,7 @@ def test_frames_have_the_hash_of_their_video_too(client: Made, store: Path, vide
     assert of_file["source_sha256"] == hashlib.sha256(video.read_bytes()).hexdigest() != of_file["sha256"]
     assert of_memory["as_frames"]
     assert of_memory["source_sha256"] is None
+    assert [of_file["kind"], of_memory["kind"]] == ["video", "memory"]
 
 
 def test_the_hash_is_of_the_bytes_that_were_sent(store: Path, video: Path) -> None:
