@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from staa_client.batch.journal import OtherRequestError
 from staa_client.cli import arguments as arg
 from staa_client.cli import commands
 from staa_client.cli.connection import connect, read_settings, told_warnings
@@ -214,9 +215,14 @@ def batch(
     if book is None:
         raise ValueError("the answers need a place: name a file by -o answers.jsonl, or a folder by --report DIR")
     with connect(context, server, token, token_file, cacert, timeout, store=store) as client:
-        return commands.collect(
-            client, files, model, options, book, explain=not labels, concurrency=concurrency, gallery=gallery
-        )
+        try:
+            return commands.collect(
+                client, files, model, options, book, explain=not labels, concurrency=concurrency, gallery=gallery
+            )
+        except OtherRequestError as reason:
+            if book is output:
+                raise
+            raise ValueError(f"{report} is the report of another request: name another folder by --report") from reason
 
 
 @app.command(epilog=examples("watch"))

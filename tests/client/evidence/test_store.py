@@ -163,8 +163,12 @@ def test_an_answer_that_cannot_be_kept_is_not_lost(client: Made, store: Path, vi
     assert isinstance(raised.value.answer, Explanation)
     copy = pickle.loads(pickle.dumps(raised.value))  # noqa: S301  # our own bytes
     assert (str(copy), copy.answer.method) == (str(raised.value), "staa")
-    (item,) = staa.batch([video], on_error="collect")
+    output = store.with_name("answers.jsonl")
+    (item,) = staa.batch([video], on_error="collect", output=output)
     assert isinstance(item.error, StoreError)
+    (again,) = staa.batch([video], output=output)
+    assert again.resumed, "the file of the batch has the answer"
+    assert isinstance(again.result, Explanation)
 
 
 def test_a_writer_that_holds_the_file_is_waited_for(client: Made, store: Path, video: Path) -> None:
