@@ -6,6 +6,7 @@ from typing import Final
 _OPTIONS: Final = (
     *("top_k", "start", "end", "method", "target", "contrast", "mass", "verify", "refine", "maps", "sample"),
     *("timeout", "window", "stride", "latency", "smooth", "concurrency", "alpha", "colormap", "focus", "token"),
+    "explain_when",
 )
 """The options of a call that the command has under the same name, but for its hyphens."""
 _NAME: Final = rf"(?<![\w.\-])(?<!the )({'|'.join(_OPTIONS)})"

@@ -113,7 +113,8 @@ def _frame_of(image: object) -> NDArray[Any]:
     Raises:
         TypeError: it is a video itself.
     """
-    if isinstance(image, str | bytes | PathLike | Frames):
+    is_video = isinstance(image, str | bytes | bytearray | memoryview | PathLike | Frames) or hasattr(image, "read")
+    if is_video or (isinstance(image, np.ndarray) and image.ndim == 4):
         name = f" {image!r:.60}" if isinstance(image, str | PathLike) else ""
         msg = f"a call takes one video, got several of them, such as the {type(image).__name__}{name}: "
         raise TypeError(msg + "ask for each by itself, or give the list to batch")
