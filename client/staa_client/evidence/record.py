@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from types import UnionType
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -19,6 +20,17 @@ from staa_client.video.origin import sha256_of
 
 VERSION = 1
 """The version of the form of a line."""
+_TYPES: Mapping[str, type | UnionType] = {"time": str, "request_id": str | None, "model": str, "options": dict}
+_VIDEO_TYPES: Mapping[str, type | UnionType] = {
+    "name": str,
+    "sha256": str,
+    "size": int,
+    "source_sha256": str | None,
+    "as_frames": bool,
+    "longest": int | None,
+}
+Kind = Literal["video", "window", "live", "memory"]
+"""What a line is about, see `SentVideo.kind`."""
 _BROKEN = (ReplyError, TypeError, ValueError, LookupError, AttributeError, RecursionError)
 
 
@@ -37,7 +49,7 @@ class SentVideo:
     in memory."""
     as_frames: bool
     """Whether the client chose the frames and sent only those."""
-    kind: Literal["video", "window", "live", "memory"] = "video"
+    kind: Kind = "video"
     """What was asked about: a video or the part of it that the options name; a window of a video, of a timeline or a
     watch, whose frames have the numbers in the reply's clip; a window of a live source; or frames in memory."""
     longest: int | None = None
@@ -51,7 +63,7 @@ class SentVideo:
         if isinstance(source, Frames):
             if (origin := source.origin) is None:
                 return cls(exchanged.name, *sent, None, as_frames=True, kind="memory")
-            kind: Literal["window", "live"] = "live" if origin.video is None else "window"
+            kind: Kind = "live" if origin.video is None else "window"
             return cls(origin.name, *sent, origin.sha256(), as_frames=True, kind=kind, longest=origin.longest)
         as_frames = upload.kind == KIND
         return cls(exchanged.name, *sent, sha256_of(source) if as_frames else sent[1], as_frames)
@@ -92,9 +104,14 @@ class Record:
             document = json.loads(line)
             if document["version"] != VERSION:
                 raise ValueError(f"it has the form {document['version']!r:.20}, this client reads {VERSION}")
-            head = {name: document[name] for name in ("time", "request_id", "model", "options")}
-            answer = contract.of_document(document["reply"])
+            head = {name: document[name] for name in _TYPES}
+            _check_types(document, _TYPES)
+            _check_types(document["video"], _VIDEO_TYPES)
+            if document["video"].get("kind", "video") not in get_args(Kind):
+                raise ValueError(f"its video is of the kind {document['video']['kind']!r:.100}")
             _check_options(head["options"])
+            contract.call("explanations", head["model"], head["options"])  # the model has a name, and all can be sent
+            answer = contract.of_document(document["reply"])
             is_intact = document["sha256"] == line_sha256(document) and document["map_sha256"] == map_sha256(answer)
             return cls(**head, video=SentVideo(**document["video"]), answer=answer, is_intact=is_intact)
         except _BROKEN as reason:
@@ -135,8 +152,17 @@ def _canonical(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
+def _check_types(fields: Mapping[str, Any], types: Mapping[str, type | UnionType]) -> None:
+    """Raise ValueError if a field is not of its type."""
+    for name, kind in types.items():
+        value = fields.get(name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"its {name} is {value!r:.100}")
+
+
 def _check_options(options: Any) -> None:  # whatever JSON holds
     """Raise ValueError unless these are options of a call."""
     unknown = sorted(set(options) - set(RuledOptions.__annotations__))
-    if unknown or not all(isinstance(value, str | int | float) for value in options.values()):
+    plain = all(isinstance(value, str | int | float) and not isinstance(value, bool) for value in options.values())
+    if unknown or not plain:
         raise ValueError(f"its options are {str(options)[:100]}")
