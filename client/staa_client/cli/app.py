@@ -206,8 +206,8 @@ def batch(
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Ask for many videos into one file; called again, it goes on where it was interrupted."""
-    options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
-    options |= _options(mass=mass, verify=verify, refine=refine, explain_when=explain_when or None)
+    options = _options(top_k=top_k, sample=sample, method=arg.one_method(method), target=target)
+    options |= _options(contrast=contrast, mass=mass, verify=verify, refine=refine, explain_when=explain_when or None)
     options |= _options(maps=None if labels else maps)
     files = videos_of(videos, recursive=recursive)
     gallery = None if report is None else ReportFolder(report)
@@ -250,7 +250,7 @@ def watch(
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Watch a camera, a stream or a file, a line a window."""
-    options = _options(method=method, target=target, explain_when=explain_when or None)
+    options = _options(method=arg.one_method(method), target=target, explain_when=explain_when or None)
     with (
         connect(context, server, token, token_file, cacert, timeout, store=store) as client,
         client.watch(
