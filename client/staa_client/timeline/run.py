@@ -1,15 +1,16 @@
 """Asks for the timeline of a video: decodes it once, and sends the frames of its windows, several at a time."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from staa_client.batch.book import Unkept
 from staa_client.batch.journal import Journal
 from staa_client.batch.key import Key
+from staa_client.errors import StoreError
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
@@ -87,6 +88,15 @@ class Job:
         known = self.known(key)
         return known if isinstance(known, Explanation) else None
 
+    @contextmanager
+    def keeping(self, key: Key) -> Iterator[None]:
+        """Put an answer that the client's store cannot take into the journal; the error is raised all the same."""
+        try:
+            yield
+        except StoreError as unkept:
+            self.journal.add(key, unkept)
+            raise
+
     def labels_request(self) -> dict[str, Any]:
         """Return the options of a call for the labels of a window: all of them, as each has a curve."""
         return {"model": self.model, "top_k": len(self.card.labels), **self.settings.patience}
@@ -143,7 +153,8 @@ def run(client: ClientLike, job: Job) -> Timeline:
         key = job.key_of(float(maker.starts[request.run.best]), request.run.class_id)
         if (known := job.known_map(key)) is not None:
             return known
-        answer = without_frames(client.explain(request.frames, **job.map_request(request.run)))
+        with job.keeping(key):
+            answer = without_frames(client.explain(request.frames, **job.map_request(request.run)))
         check_answer(job.card, answer)
         job.journal.add(key, answer)
         return answer

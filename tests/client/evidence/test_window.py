@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from staa_client import AsyncClient, Client
+from staa_client import AsyncClient, Client, StoreError
 from staa_client.video.frames import Frames
 from staa_client.video.origin import Origin
 from tests.client.timeline.conftest import ByBrightness, bright
@@ -137,6 +138,47 @@ def test_a_window_of_a_camera_cannot_be_asked_again(store: Path, long: Path) -> 
         with pytest.raises(ValueError, match=r"cannot be asked again: its frames came from /dev/video0, a live source"):
             staa.replay(f"{store}:1", long)
         assert staa.replay(f"{store}:1", frames).same
+
+
+def fill(store: Path) -> None:
+    """Make that nothing can be written into a store."""
+    store.unlink()
+    store.mkdir()
+
+
+def ask(store: Path, video: Path, output: Path) -> None:
+    """Ask for a timeline with a store that can no longer be written."""
+    with asked(store) as staa:
+        fill(store)
+        list(staa.timelines([video], output=output, concurrency=1))
+
+
+def ask_in_a_loop(store: Path, video: Path, output: Path) -> None:
+    """Do what `ask` does, in an event loop."""
+
+    async def main() -> None:
+        async with AsyncClient(store=store, max_retries=0, transport=httpx2.MockTransport(ByBrightness())) as staa:
+            await asyncio.to_thread(fill, store)
+            [item async for item in staa.timelines([video], output=output, concurrency=1)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("first_run", [ask, ask_in_a_loop])
+def test_the_maps_of_a_timeline_are_not_lost_with_the_store(
+    store: Path, long: Path, first_run: Callable[[Path, Path, Path], None]
+) -> None:
+    """A store that fails is told, and the next run asks for no map again that came before."""
+    sent: list[list[bytes]] = []
+    output = store.with_name("spans.jsonl")
+    with pytest.raises(StoreError, match="cannot be kept"):
+        first_run(store, long, output)
+    store.rmdir()
+    with asked(store, sent) as staa:
+        (item,) = staa.timelines([long], output=output)
+    assert item.timeline is not None
+    assert [span.explanation is not None for span in item.timeline.known] == [True, True]
+    assert len(sent) == 1, "the map of the other span alone"
 
 
 def test_frames_of_the_caller_have_no_video(store: Path) -> None:
