@@ -4,14 +4,12 @@ A thread reads the source into a ring buffer and cuts windows from it; the threa
 bounded queue of windows is between the two.
 """
 
-from dataclasses import replace
 from typing import Any, Protocol, Unpack
 
 from staa_client.results.explanation import Answer
 from staa_client.results.result import Result
 from staa_client.transport.options import StreamOptions
 from staa_client.video.frames import Frames
-from staa_client.watch.address import origin_of
 from staa_client.watch.capture import Capture
 from staa_client.watch.iterators import AsyncWatch, Count, CountAsync, Watch
 from staa_client.watch.settings import Latency, WatchSettings
@@ -94,11 +92,10 @@ def watch(
     """
     _check(frames)
     settings = WatchSettings.of(options, window=window, stride=stride, latency=latency, explain=explain)
-    origin = origin_of(source, settings.longest)
 
     def ask(video: Frames) -> Answer:
         call = client.explain if explain else client.predict
-        return call(replace(video, origin=origin), model, **settings.call)
+        return call(video, model, **settings.call)
 
     return Watch(ask, Capture(source, settings), SightMaker(settings), frames)
 
@@ -118,11 +115,10 @@ def watch_async(
     """Watch as `watch` does, in an event loop: requests are awaited, and so is `frames` if it is a function."""
     _check(frames)
     settings = WatchSettings.of(options, window=window, stride=stride, latency=latency, explain=explain)
-    origin = origin_of(source, settings.longest)
 
     async def ask(video: Frames) -> Answer:
         call = client.explain if explain else client.predict
-        return await call(replace(video, origin=origin), model, **settings.call)
+        return await call(video, model, **settings.call)
 
     return AsyncWatch(ask, Capture(source, settings), SightMaker(settings), frames)
 

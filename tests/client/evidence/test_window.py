@@ -119,7 +119,7 @@ def test_a_window_of_a_watched_file_can_be_asked_again(store: Path, large: Path)
         assert kept[1]["video"]["longest"] == 480
         assert staa.replay(f"{store}:2", large).same
         assert sent[-1] == sent[1] != sent[0]
-        assert staa.replay(f"{store}:2", seen[1].frames).same, "of frames that were kept the bytes are compared"
+        assert staa.replay(f"{store}:2", seen[1].frames).same, "also of frames that were kept"
         with pytest.raises(ValueError, match="a watch of a file: give its path"):
             staa.replay(f"{store}:2", large.read_bytes())
         with pytest.raises(ValueError, match=r"has no frame .* is it the file that was watched\?"):
