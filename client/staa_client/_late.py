@@ -29,6 +29,7 @@ TABLE: Final = {
     # a map on a terminal, which alone loads Pillow
     "draw_on_terminal": "staa_client.cli.output.terminal_picture",
     # the gallery of a batch, which loads Pillow too
+    "GENERATOR": "staa_client.pictures.gallery",
     "Tile": "staa_client.pictures.gallery",
     "render_gallery": "staa_client.pictures.gallery",
     "thumbnail_of": "staa_client.pictures.gallery",

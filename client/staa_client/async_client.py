@@ -35,7 +35,7 @@ from staa_client.transport.options import (
     Rules,
     TimelineOptions,
     WatchOptions,
-    check_options,
+    checked_options,
     options_for_labels,
     rules_text,
     take_frames,
@@ -151,8 +151,8 @@ class AsyncClient:
         **options: Unpack[RuledOptions],
     ) -> AsyncIterator[batch_plan.BatchItem]:
         """See `Client.batch`; iterate with `async for`."""
+        options = checked_options(options)
         call: Callable[[Video], Awaitable[Answer]] = partial(self.explain, model=model, **options)
-        check_options(options)
         if not explain:
             call = partial(self.predict, model=model, **options_for_labels(options))
         plan = batch_plan.Plan.of(

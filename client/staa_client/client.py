@@ -29,7 +29,7 @@ from staa_client.transport.options import (
     Rules,
     TimelineOptions,
     WatchOptions,
-    check_options,
+    checked_options,
     options_for_labels,
     rules_text,
     take_frames,
@@ -217,8 +217,8 @@ class Client:
             ValueError: `output` holds answers to another request.
             BlockingIOError: another run is writing `output`.
         """
+        options = checked_options(options)
         call: Callable[[Video], Answer] = partial(self.explain, model=model, **options)
-        check_options(options)
         if not explain:
             call = partial(self.predict, model=model, **options_for_labels(options))
         name = model or ask.DEFAULT_MODEL

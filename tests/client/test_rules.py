@@ -44,6 +44,17 @@ def test_rules_travel_joined() -> None:
     ]
 
 
+def test_a_long_rule_is_read_back() -> None:
+    """One of as many characters as a server takes is the reason's rule."""
+    rule = f"label_in={'a' * 1991}"
+    reply: dict[str, Any] = {name: value for name, value in document().items() if name != "explanation"}
+    reply["not_explained"] = {"rule": rule, "message": WHY.message}
+    with client(Recorder(httpx2.Response(200, json=reply))) as staa:
+        left_out = staa.explain(b"video", explain_when=rule)
+    assert isinstance(left_out, Result)
+    assert left_out.not_explained == NotExplained(rule, WHY.message)
+
+
 def test_a_server_that_leaves_out_what_nobody_allowed_breaks_the_contract() -> None:
     """Without rules a reply without a map is no explanation, so that the type of the answer holds."""
     reply: dict[str, Any] = {name: value for name, value in document().items() if name != "explanation"}

@@ -17,6 +17,7 @@ import yaml
 from staa.errors import OptionError
 from staa.serving import Incoming, Service, Telemetry, wire
 from staa.serving.rules import PATTERN, RULES, ExplainWhen
+from staa.serving.wire.request import MAX_CHARACTERS, MAX_RULE_CHARACTERS
 from staa.types import Attribution, Forward
 from staa_client import Explanation, Result, contract
 from tests.made.requests import B64, film, tensor
@@ -120,6 +121,34 @@ def test_the_description_has_the_same_rules() -> None:
 def test_every_form_of_request_takes_it(body: dict[str, Any], headers: dict[str, str]) -> None:
     """It travels as the other options do: header, multipart field, JSON key, beside an instance, as a parameter."""
     assert wire.read(body, headers, explain=True).videos[0].when.score_below == 0.5
+
+
+def test_many_labels_can_be_named() -> None:
+    """Far more characters than another option takes; of more than that no message repeats them all."""
+    labels = [f"class number {number:03}" for number in range(90)]
+    text = f"label_in={'|'.join(labels)}"
+    assert MAX_CHARACTERS < 1500 < len(text) < MAX_RULE_CHARACTERS
+    for row, headers in (
+        ({"body": {"video": B64[0], "explain_when": text}}, {}),
+        ({"body": b"raw"}, {"X-Staa-Explain-When": text}),
+    ):
+        assert wire.read(row, headers, explain=True).videos[0].when.labels == tuple(labels)
+    rules = ExplainWhen.read(f"{text}|{labels[0]}")
+    assert rules.labels == tuple(labels), "each once"
+    follow(text, "ExplainWhen")
+    assert SPEC["components"]["schemas"]["ExplainWhen"]["maxLength"] == MAX_RULE_CHARACTERS
+    with pytest.raises(
+        OptionError, match=r"explain_when has 2001 characters, over 2000: name classes by their numbers"
+    ):
+        wire.read({"body": b"raw"}, {"X-Staa-Explain-When": text.ljust(2001)}, explain=True)
+    for start in ("\x01", "label_in=\x01", "score_below=\x01", "always;\x01"):
+        with pytest.raises(OptionError) as raised:
+            ExplainWhen.read(start.ljust(MAX_RULE_CHARACTERS, "\x01")).check(LABELS)
+        assert len(str(raised.value)) < 1500
+    both = {"body": {"video": B64[0], "explain_when": text}}
+    with pytest.raises(OptionError, match="given twice") as raised:
+        wire.read(both, {"X-Staa-Explain-When": "x" * 2000}, explain=True)
+    assert len(str(raised.value)) < 1000
 
 
 @pytest.fixture(scope="module")

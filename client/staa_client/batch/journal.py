@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from staa_client import contract
 from staa_client.batch.key import Key
 from staa_client.contract.document import MOST_JSON_BYTES, read_json
-from staa_client.errors import Failure, ReplyError, StaaError
+from staa_client.errors import Failure, ReplyError, StaaError, StoreError
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
 
@@ -20,6 +20,10 @@ DAMAGED = (ReplyError, TypeError, ValueError, LookupError, AttributeError, Recur
 """The errors for what is in a damaged line."""
 _MOST_LINE_BYTES = 2 * MOST_JSON_BYTES
 """The most bytes of a line, which is read whole."""
+
+
+class OtherRequestError(ValueError):
+    """Says that a file holds answers to another request than that of this run."""
 
 
 def json_line(line: Mapping[str, Any]) -> bytes:
@@ -90,7 +94,7 @@ def line_or_raise(line: Any, request: str, path: Path) -> dict[str, Any]:  # wha
         case {"source": str(), "key": str(), "stamp": str(), "request": str(asked)} if {"reply", "error"} & set(answer):
             if asked != request:
                 msg = f"{path} holds answers to another request, {asked}, not to {request}: name another file"
-                raise ValueError(msg)
+                raise OtherRequestError(msg)
             return {**answer}
     raise ValueError(f"{path} holds lines that are no answers: name another file")
 
@@ -178,7 +182,11 @@ class Journal:
             return None
 
     def add(self, key: Key, answer: Answer | Failure) -> None:
-        """Write an answer completely before this returns; threads may call this."""
+        """Write an answer completely before this returns, also one that the client's store could not take.
+
+        Threads may call this.
+        """
+        answer = answer.answer if isinstance(answer, StoreError) else answer
         line = json_line(line_of(key, self._request, answer))
         with self._lock:
             offset = self._file.seek(0, os.SEEK_END)

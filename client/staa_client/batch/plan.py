@@ -113,11 +113,13 @@ def checked_output(sources: Iterable[Video], on_error: OnError, output: str | Pa
     """Return the path of the output for many videos, after the checks of what is common to all that takes many.
 
     Raises:
-        TypeError: `sources` is a single video.
+        TypeError: `sources` is a single video, or none.
         ValueError: `on_error` is neither, or the output cannot take answers.
     """
     if _is_one_video(sources):
         raise TypeError(f"many videos are given as a list, got one {type(sources).__name__}: put it into a list")
+    if not isinstance(sources, Iterable):
+        raise TypeError(f"many videos are given as a list, got {type(sources).__name__}")
     if on_error not in {"raise", "collect"}:
         raise ValueError(f'on_error is {on_error!r}: expected "raise" or "collect"')
     path = None if output is None else Path(output).absolute()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from staa_client.batch.journal import OtherRequestError
 from staa_client.cli import arguments as arg
 from staa_client.cli import commands
 from staa_client.cli.connection import connect, read_settings, told_warnings
@@ -205,8 +206,8 @@ def batch(
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Ask for many videos into one file; called again, it goes on where it was interrupted."""
-    options = _options(top_k=top_k, sample=sample, method=method, target=target, contrast=contrast)
-    options |= _options(mass=mass, verify=verify, refine=refine, explain_when=explain_when or None)
+    options = _options(top_k=top_k, sample=sample, method=arg.one_method(method), target=target)
+    options |= _options(contrast=contrast, mass=mass, verify=verify, refine=refine, explain_when=explain_when or None)
     options |= _options(maps=None if labels else maps)
     files = videos_of(videos, recursive=recursive)
     gallery = None if report is None else ReportFolder(report)
@@ -214,9 +215,14 @@ def batch(
     if book is None:
         raise ValueError("the answers need a place: name a file by -o answers.jsonl, or a folder by --report DIR")
     with connect(context, server, token, token_file, cacert, timeout, store=store) as client:
-        return commands.collect(
-            client, files, model, options, book, explain=not labels, concurrency=concurrency, gallery=gallery
-        )
+        try:
+            return commands.collect(
+                client, files, model, options, book, explain=not labels, concurrency=concurrency, gallery=gallery
+            )
+        except OtherRequestError as reason:
+            if book is output:
+                raise
+            raise ValueError(f"{report} is the report of another request: name another folder by --report") from reason
 
 
 @app.command(epilog=examples("watch"))
@@ -244,7 +250,7 @@ def watch(
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Watch a camera, a stream or a file, a line a window."""
-    options = _options(method=method, target=target, explain_when=explain_when or None)
+    options = _options(method=arg.one_method(method), target=target, explain_when=explain_when or None)
     with (
         connect(context, server, token, token_file, cacert, timeout, store=store) as client,
         client.watch(

@@ -54,8 +54,9 @@ TopK: TypeAlias = Annotated[int | None, typer.Option(metavar="N", help="How many
 Start: TypeAlias = Annotated[float | None, typer.Option(metavar="SECONDS", help="Where the clip starts in the video.")]
 End: TypeAlias = Annotated[float | None, typer.Option(metavar="SECONDS", help="Where it ends.")]
 Method: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", autocompletion=complete(METHODS), help=f"{_METHODS}.")
+    list[str] | None, typer.Option(metavar="NAME", autocompletion=complete(METHODS), help=f"{_METHODS}.")
 ]
+"""The method of a command that takes one, see `one_method`."""
 Methods: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -145,3 +146,15 @@ Output: TypeAlias = Annotated[
         help="A .html, .png, .gif, .mp4, .json, .npz or .parquet; {name} stands for the video's name.",
     ),
 ]
+
+
+def one_method(given: list[str] | None) -> str | None:
+    """Return the method of a command that takes one; None if none is named.
+
+    Raises:
+        ValueError: several are named.
+    """
+    names = list(dict.fromkeys(given or ()))
+    if len(names) > 1:
+        raise ValueError(f"one --method is taken here, got {' and '.join(names)}: staa explain takes several")
+    return names[0] if names else None

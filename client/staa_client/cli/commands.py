@@ -18,8 +18,8 @@ from staa_client.batch.plan import BatchItem
 from staa_client.cli.connection import told_warnings
 from staa_client.cli.named_files import INPUT, OutputFiles
 from staa_client.cli.output import terminal
+from staa_client.cli.output.complaints import Complaints, complain
 from staa_client.cli.output.report_folder import ReportFolder
-from staa_client.cli.spelling import as_typed
 from staa_client.client import Client
 from staa_client.errors import StoreError, TimedOutError
 from staa_client.results.explanation import Answer, Explanation
@@ -45,7 +45,7 @@ def answer(
 ) -> int:
     """Print the answer to each video, by each method, and write its files; return 1 if a video has no answer.
 
-    Of one video alone the error is raised.
+    It is 3 if no video could be asked about. Of one video alone the error is raised.
     """
     outputs = outputs or OutputFiles()
     paths_of_videos = outputs.paths_of(videos, len(methods))
@@ -53,21 +53,23 @@ def answer(
     if len(videos) == 1:
         _answer_one(client, videos[0], model, asked, outputs, paths_of_videos[0], explain=explain, json=json)
         return 0
-    failed = 0
+    failed, complaints = 0, Complaints()
     abouts: dict[str, None] = {}
     with _batches(client, videos, model, asked, explain=explain, concurrency=concurrency) as rows:
         for items in rows:
             abouts |= {item.result.model.about: None for item in items if item.result is not None}
-            is_wrong = sum(_print_item(item, json=json, with_method=len(asked) > 1) for item in items) > 0
+            for item in items:
+                _print_item(item, complaints, json=json, with_method=len(asked) > 1)
+            is_wrong = any(item.error is not None for item in items)
             explanations = [item.result for item in items if isinstance(item.result, Explanation)]
             if explanations:
                 for path, reason in outputs.write(explanations, paths_of_videos[items[0].index]):
-                    _complain(f"{items[0].source}: {path}", reason)
+                    complain(f"{items[0].source}: {path}", reason)
                     is_wrong = True
             failed += is_wrong
     for about in () if json else filter(None, abouts):
         sys.stderr.write(terminal.printable_line(about) + "\n")
-    return int(failed > 0)
+    return complaints.finish(failed)
 
 
 def _options_by_method(
@@ -130,7 +132,7 @@ def _answer_one(
     raised = raised or next((reason for _, reason in failures), None)
     for path, reason in failures:
         if reason is not raised:
-            _complain(str(path), reason)
+            complain(str(path), reason)
     if raised is not None:
         raise raised
 
@@ -157,23 +159,25 @@ def collect(
     concurrency: int,
     gallery: ReportFolder | None = None,
 ) -> int:
-    """Write the answer to each video into one file, and a report of it into a folder; return 1 if one has no answer."""
+    """Write the answer to each video into one file, and a report of it into a folder; return 1 if one has no answer.
+
+    It is 3 if no video could be asked about.
+    """
     # a video that is named twice, as by two patterns, has one answer in the file
     by_identity: dict[str, str] = {}
     for video in videos:
         by_identity.setdefault(key_of(video)[0].identity, video)
     videos = list(by_identity.values())
-    failed = asked = 0
+    failed, asked, complaints = 0, 0, Complaints()
     request = js.dumps({"model": model, "explain": explain, **options}, sort_keys=True)
     shared: dict[str, Any] = {"explain": explain, "output": output}
     with _batches(client, videos, model, [options], concurrency=concurrency, **shared) as rows:
         for (item,) in rows:
             asked += not item.resumed
             is_wrong = item.error is not None
-            if is_wrong:
-                _complain(item.source, item.error)
+            complaints.add(item.source, item.error, resumed=item.resumed)
             for name, reason in gallery.add(item, videos[item.index], request) if gallery else ():
-                _complain(name, reason)
+                complain(name, reason)
                 is_wrong = True
             failed += is_wrong
     there = len(videos) - asked
@@ -181,26 +185,32 @@ def collect(
     sys.stderr.write(terminal.printable_line(f"wrote {output}: {counts}") + "\n")
     if gallery is not None:
         sys.stderr.write(terminal.printable_line(f"wrote {gallery.finish()}") + "\n")
-    return int(failed > 0)
+    return complaints.finish(failed)
 
 
 def follow(sights: "Watch", count: int | None, *, json: bool) -> int:
     """Print each window of a watched source, at most `count` of them; return 1 if the last one failed."""
-    failed = False
+    failed, about = False, ""
     with told_warnings():
         first = list(itertools.islice(sights, 1))
-    if sights.clip_seconds is not None and first:
-        shortest, longest = sights.clip_seconds
-        clips = f"the model was trained on clips of {shortest:g} to {longest:g} s"
-        sys.stderr.write(f"windows of {sights.window:g} s, one every {sights.stride:g} s; {clips}\n")
-    if not json and first and first[0].answer is not None and first[0].answer.model.about:
-        sys.stderr.write(terminal.printable_line(first[0].answer.model.about) + "\n")
+    if first:
+        sys.stderr.write(f"windows of {sights.window:g} s, one every {sights.stride:g} s{_clips_in_words(sights)}\n")
     for number, sight in enumerate(itertools.chain(first, sights), 1):
         failed = sight.error is not None
+        if not json and not about and sight.answer is not None and (about := sight.answer.model.about):
+            sys.stderr.write(terminal.printable_line(about) + "\n")
         _print(js.dumps(terminal.sight_document(sight)) if json else terminal.describe_sight(sight))
         if number == count:
             break
     return int(failed)
+
+
+def _clips_in_words(sights: "Watch") -> str:
+    """Return on which clips the model was trained, or nothing if its card does not say it."""
+    if sights.clip_seconds is None:
+        return ""
+    shortest, longest = sights.clip_seconds
+    return f"; the model was trained on clips of {shortest:g} to {longest:g} s"
 
 
 def list_models(client: Client, *, json: bool) -> int:
@@ -242,21 +252,14 @@ def check_ready(client: Client, model: str | None, wait: float) -> int:
     return 0
 
 
-def _print_item(item: BatchItem, *, json: bool, with_method: bool) -> int:
-    """Print one answer of several; return 1 if there is none."""
+def _print_item(item: BatchItem, complaints: Complaints, *, json: bool, with_method: bool) -> None:
+    """Print one answer of several, or tell why there is none."""
     result: Answer | None = item.error.answer if isinstance(item.error, StoreError) else item.result
     if result is not None and json:
         _print(js.dumps({"source": item.source} | result.to_dict()))
     elif result is not None:
         _print(terminal.describe_on_a_line(item.source, result, with_method=with_method))
-    if item.error is not None:
-        _complain(item.source, item.error)
-    return int(item.error is not None)
-
-
-def _complain(what: str, why: Exception | None) -> None:
-    """Print on one line the error of one of several videos."""
-    sys.stderr.write(terminal.printable_line(f"staa: {what}: " + as_typed(" ".join(str(why).split()))) + "\n")
+    complaints.add(item.source, item.error)
 
 
 def _print(text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from staa_client.cli.output.terminal import printable_line
+from staa_client.cli.spelling import as_typed
 from staa_client.client import DEFAULT_TIMEOUT, Client
 from staa_client.transport.deadline import Timeout
 from staa_client.transport.token import warn_if_others_read
@@ -52,12 +53,15 @@ def connect(
 
 @contextmanager
 def told_warnings() -> Iterator[None]:
-    """Print on the standard error, a line each, what is warned of during the block."""
-    with warnings.catch_warnings(record=True) as caught:
+    """Print on the standard error, a line each, what is warned of during the block, when it is."""
+
+    def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+        sys.stderr.write(printable_line(f"staa: warning: {as_typed(str(message))}") + "\n")
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show_warning
         yield
-    for warning in caught:
-        sys.stderr.write(printable_line(f"staa: warning: {warning.message}") + "\n")
 
 
 def _nearest_token(context: typer.Context, token: str | None, file: Path | None) -> str | Path | None:

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ ENDINGS = frozenset(
 def videos_of(given: Sequence[str], *, alone: bool = False, recursive: bool = False) -> list[str]:
     """Return the arguments, with each pattern and folder replaced by its files, sorted.
 
-    The name of an existing file is no pattern. Of a folder the videos are taken by their endings; `recursive` takes
-    those of the folders below it, too.
+    The name of an existing file is no pattern. Of a folder, also of one that matches a pattern, the videos are taken by
+    their endings; `recursive` takes those of the folders below it, too.
 
     Raises:
         ValueError: no file matches a pattern, or a folder has no video; or the standard input is named, and is not the
@@ -49,11 +50,31 @@ def videos_of(given: Sequence[str], *, alone: bool = False, recursive: bool = Fa
         if not is_pattern or Path(argument).exists():
             videos.append(argument)
             continue
-        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  # patterns may be absolute
-        if not matches:
-            raise ValueError(f"no file matches {argument}")
-        videos += matches
+        videos += _matches(argument, recursive)
     return videos
+
+
+def _matches(pattern: str, recursive: bool) -> list[str]:
+    """Return the files that match a pattern, sorted, each once; such a folder stands for its videos, if it has any.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found: dict[str, None] = {}
+    for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207  # patterns may be absolute
+        if Path(match).is_dir():
+            with suppress(ValueError):
+                found |= dict.fromkeys(_videos_in(match, recursive))
+        elif _is_file(match):
+            found[match] = None
+    if not found:
+        raise ValueError(f"no file matches {pattern}")
+    return list(found)
+
+
+def _is_file(path: str | Path) -> bool:
+    """Return whether a path is a file, or leads nowhere, which is told later; a pipe, say, would be waited for."""
+    return Path(path).is_file() or not Path(path).exists()
 
 
 def _videos_in(folder: str, recursive: bool) -> list[str]:
@@ -65,6 +86,7 @@ def _videos_in(folder: str, recursive: bool) -> list[str]:
     found, others = [], 0
     for parent, folders, names in os.walk(folder):
         videos = [name for name in names if not name.startswith(".") and Path(name).suffix.lower() in ENDINGS]
+        videos = [name for name in videos if _is_file(Path(parent, name))]
         if recursive or parent == folder:
             found += [str(Path(parent, name)) for name in videos]
         else:

@@ -2,7 +2,6 @@
 
 import json as js
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from staa_client.cli import arguments as arg
-from staa_client.cli.connection import connect
+from staa_client.cli.connection import connect, told_warnings
 from staa_client.cli.named_files import OutputFiles, videos_of
+from staa_client.cli.output.complaints import Complaints, complain
 from staa_client.cli.output.terminal import printable, printable_line
 from staa_client.cli.output.timeline_chart import describe_timeline
-from staa_client.cli.spelling import as_typed
 from staa_client.client import Client
 from staa_client.timeline.book import ENDINGS as BOOKS
 from staa_client.timeline.files import ending_of
@@ -86,8 +85,8 @@ def timeline(
     options |= {"shortest": shortest, "concurrency": concurrency, "explain": not labels}
     if track:
         options["track"] = track
-    if method is not None:
-        options["method"] = method
+    if (named := arg.one_method(method)) is not None:
+        options["method"] = named
     if explain_when:
         options["explain_when"] = explain_when
     with connect(context, server, token, token_file, cacert, timeout, store=store) as client:
@@ -107,15 +106,15 @@ def show(
 ) -> int:
     """Print the timeline of each video, and write its files; return 1 if one of several has none, or not all files.
 
-    Of one video alone the error is raised.
+    It is 3 if no video could be asked about. Of one video alone the error is raised.
     """
-    is_wrong, said, is_alone = False, False, len(videos) == 1
+    is_wrong, said, is_alone, complaints = False, False, len(videos) == 1, Complaints()
     on_error: Any = "raise" if is_alone else "collect"
-    with _warnings_at_once(), _bar(videos) as (progress, begin):
+    with told_warnings(), _bar(videos) as (progress, begin):
         for item in client.timelines(videos, model, output=book, on_error=on_error, progress=progress, **options):
             begin(item.index + 1)
+            complaints.add(item.source, item.error, resumed=item.resumed)
             if item.timeline is None:
-                _complain(item.source, item.error)
                 is_wrong = True
                 continue
             if not said:
@@ -124,13 +123,13 @@ def show(
             _print(item.source, item.timeline, tracks, json=json, is_alone=is_alone)
             failures = _write(item.timeline, files[item.index], tracks)
             for path, reason in failures[is_alone:]:  # that of one video alone is raised
-                _complain(f"{item.source}: {path}", reason)
+                complain(f"{item.source}: {path}", reason)
             if failures and is_alone:
                 raise failures[0][1]
             is_wrong = is_wrong or bool(failures)
     if book is not None and Path(book).exists():
         sys.stderr.write(printable_line(f"wrote {book}") + "\n")
-    return int(is_wrong)
+    return complaints.finish(int(is_wrong))
 
 
 def _write(made: Timeline, paths: Sequence[Path], tracks: int) -> list[tuple[Path, Exception]]:
@@ -144,24 +143,6 @@ def _write(made: Timeline, paths: Sequence[Path], tracks: int) -> list[tuple[Pat
         else:
             sys.stderr.write(printable_line(f"wrote {path}") + "\n")
     return failures
-
-
-def _complain(what: str, why: Exception | None) -> None:
-    """Print on one line the error of one of several videos."""
-    sys.stderr.write(printable_line(f"staa: {what}: " + as_typed(" ".join(str(why).split()))) + "\n")
-
-
-@contextmanager
-def _warnings_at_once() -> Iterator[None]:
-    """Print on the standard error what is warned of during the block, when it is: the block may last for hours."""
-
-    def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-        sys.stderr.write(printable_line(f"staa: warning: {as_typed(str(message))}") + "\n")
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show_warning
-        yield
 
 
 def _windows_in_words(made: Timeline) -> str:

@@ -1,10 +1,14 @@
 """Gives the values that options take: they stand in the help, and a shell completes them."""
 
 import os
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import typer
 
+from staa_client.cli.connection import SETTING_TYPES, read_settings
 from staa_client.client import Client
 from staa_client.contract.request import NAME
 from staa_client.errors import StaaError
@@ -35,18 +39,36 @@ def complete(values: Iterable[str]) -> Callable[[str], list[str]]:
 
 def complete_model(context: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a model by asking the server which it has; nothing if it does not say it in time."""
-    server = context.params.get("server") or os.environ.get("STAA_SERVER") or DEFAULT_URL
-    token = context.params.get("token") or os.environ.get("STAA_TOKEN")
-    management = context.params.get("management") or os.environ.get("STAA_MANAGEMENT")
-    authority = context.params.get("cacert") or os.environ.get("STAA_CACERT") or True
+    named = context.parent.params.get("config") if context.parent is not None else None
     try:
-        with Client(
-            server, token, management_url=management, verify=authority, timeout=_PATIENCE, max_retries=0
-        ) as client:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nothing is said while a shell completes
+            first = _nearest(context, read_settings(named))
+            address, authority = first("server") or DEFAULT_URL, first("cacert") or True
+            waits: dict[str, Any] = {"timeout": _PATIENCE, "max_retries": 0}
+            token, management = first("token", "token_file"), first("management")
+            client = Client(address, token, management_url=management, verify=authority, **waits)
+        with client:
             names = {model.name for model in client.models() if NAME.fullmatch(model.name)}  # a shell evaluates them
     except (StaaError, ValueError, TypeError, OSError, ImportError):
         return []
     return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _nearest(context: typer.Context, settings: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a function that takes names of options, and returns what was typed, or else its value elsewhere."""
+    sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in context.params}
+    typed = {name: value for name, value in context.params.items() if sources[name] == "COMMANDLINE"}
+    environ = {name: os.environ.get(f"STAA_{name.upper()}") for name in SETTING_TYPES}
+
+    def first(*names: str) -> Any:
+        for level in (typed, environ, settings):
+            for name in names:
+                if value := level.get(name):
+                    return Path(value) if name.endswith("_file") else value
+        return None
+
+    return first
 
 
 def either(values: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ MOST_TEXT: Final = 1000
 _MOST_DEPTH: Final = 16
 _JOINERS: Final = {"\u200c", "\u200d"}
 """The two invisible characters that words of some scripts need."""
+TEXTS: Final = {"rule": 2000}
+"""Name of a field -> the most characters that it may have, if these are more."""
 INTEGERS: Final = {
     "class_id": (0, 2**31 - 1),
     "classes": (0, 2**31 - 1),
@@ -37,10 +39,10 @@ def is_harmless(text: str) -> bool:
     return all(sign in _JOINERS or unicodedata.category(sign) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for sign in text)
 
 
-def read_text(value: Any, name: str = "text") -> str:
+def read_text(value: Any, name: str = "text", most: int = MOST_TEXT) -> str:
     """Return a text that fits on a line and can be written as UTF-8; raise ValueError for anything else."""
-    if not isinstance(value, str) or len(value) > MOST_TEXT or not is_harmless(value):
-        raise ValueError(f"{name} is {value!r:.60}: expected at most {MOST_TEXT} printable characters")
+    if not isinstance(value, str) or len(value) > most or not is_harmless(value):
+        raise ValueError(f"{name} is {value!r:.60}: expected at most {most} printable characters")
     return value
 
 
@@ -64,7 +66,7 @@ def read_number(value: Any, name: str, least: float, most: float) -> float:
 def read_field(kind: type, name: str, value: Any) -> Any:
     """Return the value of a field that is a text, a number or a truth, by its type and name."""
     if kind is str:
-        return read_text(value, name)
+        return read_text(value, name, TEXTS.get(name, MOST_TEXT))
     if kind is int:
         return read_integer(value, name, *INTEGERS[name])
     if kind is float:

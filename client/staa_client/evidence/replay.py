@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from staa_client.evidence.record import Record
+from staa_client.evidence.record import Record, SentVideo
 from staa_client.evidence.store import find
+from staa_client.evidence.window import frames_again
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.maps import Floats
 from staa_client.transport import ask
@@ -68,7 +69,7 @@ def replay(context: call_steps.Context, line: str, video: Video, tolerance: floa
     """Ask again by a line of a store, and compare.
 
     Raises:
-        ValueError: there is no such line, it cannot be read, or the tolerance is no share.
+        ValueError: there is no such line, it cannot be read or asked again, or the tolerance is no share.
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}: expected a number from 0 to below 1")
@@ -76,6 +77,8 @@ def replay(context: call_steps.Context, line: str, video: Video, tolerance: floa
     came: list[call_steps.Exchange[Answer]] = []
     asking = replace(context, keep=came.append)
     sample: Sample = "client" if before.video.as_frames else "server"
+    if before.video.kind in {"window", "live"}:
+        video = yield call_steps.Work(partial(frames_again, before, video, context.deadline))
     yield from ask.explain(asking, video, before.model, before.options, sample)
     after: Record = yield call_steps.Work(partial(Record.of, came[0]))
     checks = tuple(compare(before, after, tolerance))
@@ -87,7 +90,7 @@ def compare(before: Record, after: Record, tolerance: float) -> Iterator[ReplayC
     yield ReplayCheck(
         "line", "as written" if before.is_intact else "changed since it was written", "", before.is_intact
     )
-    yield _check("video", *(_digest(record) for record in (before, after)))
+    yield _check("video", *_digests(before.video, after.video))
     yield _check("model", *(_model(record.answer) for record in (before, after)))
     yield _check("frames", *(_frames(record.answer) for record in (before, after)))
     yield from _compare_labels(before.answer, after.answer, tolerance)
@@ -98,8 +101,12 @@ def _check(name: str, then: str, now: str) -> ReplayCheck:
     return ReplayCheck(name, then, now, then == now)
 
 
-def _digest(record: Record) -> str:
-    return (record.video.source_sha256 or record.video.sha256)[:_DIGEST]
+def _digests(then: SentVideo, now: SentVideo) -> tuple[str, str]:
+    """Return the digests of the two videos; of what was sent, if one of them was frames of no known video."""
+    whole, again = then.source_sha256, now.source_sha256
+    if whole is None or again is None:
+        whole, again = then.sha256, now.sha256
+    return whole[:_DIGEST], again[:_DIGEST]
 
 
 def _model(answer: Answer) -> str:

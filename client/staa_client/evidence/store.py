@@ -14,6 +14,7 @@ from staa_client.errors import StoreError
 from staa_client.evidence.record import Record
 from staa_client.results.explanation import Answer
 from staa_client.transport.steps import Exchange
+from staa_client.video.frames import Frames
 
 PATIENCE: Final = 30.0
 """Seconds to wait for another process that is writing."""
@@ -47,10 +48,13 @@ class Store:
             StoreError: it cannot be written; the error has the answer.
         """
         try:
+            if isinstance(exchanged.source, Frames) and (origin := exchanged.source.origin) is not None:
+                with self._turn:  # threads that ask for the maps of one timeline read its video once
+                    origin.sha256()
             line = Record.of(exchanged).to_line()
             with self._turn:
                 self._append(line)
-        except (OSError, ValueError) as reason:
+        except (OSError, ValueError, TypeError) as reason:
             why = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
             msg = f"the answer came, and cannot be kept in {self._path}: {why}; make room, or name another file"
             raise StoreError(msg, answer=exchanged.answer, request_id=exchanged.request_id) from reason

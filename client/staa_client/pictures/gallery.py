@@ -25,6 +25,8 @@ _SIZE: Final = (320, 240)
 """The most pixels of a thumbnail, (width, height)."""
 _RANKS: Final[dict[Tone, int]] = {"bad": 0, "doubtful": 1, "unknown": 2, "good": 3}
 """The order of verdicts, worst first; a video without a verdict comes behind them, and one without an answer last."""
+GENERATOR: Final = '<meta name="generator" content="staa gallery">'
+"""What says in a page that it is such a gallery."""
 _LABELS: Final = 3
 """The most labels of a video."""
 
@@ -47,6 +49,12 @@ class Tile:
     """Why there is no answer, or no report."""
     about: str = ""
     """What a reader must know of the model; empty if it says nothing."""
+    subject: str = ""
+    """What a class map shows, and of which class; empty for a map of attention."""
+    why_not: str = ""
+    """Why there is no map, if rules left the video out."""
+    notes: tuple[str, ...] = ()
+    """What was done to the video beyond plain decoding."""
 
     @property
     def score(self) -> float:
@@ -67,6 +75,7 @@ def render_gallery(tiles: Sequence[Tile], title: str) -> str:
     videos = f"{len(tiles)} video{'' if len(tiles) == 1 else 's'}"
     values = {
         "title": html.escape(title),
+        "generator": GENERATOR,
         "counts": videos + (f", {failed} without an answer" if failed else ""),
         "style": _ASSETS.read("gallery.css"),
         "tiles": "\n".join(_tile_html(tile) for tile in tiles),
@@ -127,11 +136,14 @@ def _tile_html(tile: Tile) -> str:
         parts.append(f'<ol class="labels">{labels}</ol>')
     if labels and tile.about:
         parts.append(f'<p class="about">{html.escape(tile.about)}</p>')
+    if tile.subject:
+        parts.append(f'<p class="subject">Map: {html.escape(tile.subject)}</p>')
+    if tile.why_not:
+        parts.append(f'<p class="why-not">Not explained: {html.escape(tile.why_not)}</p>')
     if tile.badge is not None:
-        sentence = html.escape(tile.badge.sentence)
-        parts.append(
-            f'<p class="trust {tile.badge.tone}" title="{sentence}"><b>{html.escape(tile.badge.words)}</b></p>'
-        )
+        words, sentence = html.escape(tile.badge.words), html.escape(tile.badge.sentence)
+        parts.append(f'<p class="trust {tile.badge.tone}"><b>{words}</b> <span>{sentence}</span></p>')
+    parts += [f'<p class="note">Note: {html.escape(note)}</p>' for note in tile.notes]
     if tile.error:
         parts.append(f'<p class="error">{html.escape(tile.error)}</p>')
     return f'<li class="tile" data-score="{tile.score:.6f}" data-verdict="{tile.rank}">{"".join(parts)}</li>'

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from staa_client.batch.async_run import in_thread
+from staa_client.errors import StoreError
 from staa_client.results.explanation import Answer
 from staa_client.results.result import Result
 from staa_client.timeline.maker import MapRequest, TimelineMaker, check_answer
@@ -98,7 +99,11 @@ class _Asks:
         if (known := await in_thread(partial(job.known, key))) is not None:
             return known
         async with self._slots:
-            answer = without_frames(await self._client.explain(request.frames, **job.map_request(request.run)))
+            try:
+                answer = without_frames(await self._client.explain(request.frames, **job.map_request(request.run)))
+            except StoreError as unkept:
+                await in_thread(partial(job.journal.add, key, unkept))
+                raise
         check_answer(job.card, answer)
         await in_thread(partial(job.journal.add, key, answer))
         return answer

@@ -2,15 +2,16 @@
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from staa_client.batch.book import Unkept
 from staa_client.batch.journal import Journal
 from staa_client.batch.key import Key
+from staa_client.errors import StoreError
 from staa_client.results.card import Card
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
@@ -21,6 +22,7 @@ from staa_client.timeline.spans import Run
 from staa_client.transport.deadline import Deadline, Timeout
 from staa_client.transport.fetch import fetch
 from staa_client.video.frames import Frames
+from staa_client.video.origin import Origin
 from staa_client.video.pictures_of import windows_of
 from staa_client.video.source import Link, Source, Video, name_of, source_of
 
@@ -70,8 +72,9 @@ class Job:
 
     def windows(self, maker: TimelineMaker) -> Any:  # a generator of Frames
         """Return the frames of each window, as they are decoded."""
-        card = self.card
-        return windows_of(self.video, card.frames, card.scaled, card.interpolation, maker.segments)
+        card, video = self.card, self.video
+        origin = None if isinstance(video, Frames) else Origin(self.name, video)
+        return windows_of(video, card.frames, card.scaled, card.interpolation, maker.segments, origin)
 
     def key_of(self, start: float, class_id: int | None = None) -> Key:
         """Return by what a window's labels, or its map for a class, are known in the journal.
@@ -85,6 +88,15 @@ class Job:
         """Return the answer that the journal knows; None if it has none, or that of another model."""
         known = self.journal.known(key)
         return known.answer if known is not None and not mismatch(self.card, known.answer) else None
+
+    @contextmanager
+    def keeping(self, key: Key) -> Iterator[None]:
+        """Put an answer that the client's store cannot take into the journal; the error is raised all the same."""
+        try:
+            yield
+        except StoreError as unkept:
+            self.journal.add(key, unkept)
+            raise
 
     def labels_request(self) -> dict[str, Any]:
         """Return the options of a call for the labels of a window: all of them, as each has a curve."""
@@ -149,7 +161,8 @@ def run(client: ClientLike, job: Job) -> Timeline:
         key = job.key_of(float(maker.starts[request.run.best]), request.run.class_id)
         if (known := job.known(key)) is not None:
             return known
-        answer = without_frames(client.explain(request.frames, **job.map_request(request.run)))
+        with job.keeping(key):
+            answer = without_frames(client.explain(request.frames, **job.map_request(request.run)))
         check_answer(job.card, answer)
         job.journal.add(key, answer)
         return answer

@@ -9,7 +9,7 @@ from typing import Any, Self
 from staa_client.results.card import Card
 from staa_client.transport.options import (
     TimelineOptions,
-    check_options,
+    checked_options,
     options_for_labels,
     rules_text,
     with_class_method,
@@ -61,7 +61,7 @@ class TimelineSettings:
             TypeError: an option is unknown.
             ValueError: a value is out of its range, or an option concerns maps but only labels are asked for.
         """
-        check_options(options, TimelineOptions)
+        options = checked_options(options, TimelineOptions)
         own = {option.name for option in fields(cls)}
         given: dict[str, Any] = {name: value for name, value in options.items() if name in own}
         call: Any = {name: value for name, value in options.items() if name not in own}

@@ -17,7 +17,7 @@ from staa_client.transport import status
 from staa_client.transport.attempts import Reply, Retries
 from staa_client.transport.deadline import Deadline
 from staa_client.transport.fetch import fetch
-from staa_client.transport.options import with_class_method
+from staa_client.transport.options import plain_options, with_class_method
 from staa_client.transport.steps import AnswerT, Context, Exchange, Options, Pause, Steps, Work, exchange
 from staa_client.video.frames import Frames
 from staa_client.video.pictures_of import frames_for, has_extra
@@ -82,6 +82,7 @@ def _ask(
     parse: Callable[[Reply, Source, str], AnswerT],
 ) -> Steps[Exchange[AnswerT]]:
     """Ask about a video, after all checks that need no server; sample its frames here if that is asked for."""
+    options = plain_options(options)
     contract.call(kind, DEFAULT_MODEL if model is None else model, options)
     source, name, upload = yield Work(partial(_take, video, sample, context.deadline))
     given = {option: value for option, value in options.items() if value is not None}

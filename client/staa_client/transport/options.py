@@ -1,7 +1,9 @@
 """Names the options of a call, and checks them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, TypeVar
+
+import numpy as np
 
 from staa_client.transport.deadline import Keep, Timeouts
 from staa_client.video.source import Sample
@@ -86,6 +88,8 @@ class TimelineOptions(RuledOptions, total=False):
     """The most requests at a time; the default is 4."""
 
 
+OptionsT = TypeVar("OptionsT", bound=Mapping[str, Any])
+
 LABELS = ("top_k", "start", "end", "sample", "timeout")
 """The options of a call for labels only."""
 
@@ -108,7 +112,7 @@ def take_frames(options: WatchOptions) -> int | None:
     Raises:
         ValueError: it is less than 1.
     """
-    frames = options.pop("frames", None)
+    frames: int | None = _plain(options.pop("frames", None))
     if frames is not None and frames < 1:
         raise ValueError(f"a window holds 1 frame or more, got {frames = }")
     return frames
@@ -128,12 +132,43 @@ def options_for_labels(options: Options) -> dict[str, Any]:
 
 
 def rules_text(rules: Rules | None) -> str | None:
-    """Return the rules as they are sent: joined by ";"."""
-    return rules if rules is None or isinstance(rules, str) else ";".join(rules)
+    """Return the rules as they are sent: joined by ";".
+
+    Raises:
+        ValueError: there is no rule among them.
+    """
+    text = rules if rules is None or isinstance(rules, str) else ";".join(rules)
+    if text is not None and not text.strip("; "):
+        raise ValueError('explain_when is empty: name a rule such as "score_below=0.6", or leave it out for all maps')
+    return text
 
 
-def check_options(options: Mapping[str, object], known: type[Options] = RuledOptions) -> None:
-    """Raise TypeError if an option is unknown."""
+def checked_options(options: OptionsT, known: type[Options] = RuledOptions) -> OptionsT:
+    """Return the options as `plain_options` does, after a check that there are such options.
+
+    Raises:
+        TypeError: an option is unknown.
+        ValueError: the rules are empty.
+    """
     unknown = sorted(set(options) - set(known.__annotations__))
     if unknown:
         raise TypeError(f"unknown options {', '.join(unknown)}: expected some of {', '.join(known.__annotations__)}")
+    plain: Any = plain_options(options)
+    rules_text(plain.get("explain_when"))
+    return plain  # type: ignore[no-any-return]
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with numbers of NumPy as those of Python, and what holds several values as a list of them.
+
+    So all of them can be written as JSON.
+    """
+    return {name: _plain(value) for name, value in options.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    return value

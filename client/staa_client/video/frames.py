@@ -11,6 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from staa_client.video.origin import Origin
+
 KIND = "application/x-staa-frames"
 """The content type of the archive."""
 QUALITY = 95
@@ -39,6 +41,8 @@ class Frames:
     """(width, height) of the source in pixels; the size of `images`, unless these were scaled."""
     notes: tuple[str, ...] = ()
     """What was done to the source beyond plain decoding, which the server repeats in its reply."""
+    origin: Origin | None = field(default=None, repr=False)
+    """Of what the frames are a window, if a timeline or a watch made them; it is not sent."""
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8 or not self.images.size:
@@ -109,7 +113,8 @@ def _frame_of(image: object) -> NDArray[Any]:
     Raises:
         TypeError: it is a video itself.
     """
-    if isinstance(image, str | bytes | PathLike | Frames):
+    is_video = isinstance(image, str | bytes | bytearray | memoryview | PathLike | Frames) or hasattr(image, "read")
+    if is_video or (isinstance(image, np.ndarray) and image.ndim == 4):
         name = f" {image!r:.60}" if isinstance(image, str | PathLike) else ""
         msg = f"a call takes one video, got several of them, such as the {type(image).__name__}{name}: "
         raise TypeError(msg + "ask for each by itself, or give the list to batch or timelines")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staa_client.video.frames import Frame, Frames
+from staa_client.video.origin import Origin
 from staa_client.video.source import Source
 
 if TYPE_CHECKING:
@@ -222,6 +223,7 @@ def windows_of(
     scale: Scale,
     interpolation: str,
     segments: Callable[[float], Sequence[tuple[float, float]]],
+    origin: Origin | None = None,
 ) -> Iterator[Frames]:
     """Yield the frames of one window of a video after the other, each what `frames_for` returns for its segment.
 
@@ -233,6 +235,7 @@ def windows_of(
         scale: The size of the frames that are sent.
         interpolation: How they are scaled.
         segments: Takes the duration of the video, seconds; returns the ascending (start, end) of the windows, seconds.
+        origin: What the frames of a file or of bytes say of which video they are.
 
     Raises:
         ImportError: the extra `video` is missing.
@@ -253,7 +256,8 @@ def windows_of(
 
     with _of_what_is_sent(source):
         for clip in decoder.clips(source, count, segments, small, UNLIMITED):
-            yield Frames(clip.frames, clip.seconds, clip.indices, clip.fps, clip.duration, clip.source, clip.notes)
+            about = clip.fps, clip.duration, clip.source, clip.notes, origin
+            yield Frames(clip.frames, clip.seconds, clip.indices, *about)
 
 
 def delay_of(source: Source) -> float:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from staa_client.video.source import shown
+from staa_client.video.origin import Origin
+from staa_client.video.source import absolute, shown
 
 SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 """The schemes of the URLs of streams."""
@@ -54,3 +55,19 @@ def address_of(source: int | str | Path, options: Mapping[str, str], platform: s
         )
     over_tcp = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
     return LiveAddress("stream", str(source), None, {**over_tcp, **options})
+
+
+def origin_of(source: object, longest: int) -> Origin | None:
+    """Return of what the windows of a source are, for a store; None if the frames are the caller's own.
+
+    Args:
+        source: What is watched.
+        longest: The most pixels of the longer edge of a frame.
+    """
+    if not isinstance(source, int | str | Path):
+        return None
+    address = address_of(source, {})
+    if address.kind != "file":
+        return Origin(str(address))
+    path = absolute(address.name)
+    return Origin(path.name, path, longest)

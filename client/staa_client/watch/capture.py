@@ -5,12 +5,11 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from staa_client.results.card import Card
 from staa_client.video.lengths import ClipSeconds
-from staa_client.watch.address import address_of
+from staa_client.watch.address import origin_of
 from staa_client.watch.settings import WatchSettings
 from staa_client.watch.stream import LiveSource, StopSignal, stream_frames
 from staa_client.watch.windows import Window, WindowBuffer
@@ -99,8 +98,8 @@ class Capture:
     """Reads a source in its own thread, from `start` to `stop`, and puts the windows into the queue `pending`."""
 
     def __init__(self, source: LiveSource, settings: WatchSettings) -> None:
-        if isinstance(source, int | str | Path):
-            address_of(source, {})  # a mistake in it is told here, not by the thread
+        self.origin = origin_of(source, settings.longest)  # a mistake in it is told here, not by the thread
+        """Of what the windows are."""
         self._source = source
         self.settings = settings
         """The options; window and stride are numbers once it is started."""

@@ -78,7 +78,7 @@ class Watch:
                 if not self._capture.is_started:
                     self._capture.start(self._frames if isinstance(self._frames, int) else self._frames())
                 window, dropped = self._capture.pending.take()
-                frames = window.frames()
+                frames = window.frames(self._capture.origin)
                 answer: Answer | StaaError
                 try:
                     answer = self._ask(frames)
@@ -160,7 +160,7 @@ class AsyncWatch:
             if not self._capture.is_started:
                 self._capture.start(self._frames if isinstance(self._frames, int) else await self._frames())
             window, dropped = await self._next_window()
-            frames = window.frames()
+            frames = window.frames(self._capture.origin)
             answer: Answer | StaaError
             try:
                 answer = await self._ask(frames)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
-from staa_client.transport.options import StreamOptions, check_options, options_for_labels
+from staa_client.transport.options import StreamOptions, checked_options, options_for_labels, plain_options
 from staa_client.video.lengths import WINDOW, ClipSeconds, window_lengths
 
 Latency = Literal["drop", "keep"]
@@ -57,13 +57,14 @@ class WatchSettings:
             TypeError: an option is unknown.
             ValueError: a value is out of its range, or an option concerns maps but only labels are asked for.
         """
-        check_options(options, StreamOptions)
+        options = checked_options(options, StreamOptions)
         about_watching = {option.name for option in fields(cls)}
         given: dict[str, Any] = {name: value for name, value in options.items() if name in about_watching}
         call: Any = {name: value for name, value in options.items() if name not in about_watching}
         if not explain:
             call = options_for_labels(call)
-        return cls(window, stride, latency, explain, **given, call=call)
+        lengths = plain_options({"window": window, "stride": stride})
+        return cls(**lengths, latency=latency, explain=explain, **given, call=call)
 
     def __post_init__(self) -> None:
         for name in ("window", "stride"):

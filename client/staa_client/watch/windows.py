@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staa_client.video.frames import Frame, Frames
+from staa_client.video.origin import Origin
 
 
 class StreamClock:
@@ -91,10 +92,10 @@ class Window:
     segment: int
     """How many cuts were before this window."""
 
-    def frames(self) -> Frames:
+    def frames(self, origin: Origin | None = None) -> Frames:
         """Return the window as frames of a video, with the times and numbers of the stream.
 
-        The duration of the video is that of the stream at the end of the window.
+        The duration of the video is that of the stream at the end of the window. `origin` says of what it is a window.
         """
         return Frames(
             np.stack([frame.image for frame in self.stream_frames]),
@@ -104,6 +105,7 @@ class Window:
             self.end,
             self.stream_frames[0].source_size,
             self.last.notes,
+            origin,
         )
 
 

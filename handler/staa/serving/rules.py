@@ -29,6 +29,8 @@ PATTERN = f"^{RULE}(;{RULE})*$"
 """What the description of the contract says of the text, but for the labels, which are the model's."""
 _MOST_NAMED = 8
 """The most labels that a message names."""
+_MOST_SHOWN = 200
+"""The most characters of a rule that a message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ class ExplainWhen:
         for part in text.split(BETWEEN_RULES):
             name, sign, value = part.strip(" ").partition("=")
             if name not in RULES or bool(sign) == (name == "always"):
-                raise OptionError(_unknown(part.strip()))
+                raise OptionError(_unknown(part.strip()[:_MOST_SHOWN]))
             if name == "always":
                 always = True
             elif name == "label_in":
                 labels += [label.strip(" ") for label in value.split(BETWEEN_LABELS)]
             else:
                 least[name] = max(_share(name, value), least.get(name, 0.0))
-        return cls(text, always, least.get("score_below"), least.get("margin_below"), tuple(labels))
+        return cls(text, always, least.get("score_below"), least.get("margin_below"), tuple(dict.fromkeys(labels)))
 
     def check(self, labels: Sequence[str]) -> None:
         """Raise OptionError if a model with these labels cannot follow the rules; call it before a video is decoded."""
@@ -98,7 +100,9 @@ class ExplainWhen:
         if self.labels:
             if best[0] in self._class_ids(labels):
                 return None
-            others = ", ".join(self.labels[:_MOST_NAMED]) + (", ..." if len(self.labels) > _MOST_NAMED else "")
+            others = ", ".join(f"{label:.60}" for label in self.labels[:_MOST_NAMED]) + (
+                ", ..." if len(self.labels) > _MOST_NAMED else ""
+            )
             reasons.append(f"the best label is {labels[best[0]]}, the rule explains {others}")
         return "; ".join(reasons)
 
@@ -123,7 +127,8 @@ class ExplainWhen:
 def _share(name: str, value: str) -> float:
     """Return the number of a rule, 0 to 1."""
     if not re.fullmatch(NUMBER, value):
-        raise OptionError(f"explain_when has {name}={value!r}: expected a number from 0 to 1, such as 0.6")
+        shown = value[:_MOST_SHOWN]
+        raise OptionError(f"explain_when has {name}={shown!r}: expected a number from 0 to 1, such as 0.6")
     return float(value)
 
 
@@ -149,6 +154,6 @@ def _no_label(named: str, labels: Sequence[str]) -> str:
     some = ", ".join(near) + (", ..." if len(near) < len(labels) else "")
     numbers = f"a number from 0 to {len(labels) - 1}"
     return (
-        f"explain_when has label_in={named!r}: expected {numbers} or a label ({some}), "
+        f"explain_when has label_in={named[:_MOST_SHOWN]!r}: expected {numbers} or a label ({some}), "
         f"several of them with {BETWEEN_LABELS!r} between"
     )

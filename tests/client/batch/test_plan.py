@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from staa_client import AsyncClient, Frames, NotVideoError
+from staa_client import AsyncClient, Client, Frames, NotVideoError
 from tests.client.batch.conftest import CountingServer, client, small_files
 
 
@@ -95,3 +95,7 @@ def test_one_video_is_no_list_of_videos(clip: bytes, tmp_path: Path) -> None:
                 staa.batch(video)  # type: ignore[arg-type]  # what is tested
             with pytest.raises(TypeError, match="put it into a list"):
                 AsyncClient().batch(video)  # type: ignore[arg-type]  # what is tested
+        for nothing in (None, 5):
+            for kind in (Client(), AsyncClient()):
+                with pytest.raises(TypeError, match="many videos are given as a list, got "):
+                    kind.batch(nothing)  # type: ignore[arg-type]  # what is tested

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -51,6 +52,34 @@ def test_a_shell_completes_models() -> None:
         assert completed("explain", "x.mp4", "--model", "", STAA_SERVER=url) == ["actions"]
         assert completed("card", "act", STAA_SERVER=url) == ["actions"]
     assert completed("explain", "x.mp4", "--model", "", STAA_SERVER="127.0.0.1:9") == []
+
+
+class GuardedServer(ProxyServer):
+    """Lists its models as the front proxy does, and keeps the tokens that it is shown."""
+
+    tokens: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:  # noqa: N802  # the name is http.server's
+        """Answer with the list of models."""
+        self.tokens.append(self.headers["Authorization"])
+        super().do_GET()
+
+
+def test_a_shell_completes_with_the_settings(tmp_path: Path) -> None:
+    """The address and the token are those that a call would take: of the settings, but for what is nearer."""
+    key = tmp_path / "key"
+    key.write_text("sesame")
+    settings = tmp_path / "staa" / "config.toml"
+    settings.parent.mkdir()
+    with http_server(GuardedServer) as url:
+        settings.write_text(f'server = "{url}"\ntoken_file = "{key}"\n')
+        asked = ("explain", "x.mp4", "--model", "a")
+        assert completed(*asked, XDG_CONFIG_HOME=str(tmp_path)) == ["actions"]
+        assert completed("--config", str(settings), "card", "a") == ["actions"]
+        nearer = {"STAA_TOKEN": "nearer", "XDG_CONFIG_HOME": str(tmp_path)}
+        assert completed(*asked, **nearer) == ["actions"]
+        assert completed(*asked[:2], "--server", "127.0.0.1:9", *asked[2:], XDG_CONFIG_HOME=str(tmp_path)) == []
+    assert GuardedServer.tokens == ["Bearer sesame", "Bearer sesame", "Bearer nearer"]
 
 
 def test_a_name_that_a_shell_would_evaluate_is_not_completed() -> None:

@@ -9,10 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from staa_client import StaaError
 from staa_client.cli import main
-from tests.client.conftest import card
+from staa_client.cli.commands import follow
+from tests.client.conftest import card, document, server
+from tests.client.servers import Recorder, client
 from tests.client.socket_servers import FakeServer, ProxyServer, http_server
 
 
@@ -167,6 +171,69 @@ def test_a_file_is_watched_a_line_a_window(url: str, folder: Path, capsys: pytes
     assert "method are about maps" in capsys.readouterr().err
     assert main(["watch", "http://127.0.0.1:9/live", "--server", url]) == 2
     assert "stream_unreachable" in capsys.readouterr().err
+
+
+def test_what_is_said_of_a_watch_waits_for_no_answer(
+    path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    """The windows and the model are told although the first window fails, and a warning although it ends the watch."""
+    reply, error = document(), {"error": {"code": "internal", "message": "it fell over"}}
+    reply["model"]["about"] = "Knows eight motions."
+    told = httpx2.Response(200, json=card() | {"clip_seconds": None})
+    recorder = Recorder(told, httpx2.Response(500, json=error), then=server(reply))
+    with client(recorder) as staa, staa.watch(path, latency="keep", stride=2.0) as sights:
+        assert follow(sights, None, json=False) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "windows of 2 s, one every 2 s\nKnows eight motions.\n"
+    assert "it fell over" in printed.out.splitlines()[0]
+    recorder = Recorder(httpx2.Response(200, json=card()), httpx2.Response(400, json=error))
+    fails = pytest.raises(StaaError, match="it fell over")
+    with client(recorder) as staa, staa.watch(path, latency="keep", window=4.0) as sights, fails:
+        follow(sights, None, json=False)
+    assert "staa: warning: the window is 4 s long" in capsys.readouterr().err
+    assert not recwarn
+
+
+def test_a_method_that_would_be_lost_is_refused(
+    url: str, path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Commands that take one method refuse a second one in words; the same one twice is one."""
+    several = ["--method", "staa", "--method", "rollout", "--server", url]
+    for command in (["batch", "-o", str(tmp_path / "x.jsonl")], ["watch"], ["timeline"]):
+        assert main([*command, str(path), *several]) == 2
+        assert "one --method is taken here, got staa and rollout" in capsys.readouterr().err
+    before = len(FakeServer.seen)
+    twice = ["--method", "rollout", "--method", "rollout"]
+    assert main(["batch", str(path), "-o", str(tmp_path / "x.jsonl"), *twice, "--server", url]) == 0
+    assert [headers["x-staa-method"] for _, headers in FakeServer.seen[before:]] == ["rollout"]
+
+
+def test_an_empty_rule_is_told_as_one(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not as a header that cannot be sent."""
+    for command in ("explain", "timeline", "watch"):
+        assert main([command, str(path), "--explain-when", "", "--server", "127.0.0.1:9", "--timeout", "0.2"]) == 2
+        assert capsys.readouterr().err.startswith("staa: --explain-when is empty: name a rule")
+
+
+@pytest.mark.parametrize("command", ["predict", "explain", "batch", "timeline"])
+def test_a_server_that_is_not_there_is_told_once(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    """For many videos as for one the exit code is 3; what went wrong with one of them is told, and makes it 1."""
+    output = ["-o", str(folder / "out.jsonl")] if command in {"batch", "timeline"} else []
+    silent = ["--server", "http://127.0.0.1:9", "--timeout", "0.2", *output]
+    videos = [str(folder / name) for name in ("a.mp4", "b.mp4", "c.mp4")]
+    assert main([command, *videos, *silent]) == 3
+    said = capsys.readouterr().err
+    assert said.count("no server answers at http://127.0.0.1:9") == 1
+    assert "staa: no server answered for 3 videos in all\n" in said
+    assert main([command, *videos[:1], *silent]) == 3
+    assert "videos in all" not in capsys.readouterr().err
+    if command != "timeline":  # which asks for the card first
+        assert main([command, *videos, str(folder / "none.mp4"), *silent]) == 1
+    if command == "batch":
+        assert main([command, *videos[:1], "--server", url, *output]) == 0
+        assert main([command, *videos, *silent]) == 3, "an answer of an earlier run is none of this server"
 
 
 def test_explain_says_what_when_and_where(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Files that a command names: patterns, the input, and outputs that are refused before anything is asked."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,24 @@ def test_a_folder_stands_for_its_videos(tree: Path) -> None:
     assert videos_of([str(tree)], recursive=True) == every
     assert videos_of([str(tree / "below"), str(tree / "notes.txt")]) == [every[2], str(tree / "notes.txt")]
     assert videos_of([str(tree / "below" / "loop")], recursive=True)[0].endswith("loop/a.mov")
+
+
+def test_a_pattern_may_match_folders_and_what_is_no_file(tree: Path) -> None:
+    """A folder that matches stands for its videos, each once, and may have none; a pipe would be waited for."""
+    (tree / "empty").mkdir()
+    (tree / "below" / "loop").unlink()
+    os.mkfifo(tree / "pipe.mp4")
+    os.mkfifo(tree / "below" / "pipe.mp4")
+    (tree / "gone.mp4").symlink_to(tree / "nowhere.mp4")
+    here = [str(tree / name) for name in ("a.mov", "b.MP4")]
+    below, gone, notes = (str(tree / name) for name in ("below/c.mp4", "gone.mp4", "notes.txt"))
+    assert videos_of([str(tree / "*")]) == [*here, below, gone, notes]
+    assert videos_of([str(tree / "**")]) == [*here, gone, below, notes], "each once"
+    assert videos_of([str(tree)]) == [*here, gone]
+    assert videos_of([str(tree / "pipe.mp4")]) == [str(tree / "pipe.mp4")], "one that is named is read"
+    for pattern in ("emp*", "pip*"):
+        with pytest.raises(ValueError, match="no file matches"):
+            videos_of([str(tree / pattern)])
 
 
 def test_a_folder_without_a_video_is_refused(tree: Path, tmp_path: Path) -> None:

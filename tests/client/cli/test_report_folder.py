@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from staa_client import BatchItem, StoreError
 from staa_client.cli import main
-from staa_client.cli.output.report_folder import page_name
+from staa_client.cli.output.report_folder import ReportFolder, page_name
+from staa_client.contract import of_document
+from tests.client.conftest import document
 from tests.client.pictures.conftest import Page
+from tests.client.socket_servers import FakeServer
 
 HOSTILE = "<img src=x onerror=alert(1)> 'x' & y.mp4"
 
@@ -101,3 +105,49 @@ def test_answers_need_a_place(url: str, path: Path, capsys: pytest.CaptureFixtur
     assert "-o answers.jsonl, or a folder by --report DIR" in capsys.readouterr().err
     assert main(["batch", str(path), "--report", str(path), "--server", url]) == 2
     assert "File exists" in capsys.readouterr().err
+
+
+def test_a_page_of_somebody_else_is_not_overwritten(
+    url: str, path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A folder with another index.html is refused before any video is sent; an earlier gallery is written anew."""
+    mine, before = tmp_path / "index.html", len(FakeServer.seen)
+    mine.write_text("<!doctype html><title>my own page</title>")
+    assert main(["batch", str(path), "--report", str(tmp_path), "--server", url]) == 2
+    assert f"{mine} is no gallery of this program" in capsys.readouterr().err
+    assert "my own page" in mine.read_text()
+    assert len(FakeServer.seen) == before
+    for _ in range(2):
+        assert main(["batch", str(path), "--report", str(tmp_path / "new"), "--server", url]) == 0
+    assert not list((tmp_path / "new").glob(".*"))
+
+
+def test_another_request_is_told_of_the_folder(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the file of answers was not named, the message speaks of --report."""
+    gallery = path.parent / "gallery"
+    command = ["batch", str(path), "--report", str(gallery), "--server", url]
+    assert main(command) == 0
+    assert main([*command, "--mass", "0.5"]) == 2
+    assert f"{gallery} is the report of another request: name another folder by --report" in capsys.readouterr().err
+    answers = str(gallery / "answers.jsonl")
+    assert main([*command, "--mass", "0.5", "-o", answers]) == 2
+    assert f"{answers} holds answers to another request" in capsys.readouterr().err
+
+
+def test_a_tile_says_why_there_is_no_map_and_of_which_class_one_is(url: str, folder: Path) -> None:
+    """A video that rules leave out has the reason, a class map its class, and a video its notes."""
+    command = ["batch", str(folder / "a.mp4"), "--server", url, "--report"]
+    assert main([*command, str(folder / "left"), "--explain-when", "score_below=0.5"]) == 0
+    texts = Page((folder / "left" / "index.html").read_text("utf-8")).texts
+    assert "Not explained: the best label has 0.931, the rule explains below 0.5" in texts
+    gallery = ReportFolder(folder / "own")
+    reply = document()
+    reply["explanation"] |= {"target": {"class_id": 4, "label": "spins"}}
+    reply["clip"] |= {"notes": ["turned upright"]}
+    answer = of_document(reply)
+    for error in (None, StoreError("the disk is full", answer=answer)):
+        item = BatchItem(0, "a.mp4", None if error else answer, error)
+        assert not list(gallery.add(item, str(folder / "a.mp4"), "{}"))
+    texts = Page(gallery.finish().read_text("utf-8")).texts
+    assert texts.count("Note: turned upright") == 2, "an answer that the store did not take has a tile, too"
+    assert [text for text in texts if text.startswith("Map: ") and "spins" in text]

@@ -158,6 +158,14 @@ def test_a_line_that_was_changed_is_found(client: Made, store: Path, video: Path
         ({"options": None}, "no line of a store"),
         ({"reply": {}}, "no line of a store"),
         ({"video": {}}, "no line of a store"),
+        ({"video": 5}, "no line of a store"),
+        ({"model": 5}, "its model is 5"),
+        ({"model": "a/b/c"}, 'a model is "name" or "name/version"'),
+        ({"time": 7}, "its time is 7"),
+        ({"request_id": 3}, "its request_id is 3"),
+        ({"options": []}, "its options is"),
+        ({"options": {"mass": True}}, "its options are"),
+        ({"options": {"target": "x\ny"}}, "option target travels in an HTTP header"),
     ],
 )
 def test_a_line_that_holds_none_is_told(
@@ -167,6 +175,23 @@ def test_a_line_that_holds_none_is_told(
     client(store).explain(video)
     rewritten(store, lambda line: line.update(change), digest=True)
     with pytest.raises(ValueError, match=f"line 1 of .*{said}"):
+        client().replay(f"{store}:1", video)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"name": None}, {"size": "9"}, {"size": True}, {"sha256": 5}, {"source_sha256": 5}, {"as_frames": 1}),
+        *({"longest": "480"}, {"kind": "other"}, {"kind": 7}),
+    ],
+)
+def test_what_is_said_of_the_video_has_its_types(
+    client: Made, store: Path, video: Path, change: dict[str, Any]
+) -> None:
+    """A field of another type is an error with the line's number, and not one of Python somewhere."""
+    client(store).explain(video)
+    rewritten(store, lambda line: line["video"].update(change), digest=True)
+    with pytest.raises(ValueError, match="line 1 of .*its (video|" + "|".join(change) + ") is"):
         client().replay(f"{store}:1", video)
 
 

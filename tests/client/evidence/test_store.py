@@ -44,7 +44,7 @@ def test_a_line_says_what_was_asked_of_which_video_and_what_was_answered(
     assert line["options"] == {"top_k": 5, "verify": 4, "maps": "base64"}
     sha256 = hashlib.sha256(video.read_bytes()).hexdigest()
     sent = {"name": "clip.mp4", "size": video.stat().st_size, "sha256": sha256, "source_sha256": sha256}
-    assert line["video"] == sent | {"as_frames": False}
+    assert line["video"] == sent | {"as_frames": False, "kind": "video", "longest": None}
     assert line["verdict"] == "faithful"
     assert line["reply"]["model"]["version"] == "1.0"
     assert line["reply"]["explanation"]["method_version"] == "1"
@@ -78,6 +78,7 @@ def test_frames_have_the_hash_of_their_video_too(client: Made, store: Path, vide
     assert of_file["source_sha256"] == hashlib.sha256(video.read_bytes()).hexdigest() != of_file["sha256"]
     assert of_memory["as_frames"]
     assert of_memory["source_sha256"] is None
+    assert [of_file["kind"], of_memory["kind"]] == ["video", "memory"]
 
 
 def test_the_hash_is_of_the_bytes_that_were_sent(store: Path, video: Path) -> None:
@@ -162,8 +163,12 @@ def test_an_answer_that_cannot_be_kept_is_not_lost(client: Made, store: Path, vi
     assert isinstance(raised.value.answer, Explanation)
     copy = pickle.loads(pickle.dumps(raised.value))  # noqa: S301  # our own bytes
     assert (str(copy), copy.answer.method) == (str(raised.value), "staa")
-    (item,) = staa.batch([video], on_error="collect")
+    output = store.with_name("answers.jsonl")
+    (item,) = staa.batch([video], on_error="collect", output=output)
     assert isinstance(item.error, StoreError)
+    (again,) = staa.batch([video], output=output)
+    assert again.resumed, "the file of the batch has the answer"
+    assert isinstance(again.result, Explanation)
 
 
 def test_a_writer_that_holds_the_file_is_waited_for(client: Made, store: Path, video: Path) -> None:

@@ -33,11 +33,14 @@ def test_it_loads_nothing_from_outside() -> None:
 def test_no_text_acts() -> None:
     """Names, labels, verdicts and errors of any kind are shown as they are, and make no element."""
     badge = Badge(HOSTILE, "bad", HOSTILE)
-    tile = Tile(HOSTILE, (Prediction(0, HOSTILE, 0.5),), badge, "x.html", None, HOSTILE)
-    plain = Tile("a", (Prediction(0, "b", 0.5),), Badge("c", "bad", "d"), "x.html", None, "e")
+    tile = Tile(
+        HOSTILE, (Prediction(0, HOSTILE, 0.5),), badge, "x.html", None, HOSTILE, HOSTILE, HOSTILE, HOSTILE, (HOSTILE,)
+    )
+    plain = Tile("a", (Prediction(0, "b", 0.5),), Badge("c", "bad", "d"), "x.html", None, "e", "f", "g", "h", ("i",))
     hostile, harmless = (Page(render_gallery([shown], shown.name)) for shown in (tile, plain))
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in harmless.elements]
-    assert hostile.texts.count(HOSTILE) == 5  # title, name, label, words of the verdict, error
+    said = [text for text in hostile.texts if text.endswith(HOSTILE)]
+    assert len(said) == 10  # title, name, label, about, class, reason, verdict in words and a sentence, note, error
     assert not any(name.startswith("on") for _, attributes in hostile.elements for name in attributes)
     render_gallery([Tile("half \ud800")], "half \ud800").encode()
 
@@ -49,6 +52,16 @@ def test_what_the_model_is_good_for_stands_under_the_labels() -> None:
     text = render_gallery(tiles, "clips")
     assert text.index("spins") < text.index("Knows &lt;eight&gt; motions.")
     assert "Knows all." not in text
+
+
+def test_what_is_said_of_a_map_and_of_none_can_be_read() -> None:
+    """The verdict's sentence, the class of a map, why there is none, and notes are texts of the page, not of a hint."""
+    badge = Badge("distrust it", "bad", "Hiding it changes nothing.")
+    explained = Tile("a.mp4", badge=badge, subject="what speaks for spins", notes=("cut to its first 100 s", "turned"))
+    page = Page(render_gallery([explained, Tile("b.mp4", why_not="the best label has 0.97")], "clips"))
+    expected = ["Map: what speaks for spins", "distrust it", "Hiding it changes nothing."]
+    expected += ["Note: cut to its first 100 s", "Note: turned", "Not explained: the best label has 0.97"]
+    assert [text for text in page.texts if text in expected] == expected
 
 
 def test_the_worst_verdict_is_first_in_its_order() -> None:

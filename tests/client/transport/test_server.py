@@ -34,7 +34,7 @@ def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> No
     assert HIDDEN not in str(caught.value)
 
 
-@pytest.mark.parametrize("end", ["?top_k=3", "/?key=sesame", "/staa?x", "#part"])
+@pytest.mark.parametrize("end", ["?top_k=3", "/?key=sesame", "/staa?x", "#part", "?", "/#"])
 def test_a_query_is_refused(end: str) -> None:
     """TorchServe drops it, so that an option in it would change nothing; what it holds is not shown."""
     with pytest.raises(ValueError, match=r"ends before the \? or #.* as arguments") as caught:

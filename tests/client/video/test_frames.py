@@ -1,6 +1,7 @@
 """Frames in memory: their form is checked."""
 
 import asyncio
+import io
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,19 @@ def test_frames_of_a_wrong_form_are_refused(wrong: NDArray[np.uint8]) -> None:
     assert not recorder.requests
 
 
-@pytest.mark.parametrize("several", [["a.mp4", "b.mp4"], [Path("a.mp4")], [b"video", b"video"], ("a.mp4",)])
+@pytest.mark.parametrize(
+    "several",
+    [
+        ["a.mp4", "b.mp4"],
+        [Path("a.mp4")],
+        [b"video", b"video"],
+        ("a.mp4",),
+        [bytearray(b"video")],
+        [memoryview(b"video")],
+        [io.BytesIO(b"video")],
+        [np.zeros((3, 8, 8, 3), np.uint8)] * 2,
+    ],
+)
 def test_several_videos_are_not_the_frames_of_one(several: Any) -> None:
     """A list of videos given to a call for one is refused in words that name `batch`, by both clients."""
     recorder = Recorder()

@@ -1,8 +1,11 @@
 """What names a live source: a camera, a stream or a file; and that a stream's password is not shown."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from staa_client.watch.address import address_of
+from staa_client.watch.address import address_of, origin_of
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,14 @@ def test_a_stream_is_named_without_its_password(password: str) -> None:
     assert password not in repr(address)
     assert str(address_of("srt://host:9000?passphrase=secret123", {})) == "srt://host:9000"
     assert str(address_of("/data/a:b@c?.mp4", {})) == "/data/a:b@c?.mp4"
+
+
+def test_what_windows_are_of_is_said_without_a_secret(tmp_path: Path) -> None:
+    """A file by its path, a camera or a stream by its address without a password, and nothing of a caller's frames."""
+    file = origin_of(os.path.relpath(tmp_path / "clip.mp4"), 480)
+    assert file is not None
+    assert (file.name, file.video, file.longest) == ("clip.mp4", tmp_path / "clip.mp4", 480)
+    stream = origin_of("rtsp://user:secret@camera/live?key=secret", 480)
+    assert stream is not None
+    assert (stream.name, stream.video, stream.sha256()) == ("rtsp://camera/live", None, None)
+    assert origin_of(iter([]), 480) is None

@@ -5,28 +5,36 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from staa_client import _late, files
 from staa_client.batch.key import key_of
 from staa_client.batch.plan import BatchItem
+from staa_client.errors import StoreError
 from staa_client.pictures.badge import badge_of
+from staa_client.pictures.layer import Layer
+from staa_client.results.draft import drafted
 from staa_client.results.explanation import Explanation
 from staa_client.video.source import Link, Source, is_data_url, is_url
 
 _MOST_CHARACTERS = 60
 """The most characters of a video's name in the name of its report."""
+_HEAD_BYTES = 1000
 
 
 class ReportFolder:
     """Holds the folder of a batch's reports. It is made at the start, so that a wrong path is told before any question.
 
     Raises:
-        OSError: the folder cannot be made, or is a file.
+        OSError: the folder cannot be made, is a file, or has a page of somebody else where the gallery goes.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self._page = folder, folder / "index.html"
+        if self._page.exists() and _late.load("GENERATOR") not in _head_of(self._page):
+            msg = f"{self._page} is no gallery of this program, and would be overwritten: name another folder"
+            raise FileExistsError(msg)
         self._tiles: list[object] = []
 
     @property
@@ -45,10 +53,11 @@ class ReportFolder:
             request: What was asked, as text.
         """
         tile, thumbnail_of = _late.load("Tile"), _late.load("thumbnail_of")
-        if item.result is None:
+        answer = item.error.answer if isinstance(item.error, StoreError) else item.result
+        if answer is None:
             self._tiles.append(tile(item.source, error=" ".join(str(item.error).split())))
             return
-        answer, page, picture, error = item.result, None, None, ""
+        page, picture, error = None, None, ""
         source: Source | None = None if is_url(video) or is_data_url(video) else Path(video)
         if isinstance(answer, Explanation):
             if answer.source is None and isinstance(source, Path):  # from the file of answers
@@ -61,8 +70,12 @@ class ReportFolder:
         except (OSError, ValueError, ImportError) as reason:
             page, error = None, f"no report: {' '.join(str(reason).split())}"
             yield item.source, reason
-        badge = badge_of(answer) if isinstance(answer, Explanation) else None
-        self._tiles.append(tile(item.source, answer.predictions, badge, page, picture, error, answer.model.about))
+        about: dict[str, Any] = {"about": answer.model.about, "notes": answer.clip.notes}
+        if isinstance(answer, Explanation):
+            about |= {"badge": badge_of(answer), "subject": Layer(answer).class_words}
+        elif answer.not_explained is not None:
+            about["why_not"] = str(answer.not_explained)
+        self._tiles.append(tile(item.source, answer.predictions, page=page, thumbnail=picture, error=error, **about))
 
     def finish(self) -> Path:
         """Write the gallery, and return its path.
@@ -70,9 +83,16 @@ class ReportFolder:
         Raises:
             OSError: it cannot be written.
         """
-        path = self.folder / "index.html"
-        path.write_text(_late.load("render_gallery")(self._tiles, self.folder.resolve().name or "Videos"), "utf-8")
-        return path
+        text = _late.load("render_gallery")(self._tiles, self.folder.resolve().name or "Videos")
+        with drafted(self._page) as draft:
+            draft.write_text(text, "utf-8")
+        return self._page
+
+
+def _head_of(page: Path) -> str:
+    """Return the beginning of a page, in which the name of the program stands that made it."""
+    with page.open("rb") as file:
+        return file.read(_HEAD_BYTES).decode("utf-8", "replace")
 
 
 def page_name(video: str, request: str) -> str:

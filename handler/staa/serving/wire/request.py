@@ -15,6 +15,8 @@ from staa.types import Options
 HEADER_PREFIX = "x-staa-"
 MAX_CHARACTERS = 200
 """The most characters of an option's value, which messages and logs repeat; no label is longer."""
+MAX_RULE_CHARACTERS = 2000
+"""The most characters of `explain_when`, which may name many labels; messages repeat a part of it only."""
 _DATA_URL = re.compile(rb"data:[^,]{0,200};base64,", re.IGNORECASE)
 
 Form = Literal["own", "v1", "v2"]
@@ -112,8 +114,8 @@ def _options(fields: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str,
             option = name.lower().removeprefix(HEADER_PREFIX).replace("-", "_")
             _short(_known(option), value)
             if option in given and _text(given[option]) != _text(value):
-                msg = f"{option} is given twice, {_text(given[option])!r} in the body and {_text(value)!r} in a header"
-                raise OptionError(msg)
+                ours, theirs = (_text(each)[:MAX_CHARACTERS] for each in (given[option], value))
+                raise OptionError(f"{option} is given twice, {ours!r} in the body and {theirs!r} in a header")
             given[option] = value
     return {name: READERS[name](name, value) for name, value in given.items()}
 
@@ -140,7 +142,10 @@ def _short(name: str, value: object) -> object:
     """
     if not isinstance(value, str | bytes | bytearray | memoryview | int | float):
         raise OptionError(f"{name} is a {'list' if isinstance(value, list) else 'group of values'}: expected one value")
-    if (length := len(value if isinstance(value, bytes | bytearray | memoryview) else str(value))) > MAX_CHARACTERS:
+    length = len(value if isinstance(value, bytes | bytearray | memoryview) else str(value))
+    if name == "explain_when" and length > MAX_RULE_CHARACTERS:
+        raise OptionError(f"{name} has {length} characters, over {MAX_RULE_CHARACTERS}: name classes by their numbers")
+    if name != "explain_when" and length > MAX_CHARACTERS:
         raise OptionError(f"{name} has {length} characters: no option takes more than {MAX_CHARACTERS}")
     return bytes(value) if isinstance(value, memoryview) else value
 
