@@ -19,7 +19,7 @@ LINE_LIGHT, LINE_DARK = (250, 250, 250), (16, 16, 20)
 """The sRGB colours of the line around strong cells; on any frame, one of the two has a contrast ratio of 4 or more."""
 SMALLEST_LINED = 96
 """In a picture whose longer edge has fewer pixels, a line would hide what it surrounds."""
-DARK = 88
+DARK = 75
 """A frame whose median level, 0 to 255, is lower is dark."""
 _GREY_BY_COVER = [min(cover, 127) for cover in range(256)]
 """How grey a frame is under the map, 0 to 255, by how much the map covers it."""

@@ -127,7 +127,7 @@ def test_a_class_map_is_headed_by_its_class(explanation: Explanation, monkeypatc
         assert f"what speaks for {words}:" in terminal.describe(shown)
         assert (
             terminal.describe_on_a_line("a.mp4", shown)
-            == f"a.mp4  moves down  93.1%  what speaks for {words}: 0.00 - 0.50 s"
+            == f"a.mp4  moves down  93.1%  what speaks for {words}: 0.00 - 0.50 s  not checked"
         )
         assert f"What speaks for {words}: most at 0.00 to 0.50 s" in describe(shown)
     several = "".join(Page(render_report([Layer(alone), Layer(explanation)], None)).texts)
@@ -176,6 +176,29 @@ def test_focus_draws_less(explanation: Explanation) -> None:
         assert 0 < kept.sum() < 0.3 * kept.size
         np.testing.assert_array_equal(kept & (whole > 0), shown.joint >= shown.threshold)
         assert np.abs(whole[~kept]).max() <= np.abs(focused[kept]).min()
+
+
+def test_what_is_kept_is_counted_as_it_is_outlined(explanation: Explanation) -> None:
+    """The number of cells in the text is that of the cells in focus: of a map with signs, those on both sides."""
+    for shown in (explanation, class_map(explanation), flat(explanation)):
+        layer = Layer(shown, Look(focus=True))
+        assert layer.kept is not None
+        share, words = layer.kept_words
+        assert words == f"{layer.kept.sum():.0f} of 2304 cells"
+        sizes = np.abs(shown.joint if shown.signed is None else shown.signed)
+        assert share == pytest.approx(float((sizes * layer.kept).sum()), abs=1e-5)
+        np.testing.assert_array_equal(layer.kept > 0, np.abs(layer.values) >= layer.threshold - 1e-5)
+
+
+def test_an_even_map_draws_nothing(explanation: Explanation) -> None:
+    """Where every cell has the same, with signs or without, nothing is drawn; where they hardly differ, hardly any."""
+    even = flat(class_map(explanation))
+    noise = np.asarray(np.random.default_rng(0).normal(1, 0.01, even.joint.shape) / even.joint.size, np.float32)
+    for sign in (1, -1):
+        assert not Layer(dataclasses.replace(even, signed=sign * even.joint)).values.any()
+        faint = Layer(dataclasses.replace(even, signed=sign * noise)).values
+        assert 0 < np.abs(faint).max() < 0.05
+        assert (sign * faint >= 0).all()
 
 
 def test_without_a_contrast_the_other_end_is_against(explanation: Explanation) -> None:

@@ -2,13 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
-from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.text import Text
 
-from staa_client.cli.output.terminal import label_lines, map_lines, printable
-from staa_client.pictures.layer import Layer
+from staa_client.cli.output.terminal import label_lines, map_lines, note_lines, printable
+from staa_client.pictures.layer import Layer, place_words
 from staa_client.pictures.overlay import paint_alone
 from staa_client.results.explanation import Explanation
 from staa_client.results.maps import Floats, scaled_box
@@ -22,25 +22,25 @@ _COLUMNS = 46
 
 
 def draw_on_terminal(answer: Explanation, console: Console) -> RenderableType:
-    """Return the labels, the map over the whole clip and at its strongest step, and the curve, to fit the console."""
+    """Return the labels, the map over the whole clip and at its strongest step, and the curve, to fit the console.
+
+    The maps are beside each other where the console is wide enough.
+    """
     columns = min(_COLUMNS, (console.width - 4) // 2)
-    strongest = int(np.argmax(answer.temporal))
-    start, end = answer.seconds[strongest]
-    layer = Layer(answer)
-    mean = layer.values.mean(0)
-    whole_clip = mean / max(float(np.abs(mean).max()), 1e-9)
-    maps = [_map_rows(answer, grid, columns, layer.scale) for grid in (whole_clip, layer.values[strongest])]
-    titles = ["where, whole clip", f"where, {start:.2f}-{end:.2f} s"]
-    wide = len(maps[0][0])
-    head = Text("  ".join(title[:wide].ljust(wide) for title in titles), style="bold")
-    rows = [Segments([*left, Segment("  "), *right, Segment.line()]) for left, right in zip(*maps, strict=True)]
-    labels = printable("\n".join(label_lines(answer)))
-    about = printable("\n".join(map_lines(answer)))
+    layer, strongest = Layer(answer), int(np.argmax(answer.temporal))
+    grids = {place_words(): layer.whole[0], place_words(*answer.seconds[strongest]): layer.values[strongest]}
+    maps = [
+        Group(Text(place, style="bold"), *_map_rows(answer, grid, columns, layer.scale))
+        for place, grid in grids.items()
+    ]
+    labels, notes, about = (
+        Text(printable("\n".join(lines))) for lines in (label_lines(answer), note_lines(answer), map_lines(answer))
+    )
     curve = _curve_lines(answer, min(console.width - 2, 80))
-    return Group(Text(labels), Text(), head, *rows, Text(), *curve, Text(about))
+    return Group(labels, Text(), Columns(maps, padding=(0, 2)), Text(), *curve, *([notes] if notes else []), about)
 
 
-def _map_rows(answer: Explanation, grid: Floats, columns: int, scale: str) -> list[list[Segment]]:
+def _map_rows(answer: Explanation, grid: Floats, columns: int, scale: str) -> list[Text]:
     """Return the rows of a grid (h, w) in colour, drawn with half blocks: a character is two pixels tall."""
     clip = answer.clip
     tall = max(min(round(columns * clip.height / clip.width), 2 * _ROWS) // 2 * 2, 2)
@@ -52,10 +52,12 @@ def _map_rows(answer: Explanation, grid: Floats, columns: int, scale: str) -> li
         return "#{:02x}{:02x}{:02x}".format(*pixel.tolist())
 
     return [
-        [
-            Segment("▀", Style(color=hexadecimal(above), bgcolor=hexadecimal(below)))
-            for above, below in zip(*pair, strict=True)
-        ]
+        Text.assemble(
+            *(
+                ("▀", Style(color=hexadecimal(above), bgcolor=hexadecimal(below)))
+                for above, below in zip(*pair, strict=True)
+            )
+        )
         for pair in zip(pixels[::2], pixels[1::2], strict=True)
     ]
 
