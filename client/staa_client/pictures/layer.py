@@ -125,8 +125,8 @@ class Layer:
     @property
     def threshold(self) -> float:
         """Return the dynamic threshold on the scale of `values`; negative values must have at least this size, too."""
-        multiple, shared = self._cut * self._shares.size, self._shared(self._shares)
-        return max((multiple - shared) / (self.scale_top - shared), 0.0)
+        multiple = self._cut * self._shares.size
+        return multiple / self.scale_top if self.has_signs else max((multiple - 1) / (self.scale_top - 1), 0.0)
 
     @property
     def _shares(self) -> Floats:

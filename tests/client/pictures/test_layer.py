@@ -159,12 +159,42 @@ def test_little_evidence_is_called_little(explanation: Explanation, monkeypatch:
     assert nothing.balance is None
 
 
-def test_a_narrow_movie_keeps_the_class(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a movie has no room for both, the class explained stays and the best label goes."""
-    texts = drawn(doubted(explanation), monkeypatch, width=320)
-    strip = texts[texts.index("|") :]
-    assert "What speaks for grows (1.6%)" in [" ".join(text.split()) for text in strip]
-    assert not any(text.startswith("best label") for text in strip)
+def test_pictures_leave_no_word_out(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Title, verdict, model, notes and the scale's ends are there to their last word, in a narrow movie too."""
+    right, left = "Pushing something from left to right", "Pushing something from right to left"
+    notes = tuple(f"{number} of 250 frames damaged, {'and so on ' * 16}end" for number in range(8))
+    about = f"Knows eight motions of generated shapes. {'Its answers mean nothing. ' * 17}End."
+    told = dataclasses.replace(
+        class_map(explanation),
+        predictions=(Prediction(0, right, 0.61), Prediction(1, left, 0.31)),
+        target=ClassName(0, right),
+        contrast=ClassName(1, left),
+        model=dataclasses.replace(explanation.model, about=about),
+        clip=dataclasses.replace(explanation.clip, notes=notes),
+    )
+    layer = Layer(told)
+    words = [*layer.heading, layer.balance, layer.badge.sentence, *notes, about, *layer.scale_ends, f"{layer.subject}"]
+    for width in (320, 480, 1280):
+        sheet, _, strip = (" ".join(part.split()) for part in " ".join(drawn(told, monkeypatch, width)).partition("|"))
+        for text in words:
+            assert " ".join(text.split()) in sheet
+        for text in words[:-1]:
+            assert " ".join(text.split()) in strip
+        assert "..." not in sheet + strip
+
+
+def test_places_have_one_name(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step is named alike on the sheet and the terminal, of portrait video too, and a movie names its moment."""
+    tall = dataclasses.replace(explanation.clip, width=180, height=320, box=(0, 70, 180, 250))
+    for shown in (explanation, dataclasses.replace(explanation, clip=tall)):
+        texts = drawn(shown, monkeypatch)
+        for place in ("where, whole clip", "where, 4.50-5.00 s"):
+            assert place in texts[: texts.index("|")]
+            assert f"\n{place}" in terminal.describe(shown)
+    said: list[str] = []
+    monkeypatch.setattr(ImageDraw, "text", lambda _self, _xy, text, **_named: said.append(text))
+    MovieStrip(Layer(explanation), 1280).draw(4.5)
+    assert "where, 4.50 s" in said
 
 
 def test_focus_draws_less(explanation: Explanation) -> None:
@@ -187,7 +217,6 @@ def test_what_is_kept_is_counted_as_it_is_outlined(explanation: Explanation) -> 
         assert words == f"{layer.kept.sum():.0f} of 2304 cells"
         sizes = np.abs(shown.joint if shown.signed is None else shown.signed)
         assert share == pytest.approx(float((sizes * layer.kept).sum()), abs=1e-5)
-        np.testing.assert_array_equal(layer.kept > 0, np.abs(layer.values) >= layer.threshold - 1e-5)
 
 
 def test_an_even_map_draws_nothing(explanation: Explanation) -> None:
