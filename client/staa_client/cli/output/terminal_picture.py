@@ -2,8 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
+from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.text import Text
 
@@ -22,25 +22,33 @@ _COLUMNS = 46
 
 
 def draw_on_terminal(answer: Explanation, console: Console) -> RenderableType:
-    """Return the labels, the map over the whole clip and at its strongest step, and the curve, to fit the console.
-
-    The maps are beside each other where the console is wide enough.
-    """
-    columns = min(_COLUMNS, (console.width - 4) // 2)
-    layer, strongest = Layer(answer), int(np.argmax(answer.temporal))
-    grids = {place_words(): layer.whole[0], place_words(*answer.seconds[strongest]): layer.values[strongest]}
-    maps = [
-        Group(Text(place, style="bold"), *_map_rows(answer, grid, columns, layer.scale))
-        for place, grid in grids.items()
-    ]
+    """Return the labels, the map over the whole clip and at its strongest step, and the curve, to fit the console."""
     labels, notes, about = (
         Text(printable("\n".join(lines))) for lines in (label_lines(answer), note_lines(answer), map_lines(answer))
     )
     curve = _curve_lines(answer, min(console.width - 2, 80))
-    return Group(labels, Text(), Columns(maps, padding=(0, 2)), Text(), *curve, *([notes] if notes else []), about)
+    return Group(labels, Text(), *_map_lines(answer, console), Text(), *curve, *([notes] if notes else []), about)
 
 
-def _map_rows(answer: Explanation, grid: Floats, columns: int, scale: str) -> list[Text]:
+def _map_lines(answer: Explanation, console: Console) -> list[RenderableType]:
+    """Return the maps with their places above, beside each other where the console is wide enough."""
+    columns = min(_COLUMNS, (console.width - 4) // 2)
+    layer, strongest = Layer(answer), int(np.argmax(answer.temporal))
+    grids = {place_words(): layer.whole[0], place_words(*answer.seconds[strongest]): layer.values[strongest]}
+    maps = [_map_rows(answer, grid, columns, layer.scale) for grid in grids.values()]
+    wide = max(len(maps[0][0]), *map(len, grids))
+    if 2 * wide + 2 > console.width:
+        return [
+            Group(Text(place, style="bold"), *(Segments([*row, Segment.line()]) for row in rows))
+            for place, rows in zip(grids, maps, strict=True)
+        ]
+    gap = Segment(" " * (wide + 2 - len(maps[0][0])))
+    head = Text("  ".join(place.ljust(wide) for place in grids), style="bold")
+    pairs = [Segments([*left, gap, *right, Segment.line()]) for left, right in zip(*maps, strict=True)]
+    return [head, *pairs]
+
+
+def _map_rows(answer: Explanation, grid: Floats, columns: int, scale: str) -> list[list[Segment]]:
     """Return the rows of a grid (h, w) in colour, drawn with half blocks: a character is two pixels tall."""
     clip = answer.clip
     tall = max(min(round(columns * clip.height / clip.width), 2 * _ROWS) // 2 * 2, 2)
@@ -52,12 +60,10 @@ def _map_rows(answer: Explanation, grid: Floats, columns: int, scale: str) -> li
         return "#{:02x}{:02x}{:02x}".format(*pixel.tolist())
 
     return [
-        Text.assemble(
-            *(
-                ("▀", Style(color=hexadecimal(above), bgcolor=hexadecimal(below)))
-                for above, below in zip(*pair, strict=True)
-            )
-        )
+        [
+            Segment("▀", Style(color=hexadecimal(above), bgcolor=hexadecimal(below)))
+            for above, below in zip(*pair, strict=True)
+        ]
         for pair in zip(pixels[::2], pixels[1::2], strict=True)
     ]
 
