@@ -17,7 +17,8 @@ from benchmarks.faithfulness.metrics import Map
 from benchmarks.report import ROOT, argument_parser
 from staa import Explainer, Options
 from staa_client.pictures.colours import BALANCE, HEAT, colours_of, table_of
-from staa_client.pictures.overlay import load_font, overlay
+from staa_client.pictures.letters import load_font
+from staa_client.pictures.overlay import overlay
 from training.clips import LABELS, Sample
 from training.evaluate import fresh
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from staa_client.pictures.badge import Badge, badge_of
 from staa_client.pictures.colours import BALANCE, HEAT, scale_of
@@ -26,6 +27,15 @@ def percent(share: float) -> str:
     if tenths <= 0:
         return "<0.1%" if share > 0 else "0%"
     return f"{tenths / 10:.1f}%"
+
+
+def place_words(*seconds: float) -> str:
+    """Return the name of what a map is of, which is the same in every output.
+
+    It is "where, whole clip"; of a moment "where, 1.25 s", of a step with its ends "where, 0.50-1.00 s".
+    """
+    times = "-".join(f"{second:.2f}" for second in seconds)
+    return f"where, {times} s" if times else "where, whole clip"
 
 
 MUCH_SHARED = 0.5
@@ -79,7 +89,7 @@ class Layer:
     def values(self) -> Floats:
         """Return the map on the colour scale, (t, h, w): 0 to 1 or -1 to 1 are its ends, and beyond them is its colour.
 
-        Without signs, 0 is the even share of a cell or less; with signs, 0 is no evidence.
+        Without signs, 0 is the even share of a cell or less; with signs, 0 is no evidence, or what all cells have.
         """
         return self._on_scale(self._shares, self.scale_top)
 
@@ -91,9 +101,7 @@ class Layer:
     @cached_property
     def kept(self) -> Floats | None:
         """Return (t, h, w), 1 for the cells that reach the threshold and 0 for others; None if nothing is focused."""
-        if not self.look.focus:
-            return None
-        return (np.abs(self._shares) >= self._cut * (1 - 1e-5)).astype(np.float32)
+        return self._strong.astype(np.float32) if self.look.focus else None
 
     @property
     def whole(self) -> tuple[Floats, Floats | None]:
@@ -121,6 +129,11 @@ class Layer:
         return self.explanation.joint if signed is None or not self.has_signs else signed
 
     @property
+    def _strong(self) -> NDArray[np.bool_]:
+        """Return which cells, (t, h, w), reach the dynamic threshold; with signs, those on both sides."""
+        return np.asarray(np.abs(self._shares) >= self._cut * (1 - 1e-5))
+
+    @property
     def _cut(self) -> float:
         """Return the dynamic threshold of `_shares`."""
         joint, shares = self.explanation.joint, self._shares
@@ -130,9 +143,18 @@ class Layer:
 
     def _on_scale(self, shares: Floats, top: float) -> Floats:
         """Return the shares of all cells on a scale that ends at `top`, in multiples of the even share."""
-        multiples = shares * shares.size
-        on_scale = multiples / top if self.has_signs else np.maximum((multiples - 1) / (top - 1), 0)
-        return np.asarray(on_scale, np.float32)
+        multiples, shared = shares * shares.size, self._shared(shares)
+        sizes = np.maximum(np.abs(multiples) - shared, 0) / (top - shared)
+        return np.asarray(np.sign(multiples) * sizes, np.float32)
+
+    def _shared(self, shares: Floats) -> float:
+        """Return what is not drawn of each cell, in multiples of the even share, so that an even map draws nothing.
+
+        It is the even share; with signs, it is the least size of a cell, or 0 if there are cells on both sides.
+        """
+        if not self.has_signs:
+            return 1.0
+        return min(max(float(shares.min()), -float(shares.max()), 0.0) * shares.size, 1.0)
 
     @property
     def subject(self) -> str:
@@ -205,14 +227,19 @@ class Layer:
         return badge_of(self.explanation)
 
     @property
-    def notes(self) -> str:
-        """Return what a reader must know beside the map; mostly empty.
+    def note_lines(self) -> list[str]:
+        """Return what a reader must know beside the map, a sentence each; mostly none.
 
-        It says whether the evidence for two classes lies on the same cells, whether the clip's frames repeat, and what
+        They say whether the evidence for two classes lies on the same cells, whether the clip's frames repeat, and what
         was done to the clip.
         """
         clip = self.explanation.clip
-        return " · ".join(note for note in (self.overlap, clip.repeats, *clip.notes) if note)
+        return [note for note in (self.overlap, clip.repeats, *clip.notes) if note]
+
+    @property
+    def notes(self) -> str:
+        """Return the `note_lines` as one text."""
+        return " · ".join(self.note_lines)
 
     @property
     def scale_ends(self) -> tuple[str, str]:
@@ -225,10 +252,12 @@ class Layer:
 
     @property
     def kept_words(self) -> tuple[float, str]:
-        """Return the share, 0 to 1, that the dynamic threshold keeps, and a text such as "9 of 2304 cells"."""
-        joint = self.explanation.joint
-        cells = joint >= min(self.explanation.threshold, float(joint.max()))
-        share = 1.0 if cells.all() else min(float(joint[cells].sum()), 1.0)
+        """Return the share, 0 to 1, that the dynamic threshold keeps, and a text such as "9 of 2304 cells".
+
+        With signs, these are the cells on both sides, and the share is that of all evidence, for and against.
+        """
+        sizes, cells = np.abs(self._shares), self._strong
+        share = 1.0 if cells.all() else min(float(sizes[cells].sum() / sizes.sum()), 1.0)
         return share, f"{cells.sum()} of {cells.size} cells"
 
 

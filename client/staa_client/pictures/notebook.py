@@ -25,7 +25,10 @@ def html_of(explanation: Explanation) -> str:
 
 
 def labels_html_of(result: Result) -> str:
-    """Return the labels with a bar and the score of each as an HTML table, and what the model is good for."""
+    """Return the labels with a bar and the score of each as an HTML table, and sentences below it.
+
+    They say what the model is good for, why there is no map if one was asked for, and what was done to the clip.
+    """
     bar = "display:inline-block;height:0.8em;background:#565ca0;border-radius:2px;width:{:.1f}em"
     rows = "".join(
         f'<tr><th scope="row" style="text-align:left">{html.escape(guess.label)}</th>'
@@ -36,7 +39,8 @@ def labels_html_of(result: Result) -> str:
     clip, model = result.clip, result.model
     of_clip = f"{clip.times[0]:.2f} to {clip.times[-1]:.2f} s of {clip.duration:.2f} s"
     caption = html.escape(f"{model.name} {model.version}, {of_clip}")
-    notes = "".join(f"<p>{html.escape(text)}</p>" for text in (model.about, *clip.notes) if text)
+    why_not = "" if result.not_explained is None else f"not explained: {result.not_explained}"
+    notes = "".join(f"<p>{html.escape(text)}</p>" for text in (model.about, why_not, *clip.notes) if text)
     nothing = "" if rows else "<p>no label</p>"
     page = f"<div><table><caption>{caption}</caption><tbody>{rows}</tbody></table>{nothing}{notes}</div>"
     return page.encode("utf-8", "replace").decode()

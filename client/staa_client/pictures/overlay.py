@@ -1,14 +1,13 @@
-"""Draws a map over one frame; helps pictures with letters and the ticks of an axis."""
+"""Draws a map over one frame, and the legend of its colours; chooses the ticks of an axis."""
 
-from bisect import bisect_right
 from functools import cache, lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageStat
+from PIL import Image, ImageDraw, ImageStat
 
 from staa_client.pictures.colours import HEAT, cover_table_of, scale_of, table_indices_of
+from staa_client.pictures.letters import load_font, widen_spaces
 from staa_client.results.maps import Box, Floats
 from staa_client.video.frames import Frame
 
@@ -19,21 +18,10 @@ LINE_LIGHT, LINE_DARK = (250, 250, 250), (16, 16, 20)
 """The sRGB colours of the line around strong cells; on any frame, one of the two has a contrast ratio of 4 or more."""
 SMALLEST_LINED = 96
 """In a picture whose longer edge has fewer pixels, a line would hide what it surrounds."""
-DARK = 88
+DARK = 75
 """A frame whose median level, 0 to 255, is lower is dark."""
 _GREY_BY_COVER = [min(cover, 127) for cover in range(256)]
 """How grey a frame is under the map, 0 to 255, by how much the map covers it."""
-
-
-@cache
-def load_font(size: float) -> Any:  # Pillow gives one of two classes, by how it was built
-    """Return Pillow's own font at this size in pixels."""
-    return ImageFont.load_default(size=size)
-
-
-def widen_spaces(text: str, size: float) -> str:
-    """Return the text with wider spaces for small letters: below 12 pixels, the font's own are only 2 pixels wide."""
-    return text.replace(" ", "  ") if size < 12 else text
 
 
 def overlay(frame: Frame, grid: Floats, box: Box, *, opacity: float = 0.8, scale: str = HEAT) -> Frame:
@@ -181,29 +169,6 @@ def _unseen_words(size: tuple[int, int], box: Box) -> list[tuple[Image.Image, tu
             mask = mask.transpose(Image.Transpose.ROTATE_90)
         words.append((mask, (strip[0] + (wide - mask.width) // 2, strip[1] + (tall - mask.height) // 2)))
     return words
-
-
-def fit_text(text: str, size: float, width: float) -> str:
-    """Return the text on one line, cut with "..." if it is wider than `width` pixels in letters of `size` pixels."""
-    line, font = widen_spaces(" ".join(text.split()), size), load_font(size)
-    if font.getlength(line) <= width:
-        return line
-    kept = bisect_right(range(len(line)), width, key=lambda count: font.getlength(line[:count] + "...")) - 1
-    return line[: max(kept, 0)].rstrip() + "..."
-
-
-def wrap_text(text: str, size: float, width: float, most: int) -> list[str]:
-    """Return the text on up to `most` lines, of at most `width` pixels each; what does not fit is cut with "..."."""
-    lines: list[str] = []
-    words = text.split()
-    while words and len(lines) < most:
-        count = len(words)
-        if len(lines) < most - 1:
-            fits = (n for n in range(count, 1, -1) if load_font(size).getlength(" ".join(words[:n])) <= width)
-            count = next(fits, 1)
-        lines.append(fit_text(" ".join(words[:count]), size, width))
-        words = words[count:]
-    return lines
 
 
 def round_seconds(first: float, last: float) -> list[float]:

@@ -7,16 +7,17 @@ from PIL import Image, ImageDraw
 
 from staa_client.pictures.badge import INKS, Colour
 from staa_client.pictures.clip_frames import clip_frames
-from staa_client.pictures.layer import Layer, layers_of, percent
-from staa_client.pictures.overlay import (
-    fit_text,
-    legend_of,
+from staa_client.pictures.layer import Layer, layers_of, percent, place_words
+from staa_client.pictures.letters import (
+    TextBlock,
+    font_of,
     load_font,
-    paint_alone,
-    paint_over,
-    round_seconds,
+    stack,
+    text_width,
+    wrap_apart,
     wrap_text,
 )
+from staa_client.pictures.overlay import legend_of, paint_alone, paint_over, round_seconds
 from staa_client.results.explanation import Explanation
 from staa_client.results.maps import Floats, scaled_box
 from staa_client.results.save_job import SaveJob
@@ -34,14 +35,16 @@ WIDTH, MARGIN, GAP = 1280, 40, 16
 """Widths in pixels: the page, its margins, and the gaps between tiles."""
 MOST_TILES, TALLEST = 8, 420
 """The most tiles, and the largest height of a tile in pixels."""
-CURVE_HEIGHT, SCALE_WIDTH = 180, 300
-"""The height of the curve over time, and the width of the colour scale, in pixels."""
-PANEL_WIDTH, PANEL_HEIGHT = 300, CURVE_HEIGHT
+CURVE_HEIGHT, CURVE_SIDE, BASE_GAP = 150, 20, 54
+"""The height of the curve over time, and the room beside and under it for the seconds, in pixels."""
+PANEL_WIDTH, PANEL_HEIGHT = 300, 180
 """The most pixels of the panel with the map of the whole clip."""
-HEAD_HEIGHT, LINE_HEIGHT = 84, 22
-"""Pixels for the title and the gap above the tiles, and for each line of text between them."""
-CAPTION_HEIGHT = 44
-"""Pixels under a tile for its text and the gap to the next row."""
+LINE_HEIGHT, NOTE_HEIGHT = 22, 18
+"""Pixels for each line of text in letters of 15 pixels, and of 13 or 14."""
+TITLE_LINES, LABEL_LINES, END_LINES = 3, 4, 4
+"""The most lines of the title, of a label, and of a text at an end of the colour scale."""
+TITLE_HEIGHT, LABEL_WIDTH, SCALE_WIDTH = 36, 176, 300
+"""Pixels for each line of the title, for the labels beside their bars, and for the colour scale."""
 
 
 def write(job: SaveJob) -> None:
@@ -57,51 +60,35 @@ def write(job: SaveJob) -> None:
 
 def draw_sheets(layers: Sequence[Layer], frames: Sequence[Frame] | None, note: str = "") -> Image.Image:
     """Return several explanations of one clip as one picture, their sheets one below the other."""
-    sheets = [draw_sheet(layer, frames, note) for layer in layers]
-    page = Image.new("RGB", (WIDTH, sum(sheet.height for sheet in sheets)), PAPER)
-    top = 0
-    for sheet in sheets:
-        page.paste(sheet, (0, top))
-        top += sheet.height
-    return page
+    return stack([draw_sheet(layer, frames, note) for layer in layers])
 
 
 def draw_sheet(layer: Layer, frames: Sequence[Frame] | None, note: str = "") -> Image.Image:
     """Return the whole explanation as one picture, 1280 pixels wide.
 
     It shows up to 8 steps with their maps and seconds, the curve over time, the labels, the colour scale, and what made
-    the map.
+    the map. It is as tall as its texts need.
 
     Args:
         layer: What is drawn.
         frames: The T frames of `explanation.clip`, each (H, W, 3); None draws the maps on plain grey.
         note: Why there are no frames.
     """
-    explanation = layer.explanation
-    steps = choose_steps(explanation.temporal, MOST_TILES)
-    columns, size = _tile_grid(len(steps), explanation.clip.width / explanation.clip.height)
-    rows = -(-len(steps) // columns)
-    head = _head_lines(layer)
-    above = HEAD_HEIGHT + LINE_HEIGHT * len(head)
-    below = above + rows * (size[1] + CAPTION_HEIGHT) + 8
-    base = below + CURVE_HEIGHT + (LINE_HEIGHT if layer.notes else 0)
-    page = Image.new("RGB", (WIDTH, base + 170), PAPER)
-    pen = ImageDraw.Draw(page)
-    _draw_head(pen, layer, head, note)
-    left = (WIDTH - columns * size[0] - (columns - 1) * GAP) // 2
-    for tile, step in enumerate(steps):
-        row, column = divmod(tile, columns)
-        corner = (left + column * (size[0] + GAP), above + row * (size[1] + CAPTION_HEIGHT))
-        page.paste(draw_tile(layer, step, frames, size), corner)
-        _draw_caption(pen, explanation, step, corner, size)
-    middle = WIDTH * 2 // 3 - 20
-    panel = _panel_size(explanation.clip.width / explanation.clip.height)
-    page.paste(draw_tile(layer, None, frames, panel), (MARGIN, below + LINE_HEIGHT + 2))
-    pen.text((MARGIN, below), "Where, whole clip", font=load_font(15), fill=INK)
-    _draw_curve(pen, layer, (MARGIN + max(panel[0], 130) + 36, below, middle - 30, base), steps)
-    _draw_labels(pen, explanation, (middle + 20, below, WIDTH - MARGIN, base))
-    _draw_foot(page, layer, base + 76)
-    return page
+    steps = choose_steps(layer.explanation.temporal, MOST_TILES)
+    return stack(
+        [
+            _draw_head(layer, note),
+            _draw_tiles(layer, steps, frames),
+            _draw_middle(layer, steps, frames),
+            _draw_foot(layer),
+        ]
+    )
+
+
+def _paper(height: float) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """Return an empty part of the page, as wide as all of it, and a pen for it."""
+    part = Image.new("RGB", (WIDTH, round(height)), PAPER)
+    return part, ImageDraw.Draw(part)
 
 
 def choose_steps(temporal: Floats, most: int) -> list[int]:
@@ -147,120 +134,170 @@ def _panel_size(aspect: float) -> tuple[int, int]:
     return max(round(width), 1), max(round(width / aspect), 1)
 
 
-def _head_lines(layer: Layer) -> list[tuple[str, Colour]]:
-    """Return the lines under the title: the video, how far to trust the map, and its class."""
-    clip = layer.explanation.clip
-    facts = f"{layer.explanation.name} · {clip.width} x {clip.height} · {clip.duration:.1f} s · {clip.fps:.4g} frames/s"
-    beside = layer.heading[1] if layer.class_words else ""
-    lines = [(facts, SOFT), (layer.badge.sentence, INKS[layer.badge.tone]), (beside, INK), (layer.balance, INK)]
-    return [line for line in lines if line[0]]
+def _draw_head(layer: Layer, note: str) -> Image.Image:
+    """Draw the title with the badge beside it, the video, how far to trust the map, and its class.
 
-
-def _draw_head(pen: ImageDraw.ImageDraw, layer: Layer, lines: Sequence[tuple[str, Colour]], note: str) -> None:
-    """Write the title with the badge beside it, the lines under them, and beside the first why there are no frames."""
+    Beside the video stands why there are no frames.
+    """
     title, beside = layer.heading
     if not layer.class_words:
-        title = f"{title} - {beside}" if beside else title
-    badge, font = layer.badge, load_font(16)
-    left = WIDTH - MARGIN - round(font.getlength(badge.words)) - 24
+        title, beside = f"{title} - {beside}" if beside else title, ""
+    badge, clip = layer.badge, layer.explanation.clip
+    left = WIDTH - MARGIN - round(text_width(badge.words, 16)) - 24
+    heading = TextBlock(wrap_text(title, 30, left - MARGIN - GAP, TITLE_LINES), 30, TITLE_HEIGHT)
+    facts = f"{layer.explanation.name} · {clip.width} x {clip.height} · {clip.duration:.1f} s · {clip.fps:.4g} frames/s"
+    video, why = (TextBlock(wrap_text(text, 15, WIDTH / 2 - MARGIN - GAP), 15, LINE_HEIGHT) for text in (facts, note))
+    lines = [(badge.sentence, INKS[badge.tone]), (beside, INK), (layer.balance, INK)]
+    below = [(TextBlock(wrap_text(text, 15, WIDTH - 2 * MARGIN), 15, LINE_HEIGHT), ink) for text, ink in lines]
+    y = 70 + TITLE_HEIGHT * (len(heading.lines) - 1)
+    first = max(video.height, why.height)
+    head, pen = _paper(y + first + sum(block.height for block, _ in below) + 10)
     pen.rounded_rectangle((left, 30, WIDTH - MARGIN, 60), 15, fill=INKS[badge.tone])
-    pen.text((left + 12, 45), badge.words, font=font, fill=PAPER, anchor="lm")
-    pen.text((MARGIN, 28), fit_text(title, 30, left - MARGIN - GAP), font=load_font(30), fill=INK)
-    note = fit_text(note, 15, WIDTH / 2 - 2 * MARGIN)
-    pen.text((WIDTH - MARGIN, 70), note, font=load_font(15), fill=ACCENT, anchor="ra")
-    for row, (text, colour) in enumerate(lines):
-        line = fit_text(text, 15, (WIDTH - 2 * MARGIN) / (1 if row else 2))
-        pen.text((MARGIN, 70 + row * LINE_HEIGHT), line, font=load_font(15), fill=colour)
+    pen.text((left + 12, 45), badge.words, font=font_of(badge.words, 16), fill=PAPER, anchor="lm")
+    heading.write(pen, (MARGIN, 28), INK)
+    video.write(pen, (MARGIN, y), SOFT)
+    why.write(pen, (WIDTH - MARGIN, y), ACCENT, "ra")
+    y += first
+    for block, ink in below:
+        block.write(pen, (MARGIN, y), ink)
+        y += block.height
+    return head
 
 
-def _draw_caption(
-    pen: ImageDraw.ImageDraw, explanation: Explanation, step: int, corner: tuple[int, int], size: tuple[int, int]
-) -> None:
-    """Write seconds and share under a tile, and draw a frame around the peak step, if there is one."""
-    x, y = corner
-    colour = ACCENT if step == explanation.peak else SOFT
-    if step == explanation.peak:
-        pen.rectangle((x - 3, y - 3, x + size[0] + 2, y + size[1] + 2), outline=ACCENT, width=3)
-    start, end = explanation.seconds[step]
-    digits = 1 if np.allclose(explanation.seconds, explanation.seconds.round(1), atol=1e-3) else 2
-    seconds, font = f"{start:.{digits}f}-{end:.{digits}f} s", load_font(15)
-    share = percent(float(explanation.temporal[step]))
-    if pen.textlength(f"where, {seconds}   {share}", font) < size[0]:
-        seconds = f"where, {seconds}"
-    pen.text((x, y + size[1] + 8), seconds, font=font, fill=INK)
-    if pen.textlength(share + "   " + seconds, font) < size[0]:
-        pen.text((x + size[0], y + size[1] + 8), share, font=load_font(15), fill=colour, anchor="ra")
+def _draw_tiles(layer: Layer, steps: Sequence[int], frames: Sequence[Frame] | None) -> Image.Image:
+    """Draw a tile for each of the steps, with its place and share below, and a line around the peak, if there is one.
+
+    The share stands beside the place if all tiles are wide enough, and else below it.
+    """
+    explanation = layer.explanation
+    columns, size = _tile_grid(len(steps), explanation.clip.width / explanation.clip.height)
+    places = [place_words(*explanation.seconds[step]) for step in steps]
+    shares = [percent(float(explanation.temporal[step])) for step in steps]
+    widest = max(text_width(f"{place}   {share}", 15) for place, share in zip(places, shares, strict=True))
+    beside = widest < size[0]
+    slot = size[0] if beside else (WIDTH - 2 * MARGIN - (columns - 1) * GAP) // columns
+    captions = [
+        TextBlock([*wrap_text(place, 15, slot), *([] if beside else [share])], 15, LINE_HEIGHT)
+        for place, share in zip(places, shares, strict=True)
+    ]
+    tall = size[1] + max(caption.height for caption in captions) + LINE_HEIGHT
+    left = (WIDTH - columns * slot - (columns - 1) * GAP) // 2
+    part, pen = _paper(4 + -(-len(steps) // columns) * tall + 8)
+    for tile, (step, caption) in enumerate(zip(steps, captions, strict=True)):
+        row, column = divmod(tile, columns)
+        x, y = left + column * (slot + GAP), 4 + row * tall
+        part.paste(draw_tile(layer, step, frames, size), (x, y))
+        if step == explanation.peak:
+            pen.rectangle((x - 3, y - 3, x + size[0] + 2, y + size[1] + 2), outline=ACCENT, width=3)
+        caption.write(pen, (x, y + size[1] + 8), INK)
+        if beside:
+            colour = ACCENT if step == explanation.peak else SOFT
+            pen.text((x + size[0], y + size[1] + 8), shares[tile], font=load_font(15), fill=colour, anchor="ra")
+    return part
 
 
-def _draw_curve(pen: ImageDraw.ImageDraw, layer: Layer, area: tuple[int, int, int, int], shown: Sequence[int]) -> None:
+def _draw_middle(layer: Layer, steps: Sequence[int], frames: Sequence[Frame] | None) -> Image.Image:
+    """Draw the panel with the map of the whole clip, beside it the curve over time, and then the labels."""
+    panel = draw_tile(layer, None, frames, _panel_size(layer.explanation.clip.width / layer.explanation.clip.height))
+    left, right = MARGIN + max(panel.width, 130) + 36, WIDTH * 2 // 3 - 50
+    curve = _draw_curve(layer, right - left, steps)
+    labels = _draw_labels(layer.explanation, WIDTH - MARGIN - right - 50)
+    part, pen = _paper(max(curve.height, labels.height, LINE_HEIGHT + PANEL_HEIGHT))
+    pen.text((MARGIN, 0), place_words(), font=load_font(15), fill=INK)
+    part.paste(panel, (MARGIN, LINE_HEIGHT + 2))
+    part.paste(curve, (left - CURVE_SIDE, 0))
+    part.paste(labels, (right + 50, 0))
+    return part
+
+
+def _draw_curve(layer: Layer, width: int, shown: Sequence[int]) -> Image.Image:
     """Draw a bar for the share of each step, as wide as its seconds, with a line at the even share.
 
-    What was done to the clip, and whether frames repeat, stands above the bars.
+    What was done to the clip, and whether frames repeat, stands above the bars. The bars are `width` pixels wide, and
+    on both sides of them is `CURVE_SIDE`.
     """
-    x0, y0, x1, y1 = area
     explanation = layer.explanation
     seconds, temporal = explanation.seconds, explanation.temporal
     first, last = float(seconds.min()), float(max(seconds.max(), seconds.min() + 1e-3))
     highest = max(float(temporal.max()), 1e-9) * 1.1
     even = 1 / len(temporal)
-    title = f"When: share of the {layer.subject}"
-    notes = fit_text(layer.notes, 14, x1 - x0)
-    pen.text((x0, y0 + LINE_HEIGHT), notes, font=load_font(14), fill=SOFT)
-    top = y0 + 30 + (LINE_HEIGHT if notes else 0)
+    title = f"when, share of the {layer.subject}"
+    key = f"dashed: even share, {percent(even)}" + (" · dark: shown above" if len(shown) < len(temporal) else "")
+    beside = text_width(title, 15) + 16 + text_width(key, 13) <= width
+    notes = [line for note in ([] if beside else [key]) + layer.note_lines for line in wrap_text(note, 14, width)]
+    head = TextBlock(wrap_text(title, 15, width), 15, LINE_HEIGHT)
+    noted = TextBlock(notes, 14, NOTE_HEIGHT)
+    top = head.height + noted.height + 8
+    x0, x1, base = CURVE_SIDE, CURVE_SIDE + width, top + CURVE_HEIGHT
+    part = Image.new("RGB", (width + 2 * CURVE_SIDE, base + BASE_GAP), PAPER)
+    pen = ImageDraw.Draw(part)
+    head.write(pen, (x0, 0), INK)
+    noted.write(pen, (x0, head.height), SOFT)
+    if beside:
+        pen.text((x1, 0), key, font=load_font(13), fill=SOFT, anchor="ra")
 
     def x_of(second: float) -> float:
-        return x0 + (second - first) / (last - first) * (x1 - x0)
+        return x0 + (second - first) / (last - first) * width
 
     def y_of(share: float) -> float:
-        return y1 - max(share, 0) / highest * (y1 - top)
+        return base - max(share, 0) / highest * CURVE_HEIGHT
 
     for step, share in enumerate(temporal):
         left, right = x_of(seconds[step, 0]), x_of(seconds[step, 1])
         colour = ACCENT if step == explanation.peak else BAR if step in shown else PALE_BAR
-        pen.rectangle((left, min(y_of(float(share)), y1 - 1), max(right - 2, left + 1), y1), fill=colour)
+        pen.rectangle((left, min(y_of(float(share)), base - 1), max(right - 2, left + 1), base), fill=colour)
     for dash in range(x0, x1, 9):
         pen.line((dash, y_of(even), min(dash + 4, x1), y_of(even)), fill=INK)
-    key = f"dashed: even share, {percent(even)}" + (" · dark: shown above" if len(shown) < len(temporal) else "")
-    pen.text((x1, y0), key, font=load_font(13), fill=SOFT, anchor="ra")
-    pen.text((x0, y0), fit_text(title, 15, x1 - x0 - load_font(13).getlength(key) - 16), font=load_font(15), fill=INK)
-    pen.line((x0, y1 + 1, x1, y1 + 1), fill=INK)
+    pen.line((x0, base + 1, x1, base + 1), fill=INK)
     for second in round_seconds(first, last):
-        pen.line((x_of(second), y1 + 1, x_of(second), y1 + 6), fill=INK)
-        pen.text((x_of(second), y1 + 9), f"{second:g} s", font=load_font(13), fill=SOFT, anchor="ma")
+        pen.line((x_of(second), base + 1, x_of(second), base + 6), fill=INK)
+        pen.text((x_of(second), base + 9), f"{second:g} s", font=load_font(13), fill=SOFT, anchor="ma")
+    return part
 
 
-def _draw_labels(pen: ImageDraw.ImageDraw, explanation: Explanation, area: tuple[int, int, int, int]) -> None:
+def _draw_labels(explanation: Explanation, width: int) -> Image.Image:
     """Write the best five labels, draw a bar of each score, and write what the model is good for."""
-    x0, y0, x1, _ = area
-    pen.text((x0, y0), "Labels", font=load_font(15), fill=INK)
-    for row, guess in enumerate(explanation.predictions[:5]):
-        y = y0 + 32 + row * 27
-        pen.text((x0, y), fit_text(guess.label, 14, 176), font=load_font(14), fill=INK)
-        bar = x0 + 186
-        pen.rectangle((bar, y + 2, x1 - 50, y + 14), fill=LINE)
-        filled = bar + guess.score * (x1 - 50 - bar)
-        if filled >= bar + 1:
-            pen.rectangle((bar, y + 2, filled, y + 14), fill=ACCENT if row == 0 else BAR)
-        pen.text((x1, y), percent(guess.score), font=load_font(14), fill=SOFT, anchor="ra")
-    for row, line in enumerate(wrap_text(explanation.model.about, 13, x1 - x0, 2)):
-        pen.text((x0, y0 + 31 + 27 * len(explanation.predictions[:5]) + 16 * row), line, font=load_font(13), fill=INK)
+    labels = [
+        TextBlock(wrap_text(guess.label, 14, LABEL_WIDTH, LABEL_LINES), 14, NOTE_HEIGHT)
+        for guess in explanation.predictions[:5]
+    ]
+    about = TextBlock(wrap_text(explanation.model.about, 13, width), 13, 16)
+    part = Image.new("RGB", (width, 32 + sum(block.height + 9 for block in labels) + about.height + 24), PAPER)
+    pen = ImageDraw.Draw(part)
+    pen.text((0, 0), "Labels", font=load_font(15), fill=INK)
+    y, left, right = 32, LABEL_WIDTH + 10, width - 50
+    for row, (guess, label) in enumerate(zip(explanation.predictions, labels, strict=False)):
+        label.write(pen, (0, y), INK)
+        pen.rectangle((left, y + 2, right, y + 14), fill=LINE)
+        filled = left + guess.score * (right - left)
+        if filled >= left + 1:
+            pen.rectangle((left, y + 2, filled, y + 14), fill=ACCENT if row == 0 else BAR)
+        pen.text((width, y), percent(guess.score), font=load_font(14), fill=SOFT, anchor="ra")
+        y += label.height + 9
+    about.write(pen, (0, y - 1), INK)
+    return part
 
 
-def _draw_foot(page: Image.Image, layer: Layer, y: int) -> None:
+def _draw_foot(layer: Layer) -> Image.Image:
     """Draw the colour scale with its meaning, and write the method and options of the map."""
-    pen, explanation = ImageDraw.Draw(page), layer.explanation
-    pen.line((MARGIN, y - 22, WIDTH - MARGIN, y - 22), fill=LINE)
-    page.paste(legend_of(layer.scale, (SCALE_WIDTH, 14)), (MARGIN, y + 4))
-    pen.rectangle((MARGIN, y + 4, MARGIN + SCALE_WIDTH - 1, y + 17), outline=LINE)
-    low, high = (fit_text(end, 13, SCALE_WIDTH / 2 - 6) for end in layer.scale_ends)
-    pen.text((MARGIN, y + 23), low, font=load_font(13), fill=SOFT)
-    pen.text((MARGIN + SCALE_WIDTH, y + 23), high, font=load_font(13), fill=SOFT, anchor="ra")
+    explanation, model = layer.explanation, layer.explanation.model
+    ends = wrap_apart(layer.scale_ends, 13, SCALE_WIDTH / 2 - 6, END_LINES)
+    low, high = (TextBlock(lines, 13, NOTE_HEIGHT) for lines in ends)
     t, h, w = explanation.joint.shape
     share, cells = layer.kept_words
     focused = f" · focused: {percent(share)} in {cells}" if layer.look.focus else ""
-    model, left = explanation.model, MARGIN + SCALE_WIDTH + 36
-    what = f"Where: {layer.title}, version {explanation.method_version} · {t} steps of {h} x {w} cells{focused}"
-    who = f"Model {model.name} {model.version} ({model.family}, {model.classes} classes)"
-    who += f" · the colours end at {layer.top_words}" if layer.has_signs else ""
-    pen.text((left, y + 1), fit_text(what, 14, WIDTH - MARGIN - left), font=load_font(14), fill=INK)
-    pen.text((left, y + 23), fit_text(who, 14, WIDTH - MARGIN - left), font=load_font(14), fill=SOFT)
+    left = MARGIN + SCALE_WIDTH + 36
+    words = f"Where: {layer.title}, version {explanation.method_version} · {t} steps of {h} x {w} cells{focused}"
+    what = TextBlock(wrap_text(words, 14, WIDTH - MARGIN - left), 14, LINE_HEIGHT)
+    words = f"Model {model.name} {model.version} ({model.family}, {model.classes} classes)"
+    words += f" · the colours end at {layer.top_words}" if layer.has_signs else ""
+    who = TextBlock(wrap_text(words, 14, WIDTH - MARGIN - left), 14, LINE_HEIGHT)
+    part, pen = _paper(53 + max(low.height + 22, high.height + 22, what.height + who.height, 3 * LINE_HEIGHT))
+    pen.line((MARGIN, 0, WIDTH - MARGIN, 0), fill=LINE)
+    part.paste(legend_of(layer.scale, (SCALE_WIDTH, 14)), (MARGIN, 26))
+    pen.rectangle((MARGIN, 26, MARGIN + SCALE_WIDTH - 1, 39), outline=LINE)
+    low.write(pen, (MARGIN, 45), SOFT)
+    high.write(pen, (MARGIN + SCALE_WIDTH, 45), SOFT, "ra")
+    what.write(pen, (left, 23), INK)
+    who.write(pen, (left, 23 + what.height), SOFT)
+    return part

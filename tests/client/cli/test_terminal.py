@@ -6,7 +6,7 @@ import json
 import httpx2
 import numpy as np
 
-from staa_client import ClassName, Client, Explanation, contract
+from staa_client import ClassName, Client, Explanation, Result, contract
 from staa_client.cli.output.terminal import describe, describe_card, describe_on_a_line, describe_sight
 from staa_client.pictures.badge import NOT_CHECKED
 from staa_client.pictures.report import render_report
@@ -21,9 +21,9 @@ def test_the_terminal_says_what_was_not_seen(explanation: Explanation) -> None:
         clip = dataclasses.replace(explanation.clip, width=960, height=120, box=box, frames=np.sort(numbers))
         return describe(dataclasses.replace(explanation, clip=clip))
 
-    assert "\nseen   x 420 - 540, y 0 - 120 of 960 x 120" in told((420, 0, 540, 120))
-    assert "seen   1 frame, repeated 16 times: 'when' says nothing" in told((0, 0, 960, 120), 7)
-    assert "\n       1 frame, repeated 16 times" in told((420, 0, 540, 120), 7)
+    assert "\nseen by the model  x 420 - 540, y 0 - 120 of 960 x 120" in told((420, 0, 540, 120))
+    assert "seen by the model  1 frame, repeated 16 times: 'when' says nothing" in told((0, 0, 960, 120), 7)
+    assert f"\n{'':<17}  1 frame, repeated 16 times" in told((420, 0, 540, 120), 7)
     assert "5 frames, repeated to make 16: " in told((0, 0, 960, 120), 0, 1, 2, 3, 4)
     assert "seen" not in told((0, 0, 960, 120))
 
@@ -47,6 +47,20 @@ def test_a_map_that_nobody_checked_says_so(explanation: Explanation) -> None:
     """The line about the check is always there."""
     said = NOT_CHECKED.replace("option verify", "option --verify")
     assert f"check  not checked. {said}" in describe(explanation).splitlines()
+
+
+def test_one_of_several_says_how_far_to_trust_it(explanation: Explanation) -> None:
+    """A line of several has the words of the verdict, also where there is none, and the notes of the clip."""
+    noted = dataclasses.replace(explanation.clip, notes=("22 of 250 frames damaged", "HDR (PQ) tone-mapped to SDR"))
+    notes = "note: 22 of 250 frames damaged  note: HDR (PQ) tone-mapped to SDR"
+    line = "a.mp4  moves down  93.1%  4.50 - 5.00 s  {}"
+    verified = contract.explanation(200, {}, encoded(checked(document()), "json"))
+    assert describe_on_a_line("a.mp4", verified) == line.format("checked and faithful")
+    assert describe_on_a_line("a.mp4", dataclasses.replace(explanation, clip=noted)) == line.format(
+        f"not checked  {notes}"
+    )
+    labels = Result(explanation.model, explanation.predictions, noted)
+    assert describe_on_a_line("a.mp4", labels) == f"a.mp4  moves down  93.1%  {notes}"
 
 
 def test_a_region_says_of_which_moment_it_is(explanation: Explanation) -> None:

@@ -16,7 +16,6 @@ from staa_client.pictures.layer import Layer
 from staa_client.pictures.movies import movie_page
 from staa_client.pictures.movies.movie_page import MovieStrip
 from staa_client.pictures.notebook import html_of
-from staa_client.pictures.overlay import load_font, wrap_text
 from staa_client.pictures.report import render_report
 from staa_client.pictures.sheet import draw_sheet
 from tests.client.conftest import checked, document, encoded
@@ -89,7 +88,8 @@ def test_a_check_is_seen_in_every_file(end: str, explanation: Explanation, tmp_p
     both = explanation, dataclasses.replace(explanation, faithfulness=found)
     paths = [each.save(tmp_path / f"{number}.{end}") for number, each in enumerate(both)]
     if end in {"png", "gif"}:
-        assert np.abs(read_picture(paths[0]) - read_picture(paths[1])).max() > 100
+        one, other = map(read_picture, paths)
+        assert one.shape != other.shape or np.abs(one - other).max() > 100
     else:
         assert paths[0].read_bytes() != paths[1].read_bytes()
 
@@ -104,9 +104,8 @@ def test_what_was_done_to_the_clip_stands_by_the_curve(explanation: Explanation)
     assert Layer(noted).notes == words
     assert not Layer(explanation).notes
     assert f'<p class="notes">{html.escape(words)}</p>' in render_report(noted, None)
-    assert draw_sheet(Layer(noted), None).height == draw_sheet(Layer(explanation), None).height + sheet.LINE_HEIGHT
-    strips = [np.asarray(MovieStrip(Layer(each), 640).draw(0)) for each in (noted, explanation)]
-    assert np.any(strips[0] != strips[1])
+    assert draw_sheet(Layer(noted), None).height == draw_sheet(Layer(explanation), None).height + 2 * sheet.NOTE_HEIGHT
+    assert MovieStrip(Layer(noted), 640).height > MovieStrip(Layer(explanation), 640).height
 
 
 def test_what_the_model_is_good_for_stands_under_the_labels(explanation: Explanation) -> None:
@@ -123,20 +122,7 @@ def test_what_the_model_is_good_for_stands_under_the_labels(explanation: Explana
     changed = np.argwhere((sheets[0] != sheets[1]).any(-1))
     assert len(changed) > 500
     assert changed[:, 1].min() > 800  # in the column of the labels
-    strips = [np.asarray(MovieStrip(Layer(each), 640).draw(0)) for each in (told, explanation)]
-    assert np.any(strips[0] != strips[1])
-
-
-def test_a_long_text_is_wrapped() -> None:
-    """As many lines as are allowed, none wider than asked for, and all words in order where they fit."""
-    text = "one two three four five six seven eight nine ten"
-    lines = wrap_text(text, 13, 120, 9)
-    assert " ".join(lines) == text
-    assert len(lines) > 2
-    assert max(load_font(13).getlength(line) for line in lines) <= 120
-    assert wrap_text(text, 13, 120, 2)[1].endswith("...")
-    assert wrap_text("", 13, 120, 2) == []
-    assert wrap_text("immeasurably", 13, 30, 2)[0].endswith("...")
+    assert MovieStrip(Layer(told), 640).height > MovieStrip(Layer(explanation), 640).height
 
 
 def test_repeated_frames_are_told_apart_from_all_different_ones(explanation: Explanation) -> None:

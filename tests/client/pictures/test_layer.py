@@ -127,7 +127,7 @@ def test_a_class_map_is_headed_by_its_class(explanation: Explanation, monkeypatc
         assert f"what speaks for {words}:" in terminal.describe(shown)
         assert (
             terminal.describe_on_a_line("a.mp4", shown)
-            == f"a.mp4  moves down  93.1%  what speaks for {words}: 0.00 - 0.50 s"
+            == f"a.mp4  moves down  93.1%  what speaks for {words}: 0.00 - 0.50 s  not checked"
         )
         assert f"What speaks for {words}: most at 0.00 to 0.50 s" in describe(shown)
     several = "".join(Page(render_report([Layer(alone), Layer(explanation)], None)).texts)
@@ -159,12 +159,42 @@ def test_little_evidence_is_called_little(explanation: Explanation, monkeypatch:
     assert nothing.balance is None
 
 
-def test_a_narrow_movie_keeps_the_class(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a movie has no room for both, the class explained stays and the best label goes."""
-    texts = drawn(doubted(explanation), monkeypatch, width=320)
-    strip = texts[texts.index("|") :]
-    assert "What speaks for grows (1.6%)" in [" ".join(text.split()) for text in strip]
-    assert not any(text.startswith("best label") for text in strip)
+def test_pictures_leave_no_word_out(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Title, verdict, model, notes and the scale's ends are there to their last word, in a narrow movie too."""
+    right, left = "Pushing something from left to right", "Pushing something from right to left"
+    notes = tuple(f"{number} of 250 frames damaged, {'and so on ' * 16}end" for number in range(8))
+    about = f"Knows eight motions of generated shapes. {'Its answers mean nothing. ' * 17}End."
+    told = dataclasses.replace(
+        class_map(explanation),
+        predictions=(Prediction(0, right, 0.61), Prediction(1, left, 0.31)),
+        target=ClassName(0, right),
+        contrast=ClassName(1, left),
+        model=dataclasses.replace(explanation.model, about=about),
+        clip=dataclasses.replace(explanation.clip, notes=notes),
+    )
+    layer = Layer(told)
+    words = [*layer.heading, layer.balance, layer.badge.sentence, *notes, about, *layer.scale_ends, f"{layer.subject}"]
+    for width in (320, 480, 1280):
+        sheet, _, strip = (" ".join(part.split()) for part in " ".join(drawn(told, monkeypatch, width)).partition("|"))
+        for text in words:
+            assert " ".join(text.split()) in sheet
+        for text in words[:-1]:
+            assert " ".join(text.split()) in strip
+        assert "..." not in sheet + strip
+
+
+def test_places_have_one_name(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step is named alike on the sheet and the terminal, of portrait video too, and a movie names its moment."""
+    tall = dataclasses.replace(explanation.clip, width=180, height=320, box=(0, 70, 180, 250))
+    for shown in (explanation, dataclasses.replace(explanation, clip=tall)):
+        texts = drawn(shown, monkeypatch)
+        for place in ("where, whole clip", "where, 4.50-5.00 s"):
+            assert place in texts[: texts.index("|")]
+            assert f"\n{place}" in terminal.describe(shown)
+    said: list[str] = []
+    monkeypatch.setattr(ImageDraw, "text", lambda _self, _xy, text, **_named: said.append(text))
+    MovieStrip(Layer(explanation), 1280).draw(4.5)
+    assert "where, 4.50 s" in said
 
 
 def test_focus_draws_less(explanation: Explanation) -> None:
@@ -176,6 +206,28 @@ def test_focus_draws_less(explanation: Explanation) -> None:
         assert 0 < kept.sum() < 0.3 * kept.size
         np.testing.assert_array_equal(kept & (whole > 0), shown.joint >= shown.threshold)
         assert np.abs(whole[~kept]).max() <= np.abs(focused[kept]).min()
+
+
+def test_what_is_kept_is_counted_as_it_is_outlined(explanation: Explanation) -> None:
+    """The number of cells in the text is that of the cells in focus: of a map with signs, those on both sides."""
+    for shown in (explanation, class_map(explanation), flat(explanation)):
+        layer = Layer(shown, Look(focus=True))
+        assert layer.kept is not None
+        share, words = layer.kept_words
+        assert words == f"{layer.kept.sum():.0f} of 2304 cells"
+        sizes = np.abs(shown.joint if shown.signed is None else shown.signed)
+        assert share == pytest.approx(float((sizes * layer.kept).sum()), abs=1e-5)
+
+
+def test_an_even_map_draws_nothing(explanation: Explanation) -> None:
+    """Where every cell has the same, with signs or without, nothing is drawn; where they hardly differ, hardly any."""
+    even = flat(class_map(explanation))
+    noise = np.asarray(np.random.default_rng(0).normal(1, 0.01, even.joint.shape) / even.joint.size, np.float32)
+    for sign in (1, -1):
+        assert not Layer(dataclasses.replace(even, signed=sign * even.joint)).values.any()
+        faint = Layer(dataclasses.replace(even, signed=sign * noise)).values
+        assert 0 < np.abs(faint).max() < 0.05
+        assert (sign * faint >= 0).all()
 
 
 def test_without_a_contrast_the_other_end_is_against(explanation: Explanation) -> None:

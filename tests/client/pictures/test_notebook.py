@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from staa_client import Explanation, Result
+from staa_client import Explanation, NotExplained, Result
 from tests.client.pictures.conftest import Page
 
 
@@ -31,4 +31,7 @@ def test_labels_alone_are_a_table(explanation: Explanation) -> None:
     assert '"><script>alert(1)</script>' in page.texts
     assert {"moves right", "93.1%", "It knows <eight> motions only."} <= set(page.texts)
     assert [tag for tag, _ in page.elements].count("tr") == 5
+    left_out = NotExplained("score_below=0.6", "the best label has 0.93, the rule explains below <0.6>")
+    page = Page(Result(model, (), explanation.clip, left_out)._repr_html_())
+    assert "not explained: the best label has 0.93, the rule explains below <0.6>" in page.texts
     assert "no label" in Result(model, (), explanation.clip)._repr_html_()

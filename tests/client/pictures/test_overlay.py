@@ -11,9 +11,7 @@ from PIL import Image
 from staa_client.pictures.colours import SCALES, colours_of
 from staa_client.pictures.overlay import (
     LEGEND_GROUND,
-    fit_text,
     legend_of,
-    load_font,
     overlay,
     paint_over,
     round_seconds,
@@ -55,6 +53,9 @@ def grounds() -> Iterator[NDArray[np.uint8]]:
     for colour in (
         (0, 0, 0),
         (40, 40, 40),
+        (74, 74, 74),
+        (76, 76, 76),
+        (86, 86, 86),
         (118, 118, 118),
         (190, 190, 190),
         (255, 255, 255),
@@ -155,14 +156,3 @@ def test_the_axis_has_round_seconds() -> None:
         assert marks == sorted(marks)
         assert first - 1e-6 <= marks[0]
         assert marks[-1] <= last + 1e-6
-
-
-def test_a_text_is_cut_where_it_no_longer_fits() -> None:
-    """What fits stays as it is; what does not is as long as it can be; a label without end takes no time."""
-    assert fit_text("moves\n down", 15, 200) == "moves down"
-    for text in ("moves down and up and down again", "wide " * 20_000):
-        cut = fit_text(text, 15, 120)
-        assert cut.endswith("...")
-        assert load_font(15).getlength(cut) <= 120
-        assert load_font(15).getlength(text[: len(cut) - 1] + "...") > 120
-    assert fit_text("moves down", 15, 1) == "..."

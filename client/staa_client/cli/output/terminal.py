@@ -1,12 +1,13 @@
 """Describes answers in words for a terminal."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from staa_client.cli.spelling import as_typed
 from staa_client.pictures.badge import badge_of
-from staa_client.pictures.layer import Layer, percent
+from staa_client.pictures.layer import Layer, percent, place_words
 from staa_client.results.card import Card
 from staa_client.results.explanation import Explanation
 from staa_client.results.result import ClipInfo, Prediction, Result
@@ -14,23 +15,33 @@ from staa_client.results.result import ClipInfo, Prediction, Result
 if TYPE_CHECKING:
     from staa_client.watch.sight import Sight
 
+_SEEN = "seen by the model"
+
 
 def describe(answer: Result | Explanation) -> str:
     """Return the labels; of an explanation also the strongest seconds and region, and its tests; last the notes."""
     about_map = map_lines(answer) if isinstance(answer, Explanation) else why_not_lines(answer)
-    notes = [_one_line(f"note   {note}") for note in answer.clip.notes]
-    return "\n".join([*label_lines(answer), *about_map, *notes])
+    return "\n".join([*label_lines(answer), *about_map, *note_lines(answer)])
 
 
 def describe_on_a_line(name: str, answer: Result | Explanation, *, with_method: bool = False) -> str:
-    """Return one answer of several, with the name of its video, and that of its method if wanted, on one line."""
+    """Return one answer of several on one line: its video and label, and of a map when, how far to trust it, the notes.
+
+    The name of the method is there if wanted.
+    """
     best = _best_label(answer.predictions, "  ")
     if not isinstance(answer, Explanation):
-        return _one_line("  ".join([name, best, *why_not_lines(answer)]))
-    (moment,) = answer.top(1)
-    subject = f"{words}: " if (words := Layer(answer).class_words) else ""
-    method = f"{answer.method}  " if with_method else ""
-    return _one_line(f"{name}  {best}  {method}{subject}{moment.start:.2f} - {moment.end:.2f} s")
+        return _one_line("  ".join([name, best, *why_not_lines(answer), *_noted(answer.clip.notes)]))
+    layer, (moment,) = Layer(answer), answer.top(1)
+    subject = f"{words}: " if (words := layer.class_words) else ""
+    method = [answer.method] if with_method else []
+    when = f"{subject}{moment.start:.2f} - {moment.end:.2f} s"
+    return _one_line("  ".join([name, best, *method, when, layer.badge.words, *_noted(layer.note_lines)]))
+
+
+def _noted(notes: Iterable[str]) -> list[str]:
+    """Return notes as parts of a line."""
+    return [f"note: {note}" for note in notes]
 
 
 def describe_sight(sight: "Sight") -> str:
@@ -86,6 +97,11 @@ def label_lines(answer: Result | Explanation) -> list[str]:
     return [*lines, *([_one_line(about)] if about else [])]
 
 
+def note_lines(answer: Result | Explanation) -> list[str]:
+    """Return a line for each thing that was done to the clip beyond plain decoding; mostly none."""
+    return [_one_line(f"note   {note}") for note in answer.clip.notes]
+
+
 def why_not_lines(answer: Result) -> list[str]:
     """Return a line that says why there is no map; none if nobody asked for one."""
     return [] if answer.not_explained is None else [_one_line(f"not explained: {answer.not_explained}")]
@@ -99,12 +115,11 @@ def map_lines(answer: Explanation) -> list[str]:
     for row, moment in enumerate(answer.top(3)):
         lines.append(f"{'' if row else 'when':<5}  {moment.start:.2f} - {moment.end:.2f} s  {percent(moment.share):>6}")
     clip, (strongest,) = answer.clip, answer.top(1)
-    places = {"whole clip": answer.region(), f"{strongest.start:.2f}-{strongest.end:.2f} s": strongest.region}
+    places = {place_words(): answer.region(), place_words(strongest.start, strongest.end): strongest.region}
     wide = max(map(len, places))
-    for subject, (x0, y0, x1, y1) in places.items():
-        place = f"x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}"
-        lines.append(f"where, {subject:<{wide}}  {place}")
-    lines += [f"{'' if row else 'seen':<5}  {limit}" for row, limit in enumerate(_unseen_lines(clip))]
+    for place, (x0, y0, x1, y1) in places.items():
+        lines.append(f"{place:<{wide}}  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
+    lines += [f"{'' if row else _SEEN:<{len(_SEEN)}}  {limit}" for row, limit in enumerate(_unseen_lines(clip))]
     if (choice := answer.refinement) is not None:
         lines.append(f"map    {choice} ({choice.clips} clips, {choice.seconds:.2f} s)")
     badge, check = badge_of(answer), answer.faithfulness

@@ -7,8 +7,8 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.text import Text
 
-from staa_client.cli.output.terminal import label_lines, map_lines, printable
-from staa_client.pictures.layer import Layer
+from staa_client.cli.output.terminal import label_lines, map_lines, note_lines, printable
+from staa_client.pictures.layer import Layer, place_words
 from staa_client.pictures.overlay import paint_alone
 from staa_client.results.explanation import Explanation
 from staa_client.results.maps import Floats, scaled_box
@@ -23,21 +23,29 @@ _COLUMNS = 46
 
 def draw_on_terminal(answer: Explanation, console: Console) -> RenderableType:
     """Return the labels, the map over the whole clip and at its strongest step, and the curve, to fit the console."""
-    columns = min(_COLUMNS, (console.width - 4) // 2)
-    strongest = int(np.argmax(answer.temporal))
-    start, end = answer.seconds[strongest]
-    layer = Layer(answer)
-    mean = layer.values.mean(0)
-    whole_clip = mean / max(float(np.abs(mean).max()), 1e-9)
-    maps = [_map_rows(answer, grid, columns, layer.scale) for grid in (whole_clip, layer.values[strongest])]
-    titles = ["where, whole clip", f"where, {start:.2f}-{end:.2f} s"]
-    wide = len(maps[0][0])
-    head = Text("  ".join(title[:wide].ljust(wide) for title in titles), style="bold")
-    rows = [Segments([*left, Segment("  "), *right, Segment.line()]) for left, right in zip(*maps, strict=True)]
-    labels = printable("\n".join(label_lines(answer)))
-    about = printable("\n".join(map_lines(answer)))
+    labels, notes, about = (
+        Text(printable("\n".join(lines))) for lines in (label_lines(answer), note_lines(answer), map_lines(answer))
+    )
     curve = _curve_lines(answer, min(console.width - 2, 80))
-    return Group(Text(labels), Text(), head, *rows, Text(), *curve, Text(about))
+    return Group(labels, Text(), *_map_lines(answer, console), Text(), *curve, *([notes] if notes else []), about)
+
+
+def _map_lines(answer: Explanation, console: Console) -> list[RenderableType]:
+    """Return the maps with their places above, beside each other where the console is wide enough."""
+    columns = min(_COLUMNS, (console.width - 4) // 2)
+    layer, strongest = Layer(answer), int(np.argmax(answer.temporal))
+    grids = {place_words(): layer.whole[0], place_words(*answer.seconds[strongest]): layer.values[strongest]}
+    maps = [_map_rows(answer, grid, columns, layer.scale) for grid in grids.values()]
+    wide = max(len(maps[0][0]), *map(len, grids))
+    if 2 * wide + 2 > console.width:
+        return [
+            Group(Text(place, style="bold"), *(Segments([*row, Segment.line()]) for row in rows))
+            for place, rows in zip(grids, maps, strict=True)
+        ]
+    gap = Segment(" " * (wide + 2 - len(maps[0][0])))
+    head = Text("  ".join(place.ljust(wide) for place in grids), style="bold")
+    pairs = [Segments([*left, gap, *right, Segment.line()]) for left, right in zip(*maps, strict=True)]
+    return [head, *pairs]
 
 
 def _map_rows(answer: Explanation, grid: Floats, columns: int, scale: str) -> list[list[Segment]]:

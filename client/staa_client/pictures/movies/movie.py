@@ -22,9 +22,12 @@ MOST_MAPS = 6
 MOST_FRAMES = 9000
 """The most frames of an mp4, five minutes at 30 frames/s; of a longer clip only every second, third, ... is drawn."""
 MP4_SIZE, MP4_SEVERAL = (1280, 1280), (1920, 1280)
-"""The largest (width, height) of an mp4 in pixels, for one map and for several."""
+"""The largest (width, height) of an mp4 whose texts are short, in pixels, for one map and for several."""
 GIF_SIZE, GIF_SEVERAL = (480, 480), (720, 720)
-"""The largest (width, height) of a GIF in pixels, for one map and for several."""
+"""The largest (width, height) of a GIF whose texts are short, in pixels, for one map and for several.
+
+With larger ones, real clips would have fewer colours and pictures to stay below `GIF_BYTES`.
+"""
 GIF_RATE, GIF_FRAMES = 12.0, 240
 """The most pictures per second, and in all; a long clip has fewer per second."""
 GIF_BYTES = 3_000_000
@@ -85,7 +88,8 @@ def write_mp4(job: SaveJob, most_frames: int = MOST_FRAMES) -> None:
 def write_gif(job: SaveJob) -> None:
     """Write a GIF that loops: at most 12 pictures a second, 240 in all and 480 pixels (720 for several maps).
 
-    It stays below 3 MB: with fewer colours, less noise in still parts, then fewer pictures, and at last smaller ones.
+    Long texts need more height. It stays below 3 MB: with fewer colours, less noise in still parts, then fewer
+    pictures, and at last smaller ones.
 
     Raises:
         ImportError: the extra `video` is missing, and the source is a video.

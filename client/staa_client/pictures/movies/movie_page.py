@@ -1,23 +1,23 @@
 """Draws one picture of a movie: frames with their maps, and below each a strip with the timeline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from staa_client.pictures.badge import LIGHTS, Colour
-from staa_client.pictures.layer import Layer
-from staa_client.pictures.overlay import (
-    fit_text,
-    legend_of,
+from staa_client.pictures.layer import Layer, place_words
+from staa_client.pictures.letters import (
+    TextBlock,
     load_font,
-    paint_alone,
-    paint_over,
-    round_seconds,
+    stack,
+    text_width,
     widen_spaces,
+    wrap_apart,
+    wrap_text,
 )
+from staa_client.pictures.overlay import legend_of, paint_alone, paint_over, round_seconds
 from staa_client.results.maps import Floats, grid_at, scaled_box
 
 Size = tuple[int, int]
@@ -30,6 +30,10 @@ BAR: Colour = (118, 124, 196)
 ACCENT: Colour = (255, 138, 117)
 NARROW = 40
 """If the strip is narrower than so many letter heights, the colour scale has its own line."""
+TITLE_LINES, END_LINES, TEXT_LINES = 4, 4, 16
+"""The most lines of the title, of a text at an end of the colour scale, and of any other text."""
+_CURVE = 2.7
+"""The height of the curve, in letter heights."""
 GAP = 8
 """Pixels between tiles."""
 NARROWEST = 320
@@ -44,7 +48,10 @@ def letter_height(width: int) -> float:
 
 
 def strip_height(width: int) -> int:
-    """Return the height of the strip under a picture of this width, both in pixels."""
+    """Return the height that a layout leaves for the strip under a picture of this width, both in pixels.
+
+    A strip with long texts is taller.
+    """
     return round(letter_height(width) * (11.6 if width / letter_height(width) < NARROW else 10.2))
 
 
@@ -61,23 +68,23 @@ class MovieStrip:
     """The part of the strip that is the same at every moment."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_still", self._draw_still())
-
-    def draw(self, second: float) -> Image.Image:
-        """Return the strip at a moment of the source, seconds: (width, strip_height(width)) in pixels."""
-        strip, size = self._still.copy(), letter_height(self.width)
-        pen = ImageDraw.Draw(strip)
-        x = round(self._x_of(second))
-        pen.line((x, self._curve[0], x, self._curve[1]), fill=INK, width=max(round(size / 8), 1))
-        time = widen_spaces(f"{second:.1f} s", size)
-        pen.text((self.width - size / 2, size * 0.4), time, font=load_font(size), fill=INK, anchor="ra")
-        return strip
+        parts = [self._draw_title(), self._draw_about(), self._draw_trust(), self._draw_bars()]
+        object.__setattr__(self, "_still", stack(parts))
 
     @property
-    def _curve(self) -> tuple[float, float]:
-        """Return the top and the base of the curve, in pixels."""
-        tall, size = strip_height(self.width), letter_height(self.width)
-        return tall - size * 4.2, tall - size * 1.5
+    def height(self) -> int:
+        """Return the height that its texts need, pixels."""
+        return self._still.height
+
+    def draw(self, second: float) -> Image.Image:
+        """Return the strip at a moment of the source, seconds: (width, height) in pixels."""
+        strip, size = self._still.copy(), letter_height(self.width)
+        pen = ImageDraw.Draw(strip)
+        x, base = round(self._x_of(second)), self.height - size * 1.5
+        pen.line((x, base - size * _CURVE, x, base), fill=INK, width=max(round(size / 8), 1))
+        place = widen_spaces(place_words(second), size)
+        pen.text((self.width - size / 2, size * 0.4), place, font=load_font(size), fill=INK, anchor="ra")
+        return strip
 
     @property
     def _span(self) -> tuple[float, float]:
@@ -91,67 +98,75 @@ class MovieStrip:
         edge = letter_height(self.width) / 2
         return edge + min(max((second - first) / (last - first), 0), 1) * (self.width - 2 * edge)
 
-    def _draw_still(self) -> Image.Image:
-        """Draw the strip without a cursor: (width, strip_height(width)) in pixels."""
-        size, width = letter_height(self.width), self.width
-        strip = Image.new("RGB", (width, strip_height(width)), PAPER)
-        pen = ImageDraw.Draw(strip)
-        self._draw_title(pen)
-        small, y = size * 0.8, size * 1.9
-        about = (self.layer.balance or self.layer.title) + (f" · {self.note}" if self.note else "")
-        is_narrow = width / size < NARROW
-        room = width - size if is_narrow else width * 0.46
-        pen.text((size / 2, y), fit_text(about, small, room), font=load_font(small), fill=SOFT)
-        left = size / 2 if is_narrow else width * 0.5
-        self._draw_scale(strip, pen, (left, y + (size * 1.3 if is_narrow else 0), width - size / 2))
-        self._draw_badge(pen, y + size * (2.6 if is_narrow else 1.3))
-        self._draw_bars(pen)
-        return strip
+    def _paper(self, height: float) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+        """Return an empty part of the strip, and a pen for it."""
+        part = Image.new("RGB", (self.width, round(height)), PAPER)
+        return part, ImageDraw.Draw(part)
 
-    def _draw_title(self, pen: Any) -> None:
-        """Write the label and its score; or for a class map the class, and the best label if there is room."""
-        size, (title, beside) = letter_height(self.width), self.layer.heading
-        room = self.width - size * 5.5
-        beside_width = load_font(size).getlength(widen_spaces(beside, size)) + size
-        is_class = bool(self.layer.class_words)
-        title = fit_text(title, size, room if is_class else room - beside_width)
-        pen.text((size / 2, size * 0.4), title, font=load_font(size), fill=INK)
-        left = load_font(size).getlength(title) + size
-        if left + beside_width <= room + size:
-            colour = SOFT if is_class else ACCENT
-            pen.text((size / 2 + left, size * 0.4), widen_spaces(beside, size), font=load_font(size), fill=colour)
-
-    def _draw_badge(self, pen: Any, y: float) -> None:
-        """Write how far to trust the map behind a dot in the verdict's colour, and below what the model is good for."""
-        badge, small = self.layer.badge, letter_height(self.width) * 0.8
-        x, font, colour = letter_height(self.width) / 2, load_font(small), LIGHTS[badge.tone]
-        pen.ellipse((x, y + small * 0.25, x + small * 0.7, y + small * 0.95), fill=colour)
-        verdict = fit_text(f"{badge.words} · {badge.sentence}", small, self.width - 2 * x - small)
-        pen.text((x + small, y), verdict, font=font, fill=colour)
-        about = " · ".join(part for part in (self.layer.explanation.model.about, self.layer.notes) if part)
-        pen.text((x, y + small * 1.6), fit_text(about, small, self.width - 2 * x), font=font, fill=INK)
-
-    def _draw_scale(self, strip: Image.Image, pen: Any, line: tuple[float, float, float]) -> None:
-        """Draw the colour scale between the texts for its ends; `line` is (left, top, right) in pixels."""
-        left, y, right = line
+    def _wrap(self, text: str, room: float) -> TextBlock:
+        """Return a text in small letters on lines of so many pixels."""
         small = letter_height(self.width) * 0.8
-        room = (right - left) * 0.38
-        low, high = (fit_text(end, small, room) for end in self.layer.scale_ends)
-        pen.text((right, y), high, font=load_font(small), fill=SOFT, anchor="ra")
-        wide = round((right - left) * 0.2)
-        end = round(right - load_font(small).getlength(high) - small / 2)
-        start = end - wide
-        colours = legend_of(self.layer.scale, (wide, max(round(small), 4)))
-        top = round(y + small * 0.15)
-        strip.paste(colours, (start, top))
-        pen.rectangle((start - 1, top - 1, end, top + colours.height), outline=LINE)
-        pen.text((start - small / 2, y), low, font=load_font(small), fill=SOFT, anchor="ra")
+        return TextBlock(wrap_text(text, small, room, TEXT_LINES), small, small * 1.3)
 
-    def _draw_bars(self, pen: Any) -> None:
+    def _draw_title(self) -> Image.Image:
+        """Draw the label and its score, or for a class map the class and the best label, left of the time's place."""
+        size, (title, beside) = letter_height(self.width), self.layer.heading
+        place = text_width(widen_spaces(place_words(self._span[1]), size), size)
+        block = TextBlock(wrap_text(title, size, self.width - place - size * 2, TITLE_LINES), size, size * 1.3)
+        beside_block = TextBlock(wrap_text(beside, size, self.width - size, TITLE_LINES), size, size * 1.3)
+        left = size * 1.5 + block.width
+        fits = len(block.lines) == 1 and left + beside_block.width <= self.width - place - size
+        part, pen = self._paper(size * 0.6 + block.height + (0 if fits else beside_block.height))
+        block.write(pen, (size / 2, size * 0.4), INK)
+        corner = (left, size * 0.4) if fits else (size / 2, size * 0.4 + block.height)
+        beside_block.write(pen, corner, SOFT if self.layer.class_words else ACCENT)
+        return part
+
+    def _draw_about(self) -> Image.Image:
+        """Draw what the map shows, and the colour scale: beside it, or below it if the strip is narrow."""
+        size, width = letter_height(self.width), self.width
+        is_narrow = width / size < NARROW
+        words = (self.layer.balance or self.layer.title) + (f" · {self.note}" if self.note else "")
+        about = self._wrap(words, width - size if is_narrow else width * 0.46)
+        left = size / 2 if is_narrow else width * 0.5
+        y = about.height if is_narrow else 0
+        room = (width - size / 2 - left) * 0.38
+        ends = wrap_apart(self.layer.scale_ends, size * 0.8, room, END_LINES)
+        low, high = (TextBlock(lines, size * 0.8, size * 1.04) for lines in ends)
+        part, pen = self._paper(max(about.height, y + low.height, y + high.height) + size * 0.26)
+        about.write(pen, (size / 2, 0), SOFT)
+        high.write(pen, (width - size / 2, y), SOFT, "ra")
+        wide, end = round(room / 0.38 * 0.2), round(width - size * 0.9 - high.width)
+        colours = legend_of(self.layer.scale, (wide, max(round(size * 0.8), 4)))
+        top = round(y + size * 0.12)
+        part.paste(colours, (end - wide, top))
+        pen.rectangle((end - wide - 1, top - 1, end, top + colours.height), outline=LINE)
+        low.write(pen, (end - wide - size * 0.4, y), SOFT, "ra")
+        return part
+
+    def _draw_trust(self) -> Image.Image:
+        """Draw how far to trust the map behind a dot in the verdict's colour, what the model is good for, and notes."""
+        badge, size = self.layer.badge, letter_height(self.width)
+        small, x, colour = size * 0.8, size / 2, LIGHTS[badge.tone]
+        verdict = self._wrap(f"{badge.words} · {badge.sentence}", self.width - size - small)
+        texts = (self.layer.explanation.model.about, *self.layer.note_lines)
+        below = [self._wrap(text, self.width - size) for text in texts]
+        part, pen = self._paper(verdict.height + sum(block.height for block in below) + size * 0.3)
+        pen.ellipse((x, small * 0.25, x + small * 0.7, small * 0.95), fill=colour)
+        verdict.write(pen, (x + small, 0), colour)
+        y = verdict.height
+        for block, ink in zip(below, (INK, *(SOFT for _ in below)), strict=False):
+            block.write(pen, (x, y), ink)
+            y += block.height
+        return part
+
+    def _draw_bars(self) -> Image.Image:
         """Draw a bar for the share of each step, as wide as its seconds; draw the even share, and write the seconds."""
-        explanation, small = self.layer.explanation, letter_height(self.width) * 0.8
+        explanation, size = self.layer.explanation, letter_height(self.width)
+        small, top, base = size * 0.8, size * 0.2, size * (0.2 + _CURVE)
+        part, pen = self._paper(base + size * 1.5)
+        base = part.height - size * 1.5
         temporal = np.maximum(explanation.temporal, 0)
-        top, base = self._curve
         highest = max(float(temporal.max()), 1e-9) * 1.1
         for step, (start, end) in enumerate(explanation.seconds.tolist()):
             left, right = self._x_of(start), self._x_of(end)
@@ -166,9 +181,10 @@ class MovieStrip:
         every = 1 + int(len(seconds) * small * 4 > self.width)
         for second in seconds[::every]:
             text = widen_spaces(f"{second:g} s", small)
-            edge = letter_height(self.width) / 2 + load_font(small).getlength(text) / 2
+            edge = size / 2 + load_font(small).getlength(text) / 2
             x = min(max(self._x_of(second), edge), self.width - edge)
             pen.text((x, base + small * 0.3), text, font=load_font(small), fill=SOFT, anchor="ma")
+        return part
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +193,15 @@ class PageLayout:
 
     frame: Size
     """The size of each map's frame."""
-    tile: Size
-    """The size of a frame with its strip."""
+    strip: Size
+    """The size of the strip below it."""
     columns: int
     rows: int
+
+    @property
+    def tile(self) -> Size:
+        """Return the size of a frame with its strip."""
+        return self.strip[0], self.frame[1] + self.strip[1]
 
     @property
     def size(self) -> Size:
@@ -191,9 +212,10 @@ class PageLayout:
 
 
 def lay_out(source: Size, count: int, most: Size) -> PageLayout:
-    """Return the layout in which `count` frames of a source (width, height) are largest within `most`.
+    """Return the layout in which `count` frames of a source (width, height) are largest within `most`, two even edges.
 
-    Frames are not enlarged beyond `ENLARGED`, unless they are narrower than `NARROWEST`: then to this width.
+    What strips with long texts need comes on top of that. Frames are not enlarged beyond `ENLARGED`, unless they are
+    narrower than `NARROWEST`: then to this width.
     """
     most_columns = max(min(count, (most[0] + GAP) // (NARROWEST + GAP)), 1)
     layouts = [_in_columns(source, columns, -(-count // columns), most) for columns in range(1, most_columns + 1)]
@@ -202,14 +224,14 @@ def lay_out(source: Size, count: int, most: Size) -> PageLayout:
 
 def _in_columns(source: Size, columns: int, rows: int, most: Size) -> PageLayout:
     """Return the layout with these columns and rows, with tiles as large as `most` allows."""
-    widest = (most[0] + GAP) // columns - GAP - 1
-    tallest = (most[1] + GAP) // rows - GAP - 1
+    widest = (most[0] + GAP) // columns - GAP
+    tallest = (most[1] + GAP) // rows - GAP
     enlarged = max(1.0, ENLARGED / max(source), NARROWEST / source[0])
     strip = max(strip_height(NARROWEST), strip_height(max(min(widest, round(source[0] * enlarged)), NARROWEST)))
     scale = min(widest / source[0], max(tallest - strip, 1) / source[1], enlarged)
     frame = (max(round(source[0] * scale), 1), max(round(source[1] * scale), 1))
     width = max(frame[0], NARROWEST)
-    return PageLayout(frame, (width, frame[1] + strip_height(width)), columns, rows)
+    return PageLayout(frame, (width, strip_height(width)), columns, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,15 +240,17 @@ class MoviePage:
 
     layers: Sequence[Layer]
     layout: PageLayout
+    """The strips are as tall as the tallest of them needs to be."""
     note: str = ""
     """Why there are no frames."""
     _strips: list[MovieStrip] = field(init=False, repr=False)
     _maps: list[Floats] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "_strips", [MovieStrip(layer, self.layout.tile[0], self.note) for layer in self.layers]
-        )
+        strips = [MovieStrip(layer, self.layout.strip[0], self.note) for layer in self.layers]
+        size = self.layout.strip[0], max(strip.height for strip in strips)
+        object.__setattr__(self, "_strips", strips)
+        object.__setattr__(self, "layout", replace(self.layout, strip=size))
         object.__setattr__(self, "_maps", [layer.shown for layer in self.layers])
 
     def draw(self, second: float, frame: Image.Image | None) -> Image.Image:

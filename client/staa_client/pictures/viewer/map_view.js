@@ -156,7 +156,7 @@ class MapView {
       const [x0, y0] = this.place(i % columns, Math.floor(i / columns)), [x1, y1] = this.place(i % columns + 1, Math.floor(i / columns) + 1);
       path.rect(x0, y0, x1 - x0, y1 - y0);
     });
-    pen.fillStyle = levels[32] < 88 ? "rgba(150, 150, 150, 0.62)" : "rgba(0, 0, 0, 0.62)";
+    pen.fillStyle = levels[32] < 75 ? "rgba(150, 150, 150, 0.62)" : "rgba(0, 0, 0, 0.62)";
     pen.fill(path, "evenodd");
   }
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from staa_client.pictures.letters import fit_text, load_font
 from staa_client.pictures.movies.h264 import PictureTrack
-from staa_client.pictures.overlay import fit_text, load_font, round_seconds
+from staa_client.pictures.overlay import round_seconds
 from staa_client.timeline.result import Timeline
 from staa_client.video.frames import Frame, Frames, smaller
 from staa_client.video.pictures_of import in_order, require_extra

@@ -152,7 +152,7 @@ def test_maps_stand_side_by_side(explanation: Explanation, tmp_path: Path, endin
                 sizes.append(picture.size)
         else:
             sizes.append(played(movie_path)[0][1].shape[1::-1])
-    widths = (1288, 640) if ending == "mp4" else (718, 454)
+    widths = (1288, 640) if ending == "mp4" else (720, 456)
     assert [size[0] for size in sizes] == list(widths)
 
 

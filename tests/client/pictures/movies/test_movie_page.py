@@ -1,13 +1,15 @@
 """One picture of a movie: tiles fit, and words keep their distance."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from staa_client import Explanation
 from staa_client.pictures.layer import Layer
+from staa_client.pictures.letters import fit_text, load_font
 from staa_client.pictures.movies import movie
-from staa_client.pictures.movies.movie_page import MovieStrip, lay_out, letter_height
-from staa_client.pictures.overlay import fit_text, load_font
+from staa_client.pictures.movies.movie_page import MoviePage, MovieStrip, lay_out, letter_height
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
@@ -38,3 +40,25 @@ def test_words_and_edges_stay_apart(explanation: Explanation, width: int) -> Non
         lit = (np.asarray(strip.draw(second)).max(-1) > 70).any(0)
         assert not lit[: int(size / 4)].any()
         assert not lit[-int(size / 4) :].any()
+
+
+@pytest.mark.parametrize("source", [(1280, 720), (720, 1080), (1280, 1048)])
+def test_a_frame_that_fits_keeps_its_size(source: tuple[int, int]) -> None:
+    """A source that is as wide as a movie may be is not resampled."""
+    assert lay_out(source, 1, movie.MP4_SIZE).frame == source
+
+
+def test_a_page_has_room_for_its_tallest_strip(explanation: Explanation) -> None:
+    """The picture grows with its texts; frames keep their size, and no strip is cut off."""
+    notes = tuple(f"{number} of 250 frames damaged, and so on" * 5 for number in range(8))
+    noted = dataclasses.replace(explanation, clip=dataclasses.replace(explanation.clip, notes=notes))
+    layout = lay_out((320, 240), 2, movie.GIF_SEVERAL)
+    short, long = (MoviePage([Layer(explanation), Layer(last)], layout) for last in (explanation, noted))
+    assert long.layout.frame == short.layout.frame == layout.frame
+    strip = MovieStrip(Layer(noted), layout.strip[0])
+    assert long.layout.tile[1] == layout.frame[1] + strip.height > short.layout.tile[1]
+    picture = long.draw(0.0, None)
+    assert picture.size == long.layout.size
+    left = picture.width - layout.strip[0] - picture.width % 2
+    bottom = picture.crop((left, layout.frame[1], left + layout.strip[0], long.layout.tile[1]))
+    np.testing.assert_array_equal(np.asarray(bottom), np.asarray(strip.draw(0.0)))
