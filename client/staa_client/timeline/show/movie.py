@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from staa_client.pictures.letters import fit_text, load_font
+from staa_client.pictures.letters import fit_text, font_of, load_font, wrap_text
 from staa_client.pictures.movies.h264 import PictureTrack
 from staa_client.pictures.overlay import round_seconds
 from staa_client.timeline.result import Timeline
@@ -86,15 +86,17 @@ class TrackStrip:
         return picture
 
     def _draw(self) -> Image.Image:
-        timeline, font = self._timeline, load_font(13)
-        about = [text for text in (timeline.model.about, *timeline.notes) if text]
+        timeline, wide = self._timeline, self._width - 2 * _MARGIN
+        said = [text for text in (timeline.model.about, *timeline.notes) if text]
+        about = [line for text in said for line in wrap_text(text, 12, wide)]
         height = len(self._classes) * _ROW + _AXIS + _ABOUT * len(about)
         picture = Image.new("RGB", (self._width, height), _GROUND)
         pen = ImageDraw.Draw(picture)
         middles, curves = timeline.middles, timeline.curves
         for row, class_id in enumerate(self._classes):
             top, floor, colour = row * _ROW, (row + 1) * _ROW - 4, _COLOURS[row % len(_COLOURS)]
-            pen.text((_MARGIN, top + 5), fit_text(timeline.labels[class_id], 13, self._left - 12), _INK, font)
+            label = timeline.labels[class_id]
+            pen.text((_MARGIN, top + 5), fit_text(label, 13, self._left - 12), _INK, font_of(label, 13))
             for span in timeline.known:
                 if span.class_id == class_id:
                     start = self.x_of(span.start)
@@ -109,5 +111,5 @@ class TrackStrip:
             pen.text((self.x_of(second), floor + 6), f"{second:g}", _SOFT, load_font(11), anchor="ma")
         for row, text in enumerate(about):
             place = _MARGIN, floor + _AXIS + row * _ABOUT
-            pen.text(place, fit_text(text, 12, self._width - 2 * _MARGIN), _INK, load_font(12))
+            pen.text(place, text, _INK, font_of(text, 12))
         return picture
