@@ -171,21 +171,21 @@ class TimelineMaker:
     def _span(self, run: Run, answer: Answer | None, source: Source) -> Span:
         """Return the span of a run, with the times of its scores; or of its map, if it is not longer than a window.
 
-        The map narrows it only on the sides where the label is not sure in a window beside the run: where there is no
-        such window, the event may go on. A map of repeated frames does not know when.
+        A map does not narrow a run of all windows, as nothing says that the label ever is not right, and neither does a
+        map of repeated frames, which does not know when.
         """
         cells, (earliest, latest) = self._cells, self._shown
         start, end = float(cells[run.first, 0]), float(cells[run.last, 1])
         middle = float(self.starts[run.best]) + min(self.window, latest - earliest) / 2
-        is_short = (run.last - run.first + 1) * self.stride <= self.window + self.stride + 1e-6
+        windows = run.last - run.first + 1
+        is_short = windows < len(cells) and windows * self.stride <= self.window + self.stride + 1e-6
         found, why_not = None, None
         if isinstance(answer, Explanation):
             # not its frames, which are those of the window: maps of hours would need memory for all of them
             found = replace(answer, source=source)
             if is_short and not found.clip.repeats:
                 first, last = looked_at(found.temporal, found.seconds)
-                start = max(earliest, first) if run.first > 0 else start
-                end = min(latest, max(last, start + 1e-3)) if run.last < len(cells) - 1 else end
+                start, end = max(earliest, first), min(latest, max(last, first + 1e-3))
         elif answer is not None and answer.not_explained is not None:
             why_not = str(answer.not_explained)
         label = self.card.labels[run.class_id]

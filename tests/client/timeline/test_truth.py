@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Timeline, list[Event
 
 
 def test_spans_are_where_and_what_the_events_are(made: tuple[Timeline, list[Event]]) -> None:
-    """The mean overlap of events and spans of their label is 0.6 or more; long spans have the right label."""
+    """The mean overlap of events and spans of their label is what was measured; long spans have the right label."""
     timeline, events = made
     shares, right = [], []
     for event in events:
@@ -42,7 +42,7 @@ def test_spans_are_where_and_what_the_events_are(made: tuple[Timeline, list[Even
         nearest = max(events, key=lambda event: overlap((event.start, event.end), (span.start, span.end)))
         if span.end - span.start > 2 * timeline.stride:
             right.append(span.label == LABELS[nearest.label])
-    assert np.mean(shares) >= 0.6, shares
+    assert np.mean(shares) >= 0.75, shares
     assert np.mean(right or [True]) >= 0.9
     assert len(timeline.known) <= len(EVENTS) + 1
 
