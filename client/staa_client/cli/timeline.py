@@ -67,6 +67,7 @@ def timeline(
     cacert: arg.Authority = None,
     timeout: arg.Timeout = None,
     method: arg.Method = None,
+    verify: arg.Verify = None,
     explain_when: arg.ExplainWhen = None,
     recursive: arg.Recursive = False,
     concurrency: arg.Concurrency = 4,
@@ -87,6 +88,8 @@ def timeline(
         options["track"] = track
     if (named := arg.one_method(method)) is not None:
         options["method"] = named
+    if verify is not None:
+        options["verify"] = verify
     if explain_when:
         options["explain_when"] = explain_when
     with connect(context, server, token, token_file, cacert, timeout, store=store) as client:

@@ -35,6 +35,9 @@ def frames_again(record: Record, video: Video, deadline: Deadline) -> Frames:
     source = fetch(given, deadline) if isinstance(given, Link) else given
     clip, longest = record.answer.clip, record.video.longest
     images = frames_at(source, clip.frames) if longest is None else _watched(source, clip.frames.tolist(), longest)
+    height, width = images[0].shape[:2]
+    if longest is None and (width, height) != (clip.width, clip.height):
+        raise ValueError(f"the video has {width}x{height} pixels, that of the line {clip.width}x{clip.height}: another")
     about = clip.fps, clip.duration, (clip.width, clip.height), clip.notes
     return Frames(np.stack(images), clip.times, clip.frames, *about, Origin(name_of(given), source, longest))
 

@@ -79,6 +79,15 @@ def test_a_span_of_a_timeline_can_be_asked_again(store: Path, long: Path) -> Non
             staa.replay(f"{store}:1", short)
 
 
+def test_a_span_of_a_video_of_another_size_is_told(store: Path, long: Path) -> None:
+    """A video that is not of the size that the line has is another one, which no server needs to say."""
+    with asked(store) as staa:
+        staa.timeline(long)
+        other = encode([np.zeros((80, 96, 3), np.uint8)] * 120, rate=5)
+        with pytest.raises(ValueError, match=r"the video has 96x80 pixels, that of the line \d+x\d+: another"):
+            staa.replay(f"{store}:1", other)
+
+
 def test_the_video_of_a_timeline_is_hashed_once(store: Path, long: Path) -> None:
     """For the line of its first map: a file that takes its place meanwhile is not read."""
     sha256, answer = hashlib.sha256(long.read_bytes()).hexdigest(), ByBrightness()
