@@ -44,11 +44,6 @@ EXCEPTIONS = (
         "positive_data_acceptance", "^400 .*expected a number from 0 to \\d+ or a label", "it depends on the model"
     ),
     Difference("positive_data_acceptance", "^400 .*the classes of this model", "it depends on the model"),
-    Difference(
-        "positive_data_acceptance",
-        "^400 .*explain_when has \\d+ characters, over 2000",
-        "some made of its pattern are longer",
-    ),
     Difference("positive_data_acceptance", "^400 .*the shape of the input is", "no schema counts another list"),
     Difference("negative_data_rejection", '^200 .*"input":{"frames"', "the card is given whatever video comes along"),
     Difference(

@@ -361,3 +361,17 @@ def test_what_is_left_out_is_counted() -> None:
     told.clear()
     ask(served, [{"video": film(1)}])
     assert "unexplained" not in {name for name, _ in told}
+
+
+@pytest.mark.parametrize("is_ascii", [True, False])
+def test_rules_of_json_are_counted_in_characters(*, is_ascii: bool) -> None:
+    """JSON may write a character in up to 12 bytes: the longest rules are read, and one character more is too many."""
+    rules = "label_in=" + "\U0001d11e" * 1991
+    for text, is_read in ((rules, True), (rules + "x", False)):
+        body = json.dumps({"video": "AAAA", "explain_when": text}, ensure_ascii=is_ascii).encode()
+        headers = {"Content-Type": "application/json"}
+        if is_read:
+            assert wire.read({"body": body}, headers, explain=True).videos[0].when.labels == (text[9:],)
+        else:
+            with pytest.raises(OptionError, match="explain_when has 2001 characters"):
+                wire.read({"body": body}, headers, explain=True)

@@ -19,8 +19,9 @@ MAX_MARKS = 10_000
 """The most quotes, brackets, commas and colons of a JSON body. Sixteen videos with all options have some hundred."""
 MAX_JSON_BYTES = 1 << 20
 """The most bytes of a JSON body without its long texts, which are videos."""
-LONG_TEXT = 2000
-"""Bytes above which a text of JSON is not given to the parser."""
+LONG_TEXT = 24_000
+"""Bytes above which a text of JSON is a video, and not given to the parser. An option never is one: the longest,
+`explain_when`, has 2,000 characters, and JSON may write each in 12 bytes (two escapes)."""
 _MARKS = b'"[{,:'
 _BLOCK = 1 << 20  # bytes that are looked at before the count is compared with its bound
 _BACKSLASHES = 64  # the most that are looked at before a quote
