@@ -123,7 +123,7 @@ def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:
         raise ValueError(msg)
     count = max(count or 0, *(int(key) + 1 for key in given))
     found = [given.get(str(number)) for number in range(count)]
-    labels = [f"LABEL_{number}" if _is_blank(label) else label for number, label in enumerate(found)]
+    labels: list[Any] = [f"LABEL_{number}" if _is_blank(label) else label for number, label in enumerate(found)]
     for number, label in enumerate(labels):
         if not isinstance(label, str):
             raise ValueError(f"{name} has no label in words for class {number} of {count}")  # noqa: TRY004
