@@ -168,3 +168,14 @@ def test_the_verdicts_of_the_page_are_those_that_were_counted() -> None:
     for way, *cells in said:
         both = zip(shares["vivit"][way], shares["videomae"][way], strict=True)
         assert cells == [" / ".join(pair) for pair in both], way
+
+
+def test_every_way_that_is_not_ours_has_its_source() -> None:
+    """The page for users says who thought of each way in its first table that is neither ours nor without a model."""
+    sources = tables.EXPLAINED.read_text().partition("\n## Sources\n")[2].partition("\n## ")[0]
+    others = {
+        way: name for way, name in tables.SUMMARY.items() if way not in (*tables.OURS, "frame difference", "random")
+    }
+    assert len(others) == 5
+    for name in others.values():
+        assert f"| {name.removesuffix(', signed')} | " in sources
