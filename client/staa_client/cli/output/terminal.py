@@ -45,14 +45,16 @@ def _noted(notes: Iterable[str]) -> list[str]:
 
 
 def describe_sight(sight: "Sight") -> str:
-    """Return a window of a stream, on one line."""
+    """Return a window of a stream on one line: its labels, how far to trust its map, and how late they came."""
     head = f"{sight.start:8.2f} - {sight.end:.2f} s"
     tail = f"{sight.latency * 1000:.0f} ms" + (f", {sight.dropped} dropped" if sight.dropped else "")
     if sight.error is not None:
         return f"{head}  {' '.join(str(sight.error).split())}"
     best, smooth = _best_label(sight.predictions), _best_label(sight.smoothed)
+    about_map = [] if sight.explanation is None else [f"map: {badge_of(sight.explanation).words}"]
     why_not = why_not_lines(sight.answer) if isinstance(sight.answer, Result) else []
-    words = [head, best, f"(smoothed: {smooth}{', changed' if sight.changed else ''})", tail, *why_not]
+    smoothed = f"(smoothed: {smooth}{', changed' if sight.changed else ''})"
+    words = [head, best, smoothed, *about_map, tail, *why_not]
     return _one_line("  ".join(words))
 
 
