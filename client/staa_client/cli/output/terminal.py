@@ -10,7 +10,7 @@ from staa_client.pictures.badge import badge_of
 from staa_client.pictures.layer import Layer, percent, place_words
 from staa_client.results.card import Card
 from staa_client.results.explanation import Explanation
-from staa_client.results.result import ClipInfo, Prediction, Result
+from staa_client.results.result import ClipInfo, Faithfulness, Prediction, Refinement, Result
 
 if TYPE_CHECKING:
     from staa_client.watch.sight import Sight
@@ -101,7 +101,12 @@ def label_lines(answer: Result | Explanation) -> list[str]:
 
 def note_lines(answer: Result | Explanation) -> list[str]:
     """Return a line for each thing that was done to the clip beyond plain decoding; mostly none."""
-    return [_one_line(f"note   {note}") for note in answer.clip.notes]
+    return [note_line(note) for note in answer.clip.notes]
+
+
+def note_line(note: str) -> str:
+    """Return the line of a note."""
+    return _one_line(f"note   {note}")
 
 
 def why_not_lines(answer: Result) -> list[str]:
@@ -123,11 +128,16 @@ def map_lines(answer: Explanation) -> list[str]:
         lines.append(f"{place:<{wide}}  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
     lines += [f"{'' if row else _SEEN:<{len(_SEEN)}}  {limit}" for row, limit in enumerate(_unseen_lines(clip))]
     if (choice := answer.refinement) is not None:
-        lines.append(f"map    {choice} ({choice.clips} clips, {choice.seconds:.2f} s)")
+        lines.append(f"map    {choice} ({_cost_words(choice)})")
     badge, check = badge_of(answer), answer.faithfulness
-    cost = f" ({check.verdict}; {check.clips} clips, {check.seconds:.2f} s)" if check is not None else ""
+    cost = f" ({check.verdict}; {_cost_words(check)})" if check is not None else ""
     lines.append(f"check  {badge.words}. {as_typed(badge.sentence)}{cost}")
     return [_one_line(text) for text in lines]
+
+
+def _cost_words(of: Faithfulness | Refinement) -> str:
+    """Return what a check or a choice cost, its seconds if they are known."""
+    return f"{of.clips} clips" + ("" if of.seconds is None else f", {of.seconds:.2f} s")
 
 
 def describe_card(card: Card) -> str:
