@@ -308,7 +308,7 @@ def test_readiness(proxy: Proxy, ready: Upstream) -> None:
 def test_models_are_listed_for_a_key(
     proxy: Proxy, upstream: Upstream, ready: Upstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """GET /models is the health endpoint's list, for a key alone; `staa models` prints it, and TorchServe hears nothing."""
+    """GET /models is the health endpoint's list, for a key alone; `staa models` prints it. TorchServe hears nothing."""
     one = {"name": "motions", "version": "1.0", "workers": 1, "ready": 0, "batch": 4, "waiting": 0}
     listed: dict[str, object] = {"models": [one]}
     before, ready.answer = ready.answer, lambda _: reply(listed)
