@@ -324,6 +324,8 @@ def test_models_are_listed_for_a_key(
         assert capsys.readouterr().out == "motions/1.0  0 of 1 workers ready, 0 requests waiting\n"
         assert main([*words, "nobody's"]) == 1
         assert "401 key_unknown" in capsys.readouterr().err
+        assert main(["models", "--server", proxy.url, "--token", KEY]) == 3
+        assert "certificate" in capsys.readouterr().err
         for headers in ({}, {"Authorization": "Bearer nobody's"}):
             assert proxy.call("/models", None, headers, method="GET").status == 401
         assert proxy.call("/models?limit=1", None, method="GET").code == "query_refused"
