@@ -14,17 +14,10 @@ from staa_client import files
 from staa_client.cli.output import terminal
 from staa_client.pictures import colours
 from staa_client.results.explanation import Answer, Explanation
-from staa_client.video.source import Link, is_data_url, is_url
+from staa_client.video.source import ENDINGS, Link, is_data_url, is_url
 
 INPUT = "-"
 """The argument that stands for the standard input."""
-ENDINGS = frozenset(
-    {
-        *(".3gp", ".apng", ".asf", ".avi", ".avif", ".flv", ".gif", ".ivf", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-        *(".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
-    }
-)
-"""The endings of the files that are taken from a folder; a file that is named by itself may have any."""
 
 
 def videos_of(given: Sequence[str], *, alone: bool = False, recursive: bool = False) -> list[str]:
