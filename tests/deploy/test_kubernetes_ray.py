@@ -109,43 +109,6 @@ def test_the_service_has_serves_own_configuration() -> None:
     assert gpu == text.removesuffix("0\n") + "1"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own, as it is imported
-@pytest.mark.parametrize("name", SERVICES)
-def test_serve_takes_its_configuration(name: str) -> None:
-    """Ray's own schema takes it, without a key that it does not know, and each deployment is one of the application."""
-    from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
-    from scale.app import Arguments, app  # seconds, which no other test of this file needs
-
-    config = serve_config(overlay(name))
-    ServeDeploySchema(**config)
-    (application,) = config["applications"]
-    assert config.keys() <= ServeDeploySchema.model_fields.keys()
-    assert application.keys() <= ServeApplicationSchema.model_fields.keys()
-    known = set()
-    todo = [app(Arguments(**application["args"]))._bound_deployment]
-    while todo:
-        bound = todo.pop()
-        known.add(bound.name)
-        arguments = [*bound.init_args, *bound.init_kwargs.values()]
-        todo += [each._bound_deployment for each in _applications(arguments)]
-    assert known == {each["name"] for each in application["deployments"]}
-    for each in application["deployments"]:
-        assert each.keys() <= DeploymentSchema.model_fields.keys()
-
-
-def _applications(values: list[Any]) -> list[Any]:
-    """Return the applications that are bound inside of arguments."""
-    found = []
-    for each in values:
-        if hasattr(each, "_bound_deployment"):
-            found.append(each)
-        elif isinstance(each, dict):
-            found += _applications(list(each.values()))
-        elif isinstance(each, list | tuple):
-            found += _applications(list(each))
-    return found
-
-
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_pods_have_room_for_all_processes(name: str) -> None:
     """One pod is enough for one process of each, all pods for as many as Serve may want; the head runs none of it."""
