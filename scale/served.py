@@ -34,8 +34,6 @@ class Served:
     """The most requests that wait: `jobQueueSize`."""
     patience: float = 120.0
     """Seconds after which a request is given up: `responseTimeout`."""
-    startup: float = 120.0
-    """Seconds that the model may take to load: `startupTimeout`."""
 
     @classmethod
     def read(cls, name: str, store: Path = STORE) -> Self:
@@ -65,7 +63,6 @@ class Served:
             (least, max(least, _whole(path, config, "maxWorkers", least))),
             _whole(path, config, "jobQueueSize", 100),
             _whole(path, config, "responseTimeout", 120),
-            _whole(path, config, "startupTimeout", 120),
         )
 
     @cached_property
