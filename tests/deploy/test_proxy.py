@@ -81,6 +81,9 @@ def test_the_routes(proxy: Proxy, upstream: Upstream, path: str) -> None:
         "/workflows/x",
         "/v2/models/motions",
         "/v2/repository/index",
+        "/-/routes",
+        "/-/healthz",
+        "/invocations",
     ],
 )
 def test_nothing_else(proxy: Proxy, upstream: Upstream, path: str) -> None:
