@@ -34,15 +34,16 @@ class Reply:
 
 @dataclass
 class Server:
-    """A TorchServe that is up."""
+    """A server of the contract that is up; where it has fewer ports than TorchServe, several of them are the same."""
 
     inference: str
-    management: str
+    management: str  # empty where it has no management API
     metrics: str
     health: str
     log: Path  # all that it printed
     temporary: Path  # its TMPDIR
     process: "subprocess.Popen[bytes]"
+    home: str = "torchserve"
 
     def call(
         self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, method: str = "POST"
