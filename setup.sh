@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Makes .venv: the pinned requirements, and this project's distributions in editable mode. Needs bash, git and Python
 # 3.11 or newer; Java comes with the requirements. Safe to call again and again: a call with nothing to do takes no
-# time, and of two at once the second waits. ./setup.sh installs what serving needs, ./setup.sh --dev what ./test.sh
-# needs on top. A .venv that is a link belongs to another checkout, and is used as it is.
+# time, and of two at once the second waits. ./setup.sh installs what serving needs, ./setup.sh --ray what ./scale.sh
+# needs on top, and ./setup.sh --dev what ./test.sh needs on top of that. A .venv that is a link belongs to another checkout, and is used as it is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 requirements=requirements.txt
 case "${1:-}" in
   "") ;;
+  --ray) requirements=requirements-ray.txt ;;
   --dev) requirements=requirements-dev.txt ;;
   -h | --help)
-    echo "usage: ./setup.sh [--dev]    (PYTHON=/path/to/python chooses the interpreter)"
+    echo "usage: ./setup.sh [--ray | --dev]    (PYTHON=/path/to/python chooses the interpreter)"
+    echo "  --ray   what ./scale.sh needs, too: Ray, the second home"
     echo "  --dev   what ./test.sh needs, too: linters, test tools, the explainers that benchmarks compare with"
     exit 0
     ;;
@@ -26,20 +28,21 @@ export PIP_REQUIRE_VIRTUALENV=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 python=.venv/bin/python
 underway=.venv/.underway # there while packages are being installed: a .venv that still has it is not to be trusted
-stamp=.venv/.complete    # what the finished .venv was made from: a line for serving, one more for tests
-distributions=() projects=()
-for folder in . video client; do
+stamp=.venv/.complete    # what the finished .venv was made from: a line for serving, one more for Ray, one more for tests
+distributions=() projects=() names=(staa-serve staa-video staa-client)
+[[ $requirements == requirements.txt ]] || names+=(staa-scale) # needs Ray
+for folder in . video client scale; do
   [[ -f $folder/pyproject.toml ]] || continue
-  distributions+=(-e "$folder")
   projects+=("$folder/pyproject.toml")
+  [[ $folder == scale && $requirements == requirements.txt ]] || distributions+=(-e "$folder")
 done
 
 # A .venv cannot be moved, so the folder is part of what it was made from.
 made_from() { echo "$(cat "$@" "${projects[@]}" setup.sh | cksum) $PWD"; }
-serving="serving $(made_from requirements.txt)"
-tests="tests $(made_from requirements.txt requirements-dev.txt)"
-wanted="$serving"
-[[ $requirements == requirements.txt ]] || wanted="$tests"
+stamps=("serving $(made_from requirements.txt)")
+[[ $requirements == requirements.txt ]] || stamps+=("ray $(made_from requirements.txt requirements-ray.txt)")
+[[ $requirements != requirements-dev.txt ]] || stamps+=("tests $(made_from requirements{,-ray,-dev}.txt)")
+wanted="${stamps[${#stamps[@]} - 1]}"
 
 finished() { # is there nothing to do?
   if [[ ! -L .venv ]]; then
@@ -50,7 +53,7 @@ finished() { # is there nothing to do?
 import importlib.metadata, json, sys
 texts = [importlib.metadata.distribution(name).read_text("direct_url.json") for name in sys.argv[1:]]
 sys.exit(not all(json.loads(text or "{}").get("dir_info", {}).get("editable") for text in texts))
-' staa-serve staa-video staa-client 2>/dev/null
+' "${names[@]}" 2>/dev/null
 }
 
 find_python() {
@@ -108,7 +111,6 @@ if ! "$python" -m pip install --no-compile ${quiet[@]+"${quiet[@]}"} -r "$requir
 fi
 echo "setup: installing this project's distributions in editable mode"
 "$python" -m pip install --quiet --no-deps --no-build-isolation "${distributions[@]}"
-echo "$serving" >"$stamp"
-[[ $wanted == "$serving" ]] || echo "$wanted" >>"$stamp"
+printf '%s\n' "${stamps[@]}" >"$stamp"
 rm -f "$underway"
 echo "setup: done"

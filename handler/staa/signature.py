@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from staa import attribution, families
+from staa.checkpoint import loader
 from staa.checkpoint.config import PROBLEMS
 from staa.checkpoint.files import RECIPE_FILES
 from staa.errors import LoadError, OptionError
@@ -49,6 +51,15 @@ class Signature:
             )
         labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
         return cls(config.model_type, labels, grid, recipe, config.problem_type or PROBLEMS[0])
+
+    @classmethod
+    def read(cls, weights: str | Path) -> Self:
+        """Return the signature of a checkpoint, a folder or a hub id, whose weights are not read.
+
+        Raises:
+            LoadError: as `of` does, or the checkpoint cannot be read.
+        """
+        return cls.of(*loader.describe(weights))
 
     def check(self, options: Options) -> None:
         """Raise OptionError if this model cannot fulfil the options; call it before a video is decoded."""

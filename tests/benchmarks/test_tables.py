@@ -152,3 +152,30 @@ def test_the_page_is_made_of_the_csvs() -> None:
     assert tables.PAGE.read_text() == tables.page(measured), "run python -m benchmarks.faithfulness.tables --write"
     page = tables.EXPLAINED.read_text()
     assert page == tables.with_summary(page, measured)
+
+
+def test_the_verdicts_of_the_page_are_those_that_were_counted() -> None:
+    """The page for users repeats the shares of two models in benchmarks/RESULTS.md, and no older ones."""
+    counted = tables.PAGE.with_name("RESULTS.md").read_text()
+    shares: dict[str, dict[str, list[str]]] = {}
+    for model in ("vivit", "videomae"):
+        table = counted.partition(f"\n{model}, 60 clips, share of the verdicts\n\n")[2].partition("\n\n")[0]
+        rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+        shares[model] = {way: cells for points, way, *cells, _ in rows if points == "4"}
+    page = tables.EXPLAINED.read_text().partition("| 60 clips, ViViT / VideoMAE, `verify=4` |")[2].partition("\n\n")[0]
+    said = [line.strip("| ").replace("`", "").split(" | ") for line in page.splitlines()[2:]]
+    assert len(said) == 5
+    for way, *cells in said:
+        both = zip(shares["vivit"][way], shares["videomae"][way], strict=True)
+        assert cells == [" / ".join(pair) for pair in both], way
+
+
+def test_every_way_that_is_not_ours_has_its_source() -> None:
+    """The page for users says who thought of each way in its first table that is neither ours nor without a model."""
+    sources = tables.EXPLAINED.read_text().partition("\n## Sources\n")[2].partition("\n## ")[0]
+    others = {
+        way: name for way, name in tables.SUMMARY.items() if way not in (*tables.OURS, "frame difference", "random")
+    }
+    assert len(others) == 5
+    for name in others.values():
+        assert f"| {name.removesuffix(', signed')} | " in sources

@@ -90,6 +90,7 @@ LABELS = {str(number): f"class {number}" for number in range(8)}
     [
         ({"num_labels": 30_000_000}, "num_labels"),
         ({"num_labels": 9}, "must agree"),
+        ({"id2label": None}, "names no classes, the head of the weights has 8 rows: give it num_labels"),
         ({"num_labels": True}, "num_labels"),
         ({"id2label": {str(number): "x" for number in range(60_000)}}, "50000 labels"),
         ({"id2label": LABELS | {"8": "one more"}}, "8 rows"),

@@ -66,6 +66,8 @@ def test_a_class_without_a_label_is_named_by_its_number(tmp_path: Path) -> None:
     """Where a list of labels has holes, the classes in them are LABEL_1 and so on, and each row has its own."""
     named = config.clean({"id2label": {"4": "e", "0": "a", "2": "c"}}, "config.json")
     assert list(named["id2label"].values()) == ["a", "LABEL_1", "c", "LABEL_3", "e"]
+    blank = config.clean({"id2label": {"0": "a", "1": None, "2": " ", "3": ""}}, "config.json")
+    assert list(blank["id2label"].values()) == ["a", "LABEL_1", "LABEL_2", "LABEL_3"]
     folder = models.save(models.timesformer(), tmp_path)
     facts = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(facts | {"id2label": {"0": "a", "4": "e"}}))
@@ -75,6 +77,13 @@ def test_a_class_without_a_label_is_named_by_its_number(tmp_path: Path) -> None:
     found = explainer([models.clip(0)])[0].predictions
     assert [guess.class_id for guess in found] == [guess.class_id for guess in wanted]
     assert explainer.signature.class_id("target", "LABEL_2") == 2
+
+
+def test_two_classes_need_no_names(tmp_path: Path) -> None:
+    """A checkpoint of two classes loads without names, as transformers writes none for two that were given none."""
+    folder = models.save(models.timesformer(num_labels=2), tmp_path)
+    assert "id2label" not in json.loads((folder / "config.json").read_text())
+    assert Explainer.load(folder, device="cpu").labels == ("LABEL_0", "LABEL_1")
 
 
 def test_classes_of_one_label_are_told_by_their_numbers(tmp_path: Path) -> None:

@@ -18,14 +18,13 @@ import pytest
 import yaml
 
 from tests.deploy.manifests import MONITORING, ROOT
-from tests.deploy.monitoring import QUERIES, RECORDED
+from tests.deploy.monitoring import DASHBOARD, QUERIES, RECORDED
 from tests.deploy.proxies import Proxy, running
 from tests.made.programs import free_ports, program
 from tests.made.torchserve import Server, call, start
 from tests.made.videos import moving_disc
 
 SCRAPE = 1  # seconds
-# What Grafana puts in: its own interval, four scrapes and more, and the choices of the dashboard's variables.
 BURST = 64  # requests at once: 28 more than one server's queue and batch hold
 # Figures of a past in which a hundred maps, labels and verdicts an hour were as the default model's are.
 PAST = {
@@ -37,6 +36,7 @@ PAST = {
     "model_method_source:staa_distrusted:increase6h": 30,
     "model_method_source:staa_faithful:increase6h": 400,
 }
+# What Grafana puts in: its own interval, four scrapes and more, and the choices of the dashboard's variables.
 VARIABLES = {"$__rate_interval": "5m", "${job}": "staa", "$job": "staa", "$model": ".+"}
 
 
@@ -187,6 +187,13 @@ def test_every_query_of_the_dashboard_gives_data(watch: Watch, query: str) -> No
     """A panel of a server in use shows numbers, and not nothing or NaN."""
     found = watch.wait(query)
     assert all(series["value"][1] != "NaN" for series in found), found
+
+
+def test_the_models_to_choose_from_are_those_that_are_served(watch: Watch) -> None:
+    """The dashboard's list of models is of the values of a label that there are."""
+    (models,) = [each["definition"] for each in DASHBOARD["templating"]["list"] if each["type"] == "query"]
+    selector, label = models.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
+    assert {series["metric"][label] for series in watch.ask(selector)} == {"motions"}
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))

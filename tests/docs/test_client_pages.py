@@ -42,11 +42,10 @@ def place(clip: bytes, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: list[str], place: Path, url: str) -> None:
-    """Run it there; it must succeed."""
+def run(command: list[str], place: Path, url: str) -> "subprocess.CompletedProcess[str]":
+    """Run it there."""
     inside = os.environ | {"STAA_SERVER": url, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=place, env=inside, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    return subprocess.run(command, cwd=place, env=inside, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("python")])
@@ -54,13 +53,15 @@ def test_a_python_example_runs(text: str, place: Path, url: str) -> None:
     """As written, but for the server's port."""
     script = place / "example.py"
     script.write_text(text.replace("http://127.0.0.1:8080", url))
-    run([sys.executable, "-W", "error", str(script)], place, url)
+    done = run([sys.executable, "-W", "error", str(script)], place, url)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("sh")])
 def test_commands_run(text: str, place: Path, url: str) -> None:
     """Line by line, each succeeds."""
-    run(["bash", "-euo", "pipefail", "-c", text], place, url)
+    done = run(["bash", "-euo", "pipefail", "-c", text], place, url)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_settings_are_valid(tmp_path: Path) -> None:

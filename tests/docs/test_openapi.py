@@ -38,6 +38,7 @@ def spec() -> dict[str, Any]:
 def test_the_description_is_valid(spec: dict[str, Any]) -> None:
     """It is OpenAPI 3.1."""
     validate(spec)
+    assert spec["openapi"].startswith("3.1.")
 
 
 def test_the_same_options(spec: dict[str, Any]) -> None:

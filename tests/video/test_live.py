@@ -113,3 +113,13 @@ def test_filler_is_no_end(tmp_path: Path) -> None:
     """A transport stream goes on behind a megabyte of zeros, and ends with its last frame where more of them follow."""
     (tmp_path / "film.ts").write_bytes((awkward.film("mpegts") + bytes(2**20)) * 2)
     assert numbers("file", str(tmp_path / "film.ts")) == [*range(30)] * 2
+
+
+def test_damaged_frames_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Of a recording the notes say how many are missing so far, from the damage on; a clean one has none."""
+    for name, source, missing in (("film.mp4", awkward.film(), 0), ("damaged.mp4", awkward.damaged(), 1)):
+        (tmp_path / name).write_bytes(source)
+        with live.opened("file", str(tmp_path / name)) as opened:
+            notes = [picture.notes for picture in live.pictures(opened, lambda size: size, "SLICE")]
+        assert notes[0] == ()
+        assert notes[-1] == ((f"damaged frames left out so far: {missing}",) if missing else ())

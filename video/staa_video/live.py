@@ -96,7 +96,8 @@ def pictures(
     """Yield the frames of a source in the order of their display.
 
     Frames that cannot be decoded are left out, for example the first ones of a stream that is joined between two key
-    frames. If the times of a file run backwards, its later frames get the times of its mean frame rate.
+    frames; of a recording, the notes count the damaged ones. If the times of a file run backwards, its later frames get
+    the times of its mean frame rate.
 
     Args:
         opened: the source.
@@ -115,11 +116,15 @@ def pictures(
     frames = _timed(opened)
     if is_of_stills(opened[0]):
         frames = _no_still(frames)
+    damaged, recorded = 0, math.isfinite(length(opened[0]))
     for frame, seconds in frames:
         matrix = picture.matrix(frame) or matrix
-        if not frame.is_corrupt:
-            image = scaler(frame, matrix)
-            yield Picture(image, seconds, scaler.source, scaler.notes)
+        if frame.is_corrupt:
+            damaged += recorded
+            continue
+        image = scaler(frame, matrix)
+        told = (f"damaged frames left out so far: {damaged}",) if damaged else ()
+        yield Picture(image, seconds, scaler.source, scaler.notes + told)
 
 
 def _no_still(frames: Iterator[tuple[VideoFrame, float]]) -> Iterator[tuple[VideoFrame, float]]:

@@ -16,7 +16,7 @@ import numpy as np
 from staa_client.batch.book import KEEPERS, open_answers
 from staa_client.batch.journal import KnownAnswer
 from staa_client.batch.key import Key, key_or_error
-from staa_client.errors import FAILURES, Failure
+from staa_client.errors import FAILURES, Failure, StoreError
 from staa_client.results.explanation import Answer, Explanation
 from staa_client.results.result import Result
 from staa_client.video.frames import Frames
@@ -62,6 +62,11 @@ class BatchItem:
         if not isinstance(self.result, Explanation):
             raise TypeError(f"{self.source} has labels only: batch(..., explain=True) asks for maps")
         return self.result
+
+
+def answer_of(item: BatchItem) -> Answer | None:
+    """Return the answer of an item, also one that the client's store could not take; None if there is none."""
+    return item.error.answer if isinstance(item.error, StoreError) else item.result
 
 
 @dataclass(frozen=True, slots=True)

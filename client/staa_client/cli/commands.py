@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from staa_client import _late
 from staa_client.batch.key import key_of
-from staa_client.batch.plan import BatchItem
+from staa_client.batch.plan import BatchItem, answer_of
 from staa_client.cli.connection import told_warnings
 from staa_client.cli.named_files import INPUT, OutputFiles
 from staa_client.cli.output import terminal
@@ -57,13 +57,13 @@ def answer(
     abouts: dict[str, None] = {}
     with _batches(client, videos, model, asked, explain=explain, concurrency=concurrency) as rows:
         for items in rows:
-            abouts |= {item.result.model.about: None for item in items if item.result is not None}
+            answers = [answer for item in items if (answer := answer_of(item)) is not None]
+            abouts |= {answer.model.about: None for answer in answers}
             for item in items:
                 _print_item(item, complaints, json=json, with_method=len(asked) > 1)
             is_wrong = any(item.error is not None for item in items)
-            explanations = [item.result for item in items if isinstance(item.result, Explanation)]
-            if explanations:
-                for path, reason in outputs.write(explanations, paths_of_videos[items[0].index]):
+            if answers:
+                for path, reason in outputs.write(answers, paths_of_videos[items[0].index]):
                     complain(f"{items[0].source}: {path}", reason)
                     is_wrong = True
             failed += is_wrong
@@ -112,13 +112,12 @@ def _answer_one(
     video: Video = sys.stdin.buffer if name == INPUT else name
     if name == INPUT and len(asked) > 1:
         video = sys.stdin.buffer.read()  # each method asks about it
-    explanations: list[Explanation] = []
+    answers: list[Answer] = []
     raised: Exception | None = None
     for number, options in enumerate(asked):
         reply, unkept = _ask(client, video, model, options, explain=explain)
         raised = raised or unkept
-        if isinstance(reply, Explanation):
-            explanations.append(reply)
+        answers.append(reply)
         if json:
             _print(js.dumps(reply.to_dict()))
             continue
@@ -128,7 +127,7 @@ def _answer_one(
             console.print(_late.load("draw_on_terminal")(reply, console))
         else:
             _print(terminal.describe(reply))
-    failures = outputs.write(explanations, paths) if explanations else []
+    failures = outputs.write(answers, paths)
     raised = raised or next((reason for _, reason in failures), None)
     for path, reason in failures:
         if reason is not raised:
@@ -190,15 +189,18 @@ def collect(
 
 def follow(sights: "Watch", count: int | None, *, json: bool) -> int:
     """Print each window of a watched source, at most `count` of them; return 1 if the last one failed."""
-    failed, about = False, ""
+    failed, said = False, {""}
     with told_warnings():
         first = list(itertools.islice(sights, 1))
     if first:
         sys.stderr.write(f"windows of {sights.window:g} s, one every {sights.stride:g} s{_clips_in_words(sights)}\n")
     for number, sight in enumerate(itertools.chain(first, sights), 1):
         failed = sight.error is not None
-        if not json and not about and sight.answer is not None and (about := sight.answer.model.about):
-            sys.stderr.write(terminal.printable_line(about) + "\n")
+        if not json and sight.answer is not None:
+            for text in (sight.answer.model.about, *terminal.note_lines(sight.answer)):
+                if text not in said:  # once, and not of every window
+                    sys.stderr.write(terminal.printable_line(text) + "\n")
+                    said.add(text)
         _print(js.dumps(terminal.sight_document(sight)) if json else terminal.describe_sight(sight))
         if number == count:
             break
@@ -254,7 +256,7 @@ def check_ready(client: Client, model: str | None, wait: float) -> int:
 
 def _print_item(item: BatchItem, complaints: Complaints, *, json: bool, with_method: bool) -> None:
     """Print one answer of several, or tell why there is none."""
-    result: Answer | None = item.error.answer if isinstance(item.error, StoreError) else item.result
+    result = answer_of(item)
     if result is not None and json:
         _print(js.dumps({"source": item.source} | result.to_dict()))
     elif result is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from staa_client import files
 from staa_client.cli.output import terminal
 from staa_client.pictures import colours
-from staa_client.results.explanation import Explanation
+from staa_client.results.explanation import Answer, Explanation
 from staa_client.video.source import Link, is_data_url, is_url
 
 INPUT = "-"
@@ -143,13 +143,18 @@ class OutputFiles:
                 writers[file] = index
         return paths_of_videos
 
-    def write(self, explanations: Sequence[Explanation], paths: Sequence[Path]) -> list[tuple[Path, Exception]]:
+    def write(self, answers: Sequence[Answer], paths: Sequence[Path]) -> list[tuple[Path, Exception]]:
         """Write the files and print their names; return those that cannot be written, with the errors.
 
-        Explanations of one video by several methods stand side by side.
+        Explanations of one video by several methods stand side by side. Where rules left it without a map, nothing is
+        written, and that is printed: a file of an earlier call is still there.
         """
+        explanations = [answer for answer in answers if isinstance(answer, Explanation)]
         failures: list[tuple[Path, Exception]] = []
         for path in paths:
+            if not explanations:
+                sys.stderr.write(terminal.printable_line(f"not written, as there is no map: {path}") + "\n")
+                continue
             try:
                 files.save(path, explanations, **self.look)
             except (OSError, ValueError, ImportError) as reason:

@@ -18,6 +18,7 @@ from staa_client.cli.output.complaints import Complaints, complain
 from staa_client.cli.output.terminal import printable, printable_line
 from staa_client.cli.output.timeline_chart import describe_timeline
 from staa_client.client import Client
+from staa_client.results.result import model_data
 from staa_client.timeline.book import ENDINGS as BOOKS
 from staa_client.timeline.files import ending_of
 from staa_client.timeline.result import MOST_TRACKS, Timeline
@@ -160,7 +161,8 @@ def _windows_in_words(made: Timeline) -> str:
 def _print(source: str, made: Timeline, tracks: int, *, json: bool, is_alone: bool) -> None:
     """Print the spans of a video as JSON lines, or its chart."""
     if json:
-        lines = [js.dumps({"source": source} | span.to_dict()) for span in made.spans]
+        shared = {"source": source, "model": model_data(made.model)}
+        lines = [js.dumps(shared | span.to_dict()) for span in made.spans]
     else:
         head = [] if is_alone else [printable_line(source)]
         lines = head + describe_timeline(made, min(Console().width, 120), tracks)

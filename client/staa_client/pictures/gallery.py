@@ -54,7 +54,7 @@ class Tile:
     why_not: str = ""
     """Why there is no map, if rules left the video out."""
     notes: tuple[str, ...] = ()
-    """What was done to the video beyond plain decoding."""
+    """What was done to the video beyond plain decoding, and what else a reader of its map must know."""
 
     @property
     def score(self) -> float:

@@ -47,15 +47,15 @@ def labels_html_of(result: Result) -> str:
 
 
 def describe(explanation: Explanation) -> str:
-    """Return a sentence or two that describe the explanation."""
+    """Return in a few sentences what the picture says: labels, when and where, and how far to trust the map."""
     labels = ", ".join(f"{guess.label} {percent(guess.score)}" for guess in explanation.predictions[:3])
     (moment,) = explanation.top(1)
     x0, y0, x1, y1 = moment.region
     when = f"{moment.start:.2f} to {moment.end:.2f} s ({percent(moment.share)})"
     layer = Layer(explanation)
     subject = f"{layer.class_words[0].upper()}{layer.class_words[1:]}: most" if layer.class_words else "Most"
-    balance = "".join(f" {text}." for text in (layer.balance, layer.overlap) if text)
+    notes = "".join(f" {text[0].upper()}{text[1:]}." for text in (layer.balance, *layer.note_lines) if text)
     where = f"in pixels ({x0}, {y0}) to ({x1}, {y1})"
-    trust = f" {layer.badge.words[0].upper()}{layer.badge.words[1:]}."
+    trust = f" {layer.badge.words[0].upper()}{layer.badge.words[1:]}: {layer.badge.sentence}"
     about = f" {explanation.model.about}" if explanation.model.about else ""
-    return f"{explanation.name}: {labels or 'no label'}.{about} {subject} at {when}, {where}.{balance}{trust}"
+    return f"{explanation.name}: {labels or 'no label'}.{about} {subject} at {when}, {where}.{notes}{trust}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from staa_client.results.result import Model
+from staa_client.results.result import Model, model_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,8 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data, in the form of the HTTP contract."""
-        model = asdict(self.model)
-        if not model["about"]:
-            del model["about"]
         return {
-            "model": model,
+            "model": model_data(self.model),
             "labels": list(self.labels),
             "problem_type": self.problem_type,
             "license": self.license,

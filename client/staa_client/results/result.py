@@ -119,6 +119,12 @@ class Model:
     """What a reader of its answers must know, such as that it knows eight motions only; mostly empty."""
 
 
+def model_data(model: Model) -> dict[str, Any]:
+    """Return a model as plain JSON data, in the form of the HTTP contract."""
+    document = asdict(model)
+    return document if model.about else {name: document[name] for name in document if name != "about"}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipInfo:
     """Describes the source video, and the T frames of it that the model saw."""
@@ -195,11 +201,8 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON data, in the form of the HTTP contract."""
         predictions = [asdict(prediction) for prediction in self.predictions]
-        model = asdict(self.model)
-        if not model["about"]:
-            del model["about"]
         why_not = {} if self.not_explained is None else {"not_explained": asdict(self.not_explained)}
-        return {"model": model, "predictions": predictions, "clip": self.clip.to_dict(), **why_not}
+        return {"model": model_data(self.model), "predictions": predictions, "clip": self.clip.to_dict(), **why_not}
 
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: the labels with their scores."""

@@ -25,9 +25,10 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def webvtt(timeline: Timeline) -> str:
     """Return the spans as WebVTT, of which players make chapters; times in which no label is sure are left out.
 
-    Chapters must not overlap: where spans do, there is a cue with all their labels.
+    Chapters must not overlap: where spans do, there is a cue with all their labels. What a reader of the labels must
+    know is a comment.
     """
-    cues = ["WEBVTT\n"]
+    cues = ["WEBVTT\n", *([f"NOTE {_vtt_text(timeline.model.about)}\n"] if timeline.model.about else [])]
     for number, (start, end, labels) in enumerate(_chapters(timeline), 1):
         cues.append(f"{number}\n{_vtt_time(start)} --> {_vtt_time(end)}\n{' and '.join(map(_vtt_text, labels))}\n")
     return "\n".join(cues)
@@ -83,6 +84,8 @@ def eaf(timeline: Timeline) -> str:
     if isinstance(timeline.source, Path):
         media = {"MEDIA_URL": timeline.source.absolute().as_uri(), "MIME_TYPE": "video/*"}
         ET.SubElement(header, "MEDIA_DESCRIPTOR", media)
+    if timeline.model.about:
+        ET.SubElement(header, "PROPERTY", {"NAME": "about"}).text = _xml(timeline.model.about)
     order = ET.SubElement(root, "TIME_ORDER")
     tiers: dict[int | None, list[Span]] = {}
     for span in timeline.known:
@@ -133,7 +136,7 @@ def fiftyone(timelines: Iterable[Timeline]) -> dict[str, Any]:
                 "label": classes.index(span.label),
                 "timestamps": [span.start, span.end],
                 "confidence": span.score,
-                "attributes": {"peak": span.peak, "model": timeline.model.name},
+                "attributes": {"peak": span.peak, "model": timeline.model.name, "about": timeline.model.about},
             }
             for span in timeline.known
         ]

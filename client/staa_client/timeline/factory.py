@@ -1,11 +1,15 @@
 """Makes the timeline of one video or of many, for both clients, from their options."""
 
 import asyncio
+import math
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Unpack
+
+import numpy as np
 
 from staa_client.batch.async_run import in_thread
 from staa_client.batch.book import Unkept
@@ -20,6 +24,7 @@ from staa_client.timeline.result import Timeline, TimelineItem
 from staa_client.timeline.run import ClientLike, Job, Progress, local, run
 from staa_client.timeline.settings import TimelineSettings
 from staa_client.transport.options import TimelineOptions
+from staa_client.video.lengths import untrained_words
 from staa_client.video.pictures_of import delay_of
 from staa_client.video.source import Video
 
@@ -38,7 +43,7 @@ def timeline(
     """Return the timeline of a video; see `Client.timeline`."""
     settings = TimelineSettings.of(options)
     jobs = _Jobs(model, settings, card(), progress, stacklevel=_TO_THE_CALLER)
-    return run(client, jobs.job(video))
+    return jobs.checked(run(client, jobs.job(video)))
 
 
 async def timeline_async(
@@ -52,7 +57,7 @@ async def timeline_async(
     """Return the timeline of a video in an event loop; see `Client.timeline`."""
     settings = TimelineSettings.of(options)
     jobs = _Jobs(model, settings, await card(), progress, stacklevel=_TO_THE_CALLER)
-    return await run_async(client, await asyncio.to_thread(jobs.job, video))  # which may download it
+    return jobs.checked(await run_async(client, await asyncio.to_thread(jobs.job, video)))  # which may download it
 
 
 def timelines(
@@ -77,7 +82,7 @@ def timelines(
                 if item is None:
                     try:
                         jobs = jobs or _Jobs(model, settings, card(), progress, stacklevel=_TO_THE_CALLER - 1)
-                        made = run(client, jobs.job(source, key, journal))
+                        made = jobs.checked(run(client, jobs.job(source, key, journal)))
                     except FAILURES as reason:
                         item = _failed(index, key, reason, book)
                     else:
@@ -110,7 +115,7 @@ def timelines_async(
                     try:
                         jobs = jobs or _Jobs(model, settings, await card(), progress, stacklevel=_TO_THE_CALLER - 1)
                         job = await asyncio.to_thread(jobs.job, source, key, journal)
-                        made = await run_async(client, job)
+                        made = jobs.checked(await run_async(client, job))
                     except FAILURES as reason:
                         item = _failed(index, key, reason, book)
                     else:
@@ -121,13 +126,15 @@ def timelines_async(
 
 
 class _Jobs:
-    """Makes the job of each video; a window that the model was not trained on is warned about once, here."""
+    """Makes the job of each video; that the model was not trained on its windows is warned about once, here."""
 
     def __init__(
         self, model: str | None, settings: TimelineSettings, card: Card, progress: Progress | None, stacklevel: int
     ) -> None:
         self._model, self._settings, self._card, self._progress = model, settings, card, progress
+        self._stacklevel = stacklevel
         self._lengths = settings.lengths(card, stacklevel)
+        self._is_told = bool(untrained_words(self._lengths[0], math.inf, card.clip_seconds, card.model.name))
         settings.check_for(card)  # a label or method that is none is told before the video is read
 
     def job(self, video: Video, key: Key | None = None, journal: object = None) -> Job:
@@ -136,6 +143,14 @@ class _Jobs:
         kept = journal if journal is not None else Unkept()
         about = (source, name, self._model, self._settings, self._card, *self._lengths, self._progress)
         return Job(*about, kept, key or Key(name, name), delay_of(source))  # type: ignore[arg-type]
+
+    def checked(self, made: Timeline) -> Timeline:
+        """Return a timeline, after a warning if its video is the first that is too short for the model."""
+        said = untrained_words(made.window, float(np.ptp(made.parts)), made.clip_seconds, made.model.name)
+        if said and not self._is_told:
+            self._is_told = True
+            warnings.warn(said, UserWarning, stacklevel=self._stacklevel)
+        return made
 
 
 @asynccontextmanager

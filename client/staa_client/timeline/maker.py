@@ -16,7 +16,7 @@ from staa_client.timeline.result import NOT_TRACKED, NOTHING, Span, Timeline
 from staa_client.timeline.settings import TimelineSettings
 from staa_client.timeline.spans import Run, RunFinder, gaps, looked_at, parts
 from staa_client.video.frames import Frames
-from staa_client.video.lengths import window_starts
+from staa_client.video.lengths import untrained_words, window_starts
 from staa_client.video.source import Source
 
 MOST_WINDOWS = 1_000_000
@@ -147,6 +147,9 @@ class TimelineMaker:
         times = [(span.start, span.end) for span in known]
         label = NOTHING if self._track is None else NOT_TRACKED
         nothing = [Span(label, start, end, 0.0, (start + end) / 2, None) for start, end in gaps(times, *self._shown)]
+        untrained = untrained_words(
+            self.window, self._shown[1] - self._shown[0], self.card.clip_seconds, self.card.model.name
+        )
         late = (f"players count {delay:.2f} s more, as the file begins before its first frame",) if delay >= 0.1 else ()
         return Timeline(
             name,
@@ -162,7 +165,7 @@ class TimelineMaker:
             self.starts,
             np.stack(self._scores),
             tuple(sorted([*known, *nothing], key=lambda span: (span.start, span.end))),
-            (*self._last.notes, *late),
+            (*([untrained] if untrained else []), *self._last.notes, *late),
             source,
             None if self._track is None else tuple(self._track),
             delay,

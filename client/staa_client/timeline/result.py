@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from staa_client import _late
 from staa_client.errors import Failure
 from staa_client.results.explanation import Explanation
-from staa_client.results.result import Model
+from staa_client.results.result import Model, model_data
 from staa_client.timeline.spans import Scores, parts, smoothed
 from staa_client.video.lengths import ClipSeconds
 from staa_client.video.source import Source
@@ -50,9 +50,10 @@ class Span:
         return self.class_id is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the span as plain JSON data, without its map."""
+        """Return the span as plain JSON data, without its map; `verdict` is None if nobody has checked the map."""
         names = ("label", "class_id", "start", "end", "score", "peak", "not_explained")
-        return {name: getattr(self, name) for name in names}
+        check = None if self.explanation is None else self.explanation.faithfulness
+        return {name: getattr(self, name) for name in names} | {"verdict": None if check is None else check.verdict}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +145,7 @@ class Timeline:
         """Return the spans, and how they were found, as plain JSON data without maps and scores."""
         names = ("name", "duration", "delay", "fps", "window", "stride", "smooth")
         return {name: getattr(self, name) for name in names} | {
-            "model": {"name": self.model.name, "version": self.model.version},
+            "model": model_data(self.model),
             "track": None if self.track is None else [self.labels[each] for each in self.track],
             "clip_seconds": None if self.clip_seconds is None else list(self.clip_seconds),
             "notes": list(self.notes),

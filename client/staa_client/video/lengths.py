@@ -1,5 +1,6 @@
 """Says how long the windows of a video are, and where they start; arithmetic only."""
 
+import math
 import warnings
 
 import numpy as np
@@ -10,6 +11,8 @@ ClipSeconds = tuple[float, float]
 WINDOW = 2.0
 """Seconds of a window if neither the caller nor the model's card says how long it should be."""
 _EPSILON = 1e-6
+_NEARLY = 0.98
+"""A video that has so much of a length is as long: files round."""
 
 
 def window_lengths(
@@ -27,12 +30,32 @@ def window_lengths(
     """
     if window is None:
         window = WINDOW if clip_seconds is None else sum(clip_seconds) / 2
-    elif clip_seconds is not None and not clip_seconds[0] <= window <= clip_seconds[1]:
-        shortest, longest = clip_seconds
-        trained = f"{model} was trained on clips of {shortest:g} to {longest:g} s"
-        said = f"the window is {window:g} s long, and {trained}: do not trust its labels"
+    elif said := untrained_words(window, math.inf, clip_seconds, model):
         warnings.warn(said, UserWarning, stacklevel=stacklevel + 1)
     return window, stride or window / 4
+
+
+def untrained_words(window: float, shown: float, clip_seconds: ClipSeconds | None, model: str) -> str:
+    """Return that a model was trained on other clips than those of a window, or of a video that is shorter than it.
+
+    Empty if it was trained on such clips, or if its card does not say on which.
+
+    Args:
+        window: Seconds of a window.
+        shown: Seconds of the video, or infinity.
+        clip_seconds: As the card of the model says it.
+        model: The name of the model.
+    """
+    if clip_seconds is None:
+        return ""
+    shortest, longest = clip_seconds
+    if not shortest <= window <= longest:
+        what = f"the window is {window:g} s long"
+    elif shown < shortest * _NEARLY:
+        what = f"the video lasts {shown:.3g} s"
+    else:
+        return ""
+    return f"{what}, and {model} was trained on clips of {shortest:g} to {longest:g} s: do not trust its labels"
 
 
 def window_starts(duration: float, window: float, stride: float) -> NDArray[np.float64]:

@@ -1,6 +1,8 @@
 """Reads a source in a thread, and queues its windows for the model; the queue is bounded and counts dropped windows."""
 
+import math
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
@@ -8,7 +10,7 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from staa_client.results.card import Card
-from staa_client.video.lengths import ClipSeconds
+from staa_client.video.lengths import WINDOW, ClipSeconds, untrained_words
 from staa_client.watch.address import origin_of
 from staa_client.watch.settings import WatchSettings
 from staa_client.watch.stream import LiveSource, StopSignal, stream_frames
@@ -105,6 +107,7 @@ class Capture:
         """The options; window and stride are numbers once it is started."""
         self.clip_seconds: ClipSeconds | None = None
         """How long the clips are that the model was trained on, as its card says it."""
+        self._model = "the model"
         self._stop = StopSignal()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -127,12 +130,19 @@ class Capture:
             if self._thread is None and not self._stop:
                 frames = wanted if isinstance(wanted, int) else wanted.frames
                 self.clip_seconds = None if isinstance(wanted, int) else wanted.clip_seconds
-                model = "the model" if isinstance(wanted, int) else wanted.model.name
-                window, stride = self.settings.lengths(self.clip_seconds, model)
+                self._model = "the model" if isinstance(wanted, int) else wanted.model.name
+                window, stride = self.settings.lengths(self.clip_seconds, self._model)
                 self.settings = replace(self.settings, window=window, stride=stride)
                 buffer = WindowBuffer(window, stride, frames)
                 self._thread = threading.Thread(target=self._run, args=(buffer,), name="staa-watch", daemon=True)
                 self._thread.start()
+
+    def check(self, window: Window) -> None:
+        """Warn if the only window of a source is shorter than all clips that the model was trained on."""
+        asked, length = self.settings.window or WINDOW, window.end - window.start
+        said, told = (untrained_words(asked, shown, self.clip_seconds, self._model) for shown in (length, math.inf))
+        if said != told:
+            warnings.warn(said, UserWarning, stacklevel=3)
 
     def stop(self) -> None:
         """End the thread and all that it opened, at any time and from any thread; waiting windows are discarded."""

@@ -78,6 +78,7 @@ class Watch:
                 if not self._capture.is_started:
                     self._capture.start(self._frames if isinstance(self._frames, int) else self._frames())
                 window, dropped = self._capture.pending.take()
+                self._capture.check(window)
                 frames = window.frames(self._capture.origin)
                 answer: Answer | StaaError
                 try:
@@ -160,6 +161,7 @@ class AsyncWatch:
             if not self._capture.is_started:
                 self._capture.start(self._frames if isinstance(self._frames, int) else await self._frames())
             window, dropped = await self._next_window()
+            self._capture.check(window)
             frames = window.frames(self._capture.origin)
             answer: Answer | StaaError
             try:

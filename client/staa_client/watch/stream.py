@@ -90,7 +90,12 @@ def stream_frames(source: LiveSource, settings: WatchSettings, stop: StopSignal)
 def _copied_frames(source: Iterable[tuple[float, Frame]], settings: WatchSettings) -> Iterator[StreamFrame]:
     """Yield copies of the caller's frames, since a frame grabber may use its buffer again."""
     clock, before = StreamClock(settings.gap), -math.inf
-    for index, (source_seconds, image) in enumerate(source):
+    for index, pair in enumerate(source):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(
+                f"a source gives (seconds, (H, W, 3) uint8 RGB array) pairs, got {pair!r:.100} as item {index}"
+            )
+        source_seconds, image = pair
         if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8):
             shape = f"{getattr(image, 'shape', type(image).__name__)} {getattr(image, 'dtype', '')}".strip()
             raise ValueError(f"a source gives (seconds, (H, W, 3) uint8 RGB array) pairs, got {shape} as frame {index}")

@@ -14,6 +14,8 @@ MOST_BYTES = 4 * 2**20
 """The most bytes of a config.json: 20,000 labels of 50 characters, twice, take half of it."""
 MOST_LABELS = 50_000
 MOST_LABEL_CHARACTERS = 200
+UNNAMED = 2
+"""The classes that transformers gives a model whose configuration names none; it writes no names for these two."""
 _MOST_INTEGER = 1_000_000
 _MOST_LAYERS = 1000
 _MOST_TEXT = 100
@@ -66,8 +68,13 @@ def clean(document: Any, name: str) -> dict[str, Any]:  # whatever JSON holds
 
 def check_classes(facts: Mapping[str, Any], rows: int) -> None:
     """Raise ValueError if a cleaned configuration does not have one label for each of the `rows` of the head."""
-    named = len(facts["id2label"]) if "id2label" in facts else None
-    if named is not None and named != rows:
+    if "id2label" not in facts:
+        if rows != UNNAMED:
+            msg = (
+                f"config.json names no classes, the head of the weights has {rows} rows: give it num_labels or id2label"
+            )
+            raise ValueError(msg)
+    elif (named := len(facts["id2label"])) != rows:
         raise ValueError(f"config.json names {named} classes, the head of the weights has {rows} rows: they must agree")
 
 
@@ -102,7 +109,7 @@ def _problem_type(document: Mapping[str, Any], name: str) -> str | None:
 def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:
     """Return the label of each class in their order; None if the file names none.
 
-    A class between others that has no label is called as transformers calls it, `LABEL_3`.
+    A class between others that has no label, or a blank one, is called as transformers calls it, `LABEL_3`.
     """
     given, count = document.get("id2label"), document.get("num_labels")
     if count is not None and (type(count) is not int or not 1 <= count <= MOST_LABELS):
@@ -115,7 +122,8 @@ def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:
         msg = f"{name} has {strange[0][:40]!r} in id2label: expected the number of a class below {MOST_LABELS}"
         raise ValueError(msg)
     count = max(count or 0, *(int(key) + 1 for key in given))
-    labels = [given.get(str(number), f"LABEL_{number}") for number in range(count)]
+    found = [given.get(str(number)) for number in range(count)]
+    labels: list[Any] = [f"LABEL_{number}" if _is_blank(label) else label for number, label in enumerate(found)]
     for number, label in enumerate(labels):
         if not isinstance(label, str):
             raise ValueError(f"{name} has no label in words for class {number} of {count}")  # noqa: TRY004
@@ -123,3 +131,7 @@ def _labels(document: Mapping[str, Any], name: str) -> list[str] | None:
             msg = f"label {number} in {name} is {label[:60]!r}: expected at most {MOST_LABEL_CHARACTERS} characters,"
             raise ValueError(f"{msg} none of them a control character or a line break")
     return labels
+
+
+def _is_blank(label: object) -> bool:
+    return label is None or (isinstance(label, str) and not label.strip())

@@ -49,8 +49,7 @@ def load(weights: str | Path, device: str = "auto", dtype: str = "auto") -> tupl
     staged = ""
     try:
         found = files.find(locate(weights))
-        config = configuration(files.read_config(found))
-        recipe = Recipe.read(files.read_json(next(found[name] for name in files.RECIPE_FILES if name in found)))
+        config, recipe = _read_description(found)
         with _staged(found) as folder:
             staged = str(folder)
             model, report = AutoModelForVideoClassification.from_pretrained(
@@ -66,14 +65,39 @@ def load(weights: str | Path, device: str = "auto", dtype: str = "auto") -> tupl
     except LoadError:
         raise
     except BROKEN as error:
-        why = str(error).replace(staged, str(weights)) if staged else str(error)
-        wanted = f"config.json, *.safetensors and {files.RECIPE_FILES[0]}"
-        raise LoadError(f"{weights} cannot be loaded: {why}. Expected a folder or a hub id with {wanted}") from error
+        raise _unreadable(weights, str(error).replace(staged, str(weights)) if staged else str(error)) from error
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:4])
         msg = f"{weights} lacks the weights {missing}: use a checkpoint that was fine-tuned for video classification"
         raise LoadError(msg)
     return model.to(chosen), recipe
+
+
+def describe(weights: str | Path) -> tuple[PreTrainedConfig, Recipe]:
+    """Read the configuration and the preprocessing of a checkpoint, and none of its weights.
+
+    Args:
+        weights: a folder or a hub id, as for `load`.
+
+    Raises:
+        LoadError: they cannot be read, or the family is not known.
+    """
+    try:
+        return _read_description(files.find(locate(weights)))
+    except LoadError:
+        raise
+    except BROKEN as error:
+        raise _unreadable(weights, str(error)) from error
+
+
+def _read_description(found: dict[str, Path]) -> tuple[PreTrainedConfig, Recipe]:
+    recipe = next(found[name] for name in files.RECIPE_FILES if name in found)
+    return configuration(files.read_config(found)), Recipe.read(files.read_json(recipe))
+
+
+def _unreadable(weights: str | Path, why: str) -> LoadError:
+    wanted = f"config.json, *.safetensors and {files.RECIPE_FILES[0]}"
+    return LoadError(f"{weights} cannot be loaded: {why}. Expected a folder or a hub id with {wanted}")
 
 
 def configuration(facts: dict[str, Any]) -> PreTrainedConfig:

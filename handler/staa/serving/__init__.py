@@ -4,7 +4,7 @@ from staa.serving.audit import Audit
 from staa.serving.decoding import Decoding
 from staa.serving.job import Job
 from staa.serving.scheduler import Scheduler
-from staa.serving.service import Incoming, Outgoing, Service, accept, load_explainer, word
+from staa.serving.service import Incoming, Outgoing, Service, accept, in_turn, load_explainer, warm, word
 from staa.serving.settings import Settings
 from staa.serving.telemetry import Telemetry, spans_to
 
@@ -19,7 +19,9 @@ __all__ = [
     "Settings",
     "Telemetry",
     "accept",
+    "in_turn",
     "load_explainer",
     "spans_to",
+    "warm",
     "word",
 ]

@@ -101,6 +101,20 @@ def _encode(request: wire.Request, jobs: Sequence[Job], model: wire.Model) -> wi
     return written
 
 
+def in_turn(requests: Sequence[Sequence[Job]]) -> list[Job]:
+    """Return the jobs of several requests, the first of each before the second of any: many of one hold no other up."""
+    return [job for turn in zip_longest(*requests) for job in turn if job is not None]
+
+
+def warm(explainer: Explainer, batch_size: int) -> None:
+    """Run a model with one clip and with a full batch, for the first requests' sake."""
+    grid = explainer.grid
+    blank = np.zeros((grid.frames, 64, 64, 3), np.uint8)
+    clip = Clip(blank, np.arange(grid.frames) / 25, np.arange(grid.frames), 25.0, grid.frames / 25)
+    for count in sorted({1, batch_size}):
+        explainer([clip] * count)
+
+
 def _ignore() -> None:
     """Do nothing about a lost device."""
 
@@ -177,11 +191,7 @@ class Service:
         """Start what decodes, and run the model with one video and with a full batch, for the first requests' sake."""
         if self._children is not None:
             self._children.start()
-        grid = self.explainer.grid
-        blank = np.zeros((grid.frames, 64, 64, 3), np.uint8)
-        clip = Clip(blank, np.arange(grid.frames) / 25, np.arange(grid.frames), 25.0, grid.frames / 25)
-        for count in sorted({1, self.scheduler.batch_size}):
-            self.explainer([clip] * count)
+        warm(self.explainer, self.scheduler.batch_size)
 
     def answer(self, incoming: Sequence[Incoming]) -> list[Outgoing]:
         """Return a reply to every request of a batch: its result or its error."""
@@ -191,8 +201,7 @@ class Service:
     def _answer(self, incoming: Sequence[Incoming]) -> list[Outgoing]:
         began, until = time.time_ns(), self._clock() + self.batch_seconds
         accepted = list(self._pool.map(accept, range(len(incoming)), incoming))
-        # the first video of every request comes first, so that many of one request hold no other up
-        jobs = [job for turn in zip_longest(*(jobs for _, jobs in accepted)) for job in turn if job is not None]
+        jobs = in_turn([jobs for _, jobs in accepted])
         self.decoding.run(jobs, self._pool, until)
         forwards = self.scheduler.run(jobs, until)
         if any(job.device_failed for job in jobs) and not self.explainer.device_works():

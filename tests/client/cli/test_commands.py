@@ -176,15 +176,16 @@ def test_a_file_is_watched_a_line_a_window(url: str, folder: Path, capsys: pytes
 def test_what_is_said_of_a_watch_waits_for_no_answer(
     path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
-    """The windows and the model are told although the first window fails, and a warning although it ends the watch."""
+    """The windows, the model and notes are told, each once, although the first window fails; a warning, too."""
     reply, error = document(), {"error": {"code": "internal", "message": "it fell over"}}
     reply["model"]["about"] = "Knows eight motions."
+    reply["clip"]["notes"] = ["22 of 250 frames damaged"]
     told = httpx2.Response(200, json=card() | {"clip_seconds": None})
     recorder = Recorder(told, httpx2.Response(500, json=error), then=server(reply))
     with client(recorder) as staa, staa.watch(path, latency="keep", stride=2.0) as sights:
         assert follow(sights, None, json=False) == 0
     printed = capsys.readouterr()
-    assert printed.err == "windows of 2 s, one every 2 s\nKnows eight motions.\n"
+    assert printed.err == "windows of 2 s, one every 2 s\nKnows eight motions.\nnote   22 of 250 frames damaged\n"
     assert "it fell over" in printed.out.splitlines()[0]
     recorder = Recorder(httpx2.Response(200, json=card()), httpx2.Response(400, json=error))
     fails = pytest.raises(StaaError, match="it fell over")

@@ -61,9 +61,14 @@ def test_a_video_that_is_left_out_says_why(url: str, folder: Path, capsys: pytes
     why = "not explained: the best label has 0.931, the rule explains below 0.6"
     picture = folder / "map.png"
     assert main(["explain", str(folder / "a.mp4"), "--server", url, *rules, "-o", str(picture)]) == 0
-    assert why in capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert why in printed.out.splitlines()
+    assert printed.err == f"not written, as there is no map: {picture}\n"
     assert not picture.exists()
-    assert main(["explain", str(folder / "[ab].mp4"), "--server", url, *rules]) == 0
+    several = ["explain", str(folder / "[ab].mp4"), "--server", url, *rules]
+    assert main([*several, "--json", "-o", str(folder / "{name}.png")]) == 0
+    assert capsys.readouterr().err.count("not written, as there is no map: ") == 2
+    assert main(several) == 0
     assert capsys.readouterr().out.count(f"  {why}\n") == 2
     answers = folder / "answers.jsonl"
     assert main(["batch", str(folder / "a.mp4"), "--server", url, *rules, "-o", str(answers)]) == 0

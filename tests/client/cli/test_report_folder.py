@@ -143,11 +143,12 @@ def test_a_tile_says_why_there_is_no_map_and_of_which_class_one_is(url: str, fol
     gallery = ReportFolder(folder / "own")
     reply = document()
     reply["explanation"] |= {"target": {"class_id": 4, "label": "spins"}}
-    reply["clip"] |= {"notes": ["turned upright"]}
+    reply["clip"] |= {"notes": ["turned upright"], "frames": [2] * 16, "times": [0.25] * 16}
     answer = of_document(reply)
     for error in (None, StoreError("the disk is full", answer=answer)):
         item = BatchItem(0, "a.mp4", None if error else answer, error)
         assert not list(gallery.add(item, str(folder / "a.mp4"), "{}"))
     texts = Page(gallery.finish().read_text("utf-8")).texts
     assert texts.count("Note: turned upright") == 2, "an answer that the store did not take has a tile, too"
+    assert texts.count("Note: 1 frame, repeated 16 times: 'when' says nothing") == 2
     assert [text for text in texts if text.startswith("Map: ") and "spins" in text]

@@ -9,8 +9,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from staa_client import Explanation, contract
 from staa_client.cli import main
 from staa_client.cli.output.timeline_chart import clock, describe_timeline
+from tests.client.conftest import checked, document
 from tests.client.timeline.conftest import ByBrightness, bright, timeline
 
 
@@ -156,6 +158,22 @@ def test_a_chart_fits_its_width() -> None:
         ]
     )
     assert (clock(75.5), clock(3675)) == ("1:15.5", "1:01:15.0")
+
+
+def test_how_far_to_trust_a_map_stands_with_its_span(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line of a span says whether its map was checked, and in JSON the model says what it is good for."""
+    found = contract.of_document(checked(document()))
+    assert isinstance(found, Explanation)
+    spans = [line for line in describe_timeline(timeline(found=found), 80, 3) if "surest at" in line]
+    assert [line.rpartition("; ")[2] for line in spans] == 2 * ["map: checked and faithful"]
+    video = str(bright(tmp_path / "long.mp4"))
+    assert main(["timeline", video, "--server", address]) == 0
+    assert "; map: not checked" in capsys.readouterr().out
+    assert main(["timeline", video, "--server", address, "--labels", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {(line["model"]["name"], line["verdict"]) for line in lines} == {("motions", None)}
 
 
 def test_only_what_was_asked_for_is_shown(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 from staa_client import Explanation, NotExplained, Result
+from staa_client.pictures.badge import NOT_CHECKED
+from staa_client.pictures.notebook import describe
 from tests.client.pictures.conftest import Page
 
 
@@ -19,6 +21,15 @@ def test_a_notebook_shows_a_picture_with_words(explanation: Explanation) -> None
     assert "4.50 to 5.00 s" in whole["alt"]
     assert '"><script>' in frameless["alt"]
     assert len(whole["src"]) > len(frameless["src"])
+
+
+def test_the_words_of_a_picture_say_how_far_to_trust_it(explanation: Explanation) -> None:
+    """Who cannot see the picture reads the sentence of the verdict and the notes, too."""
+    clip = dataclasses.replace(explanation.clip, frames=explanation.clip.frames * 0, notes=("turned upright",))
+    text = describe(dataclasses.replace(explanation, clip=clip))
+    assert text.endswith(
+        f" 1 frame, repeated 16 times: 'when' says nothing. Turned upright. Not checked: {NOT_CHECKED}"
+    )
 
 
 def test_labels_alone_are_a_table(explanation: Explanation) -> None:

@@ -75,6 +75,7 @@ def test_it_does_not_loop_where_less_motion_is_wished(report: Tab, request: pyte
     once = "reduced_motion" in request.node.callspec.params["tab"]
     expect(report.page.locator("#now")).to_have_text("7.75 s, frame 62" if once else re.compile("s, frame [3-9]$"))
     expect(report.page.locator("#play")).to_have_text("Play" if once else "Pause")
+    assert report.page.inner_text("#play") == ("Play" if once else "Pause")
 
 
 def test_a_click_and_a_drag_on_the_curve_seek(report: Tab) -> None:

@@ -12,10 +12,11 @@ import pympi
 import pytest
 import webvtt
 
-from staa_client import Timeline
+from staa_client import Explanation, Timeline, contract
 from staa_client.timeline.exports import fiftyone
 from staa_client.timeline.files import ENDINGS
 from staa_client.timeline.show.page import render_page
+from tests.client.conftest import checked, document
 from tests.client.timeline.conftest import timeline
 
 FIFTYONE = {
@@ -56,6 +57,27 @@ def test_webvtt_has_a_cue_for_each_span(tmp_path: Path) -> None:
         ("00:00:03.250", "00:00:08.500", "moves right"),
         ("00:00:11.500", "00:00:16.750", "spins"),
     ]
+
+
+def test_every_export_says_what_the_model_is_good_for(tmp_path: Path) -> None:
+    """Chapters have it as a comment, ELAN as a property, FiftyOne with each detection, and JSON with the model."""
+    made = timeline()
+    about = made.model.about
+    assert made.save(tmp_path / "a.vtt").read_text().split("\n\n")[1] == f"NOTE {about}"
+    assert ("about", about) in pympi.Elan.Eaf(str(made.save(tmp_path / "a.eaf"))).properties
+    (detections,) = json.loads(made.save(tmp_path / "a.fiftyone.json").read_text())["labels"].values()
+    assert {each["attributes"]["about"] for each in detections} == {about}
+    assert json.loads(made.save(tmp_path / "a.json").read_text())["model"]["about"] == about
+
+
+def test_json_has_the_verdict_on_each_map(tmp_path: Path) -> None:
+    """The verdict on a span's map stands in JSON; there is none where nobody has checked it, or where no map is."""
+    found = contract.of_document(checked(document()))
+    assert isinstance(found, Explanation)
+    made = timeline(found=found)
+    spans = json.loads(made.save(tmp_path / "a.json").read_text())["spans"]
+    assert [span["verdict"] for span in spans] == [None, "faithful", None, "faithful", None]
+    assert {span.to_dict()["verdict"] for span in timeline().spans} == {None}
 
 
 def test_elan_has_a_tier_for_each_label(tmp_path: Path) -> None:

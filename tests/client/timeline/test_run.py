@@ -79,7 +79,7 @@ def test_sources_of_all_kinds_have_one_timeline(video: Path) -> None:
 
 def test_a_video_shorter_than_a_window_has_one_window(video: Path) -> None:
     """A video that is shorter than the model's clips is one window."""
-    with client_of(ByBrightness(clips=(30.0, 40.0))) as client:
+    with client_of(ByBrightness(clips=(20.0, 40.0))) as client:
         made = client.timeline(video, high=0.3, low=0.3, explain=False)
     assert made.starts.tolist() == [0.0]
     assert [span.label for span in made.spans] == ["spins"]
@@ -137,6 +137,27 @@ def test_another_window_than_the_models_is_warned_about_once(video: Path) -> Non
     assert len(items) == 2
     assert len(told) == 1
     assert told[0].filename == __file__
+
+
+def test_a_video_that_is_too_short_for_the_model_is_warned_about_once(tmp_path: Path) -> None:
+    """The window is as long as the model's clips, and the video is not: a warning and each timeline's notes say so."""
+    videos = [bright(tmp_path / name, 2) for name in ("a.mp4", "b.mp4")]
+    said = "the video lasts 2 s, and motions was trained on clips of 3 to 5 s: do not trust its labels"
+
+    async def again() -> tuple[str, ...]:
+        async with AsyncClient(transport=httpx2.MockTransport(ByBrightness())) as client:
+            return (await client.timeline(videos[0], explain=False)).notes
+
+    with client_of(ByBrightness()) as client:
+        with pytest.warns(UserWarning, match=said) as told:
+            items = list(client.timelines(videos, explain=False))
+        with pytest.warns(UserWarning, match="the window is 6 s long"):
+            chosen = client.timeline(videos[0], window=6, explain=False)
+    assert [(each.filename, str(each.message)) for each in told] == [(__file__, said)]
+    assert [item.timeline.notes for item in items if item.timeline is not None] == [(said,), (said,)]
+    assert chosen.notes == (said.replace("the video lasts 2 s", "the window is 6 s long"),)
+    with pytest.warns(UserWarning, match=said):
+        assert asyncio.run(again()) == (said,)
 
 
 def test_a_class_map_is_for_the_class_of_its_span(video: Path) -> None:
@@ -224,7 +245,7 @@ def test_a_short_video_of_which_the_model_is_sure_is_one_span(seconds: float, tm
     light = np.full((round(seconds * FPS), 48, 64, 3), 220, np.uint8)
     path = tmp_path / "short.mp4"
     path.write_bytes(encode([*light], rate=FPS))
-    with client_of(ByBrightness()) as client:
+    with client_of(ByBrightness(clips=(0.2, 7.8))) as client:
         for source in (path, Frames.of(light, FPS)):
             made = client.timeline(source)
             assert spans_of(made) == [("spins", 0.0, seconds)]

@@ -31,7 +31,7 @@ def test_a_token_over_plain_http_to_another_machine_is_warned_of(kind: Any, toke
         assert caught[0].filename == __file__
 
 
-def test_what_stays_here_or_is_encrypted_is_not_warned_of() -> None:
+def test_what_stays_here_or_is_encrypted_is_not_warned_of(recwarn: pytest.WarningsRecorder) -> None:
     """This machine by any of its names, https, a socket of this machine, and no token at all."""
     for url in LOCAL:
         Client(url, "token")
@@ -39,6 +39,7 @@ def test_what_stays_here_or_is_encrypted_is_not_warned_of() -> None:
         Client(url)
         Client(f"https://{url.removeprefix('http://')}", "token")
     Client("http://staa", "token", transport=httpx2.HTTPTransport(uds="/run/staa.sock"))
+    assert not recwarn.list
 
 
 def test_a_password_and_the_management_address_count_too() -> None:

@@ -72,6 +72,31 @@ def test_a_window_of_another_length_is_warned_about(clip: bytes, tmp_path: Path)
     assert [len(set(times)) for times in sent(recorder)] == [8] * 3
 
 
+def test_a_source_that_is_too_short_for_the_model_is_warned_about(clip: bytes, tmp_path: Path) -> None:
+    """The window is as long as the model's clips, and the source has less than one: a plain loop and an event loop."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip)
+    answering = server(told=card() | {"clip_seconds": [9.0, 12.0]})
+    said = "the video lasts 8 s, and motions was trained on clips of 9 to 12 s: do not trust its labels"
+
+    async def watch() -> list[Sight]:
+        async with (
+            AsyncClient(transport=httpx2.MockTransport(answering)) as client,
+            client.watch(path, latency="keep", explain=False) as seen,
+        ):
+            return [sight async for sight in seen]
+
+    with (
+        Client(transport=httpx2.MockTransport(answering)) as client,
+        client.watch(path, latency="keep", explain=False) as seen,
+        pytest.warns(UserWarning, match=said) as warned,
+    ):
+        assert len(list(seen)) == 1
+    assert [each.filename for each in warned] == [__file__]
+    with pytest.warns(UserWarning, match=said):
+        assert len(asyncio.run(watch())) == 1
+
+
 def test_the_async_twin_sends_the_same(clip: bytes, tmp_path: Path) -> None:
     """AsyncClient.watch gives the same windows of labels."""
     path = tmp_path / "clip.mp4"

@@ -125,6 +125,8 @@ def test_a_callers_own_frames_are_copied_and_checked() -> None:
     grey = np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match=r"got \(4, 4\) uint8 as frame 0"):
         read([(0.0, grey)], WatchSettings())
+    with pytest.raises(ValueError, match=r"pairs, got 'clip\.mp4' as item 0"):
+        read(["clip.mp4"], WatchSettings())  # type: ignore[list-item]
     frame = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match=r"must ascend, got 1\.0 after 2\.0 at frame 1"):
         read([(2.0, frame), (1.0, frame)], WatchSettings())

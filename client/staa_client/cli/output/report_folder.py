@@ -9,9 +9,7 @@ from typing import Any
 
 from staa_client import _late, files
 from staa_client.batch.key import key_of
-from staa_client.batch.plan import BatchItem
-from staa_client.errors import StoreError
-from staa_client.pictures.badge import badge_of
+from staa_client.batch.plan import BatchItem, answer_of
 from staa_client.pictures.layer import Layer
 from staa_client.results.draft import drafted
 from staa_client.results.explanation import Explanation
@@ -53,7 +51,7 @@ class ReportFolder:
             request: What was asked, as text.
         """
         tile, thumbnail_of = _late.load("Tile"), _late.load("thumbnail_of")
-        answer = item.error.answer if isinstance(item.error, StoreError) else item.result
+        answer = answer_of(item)
         if answer is None:
             self._tiles.append(tile(item.source, error=" ".join(str(item.error).split())))
             return
@@ -72,7 +70,8 @@ class ReportFolder:
             yield item.source, reason
         about: dict[str, Any] = {"about": answer.model.about, "notes": answer.clip.notes}
         if isinstance(answer, Explanation):
-            about |= {"badge": badge_of(answer), "subject": Layer(answer).class_words}
+            layer = Layer(answer)
+            about |= {"badge": layer.badge, "subject": layer.class_words, "notes": tuple(layer.note_lines)}
         elif answer.not_explained is not None:
             about["why_not"] = str(answer.not_explained)
         self._tiles.append(tile(item.source, answer.predictions, page=page, thumbnail=picture, error=error, **about))

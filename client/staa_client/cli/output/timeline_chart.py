@@ -3,6 +3,7 @@
 import numpy as np
 
 from staa_client.cli.output.terminal import printable_line
+from staa_client.pictures.badge import badge_of
 from staa_client.pictures.layer import percent
 from staa_client.timeline.result import Span, Timeline
 
@@ -34,7 +35,9 @@ def describe_span(span: Span) -> str:
     if not span.is_known:
         return f"{head} {span.label}"
     tail = f"  {percent(span.score)}, surest at {clock(span.peak)}"
-    if span.not_explained is not None:
+    if span.explanation is not None:
+        tail += f"; map: {badge_of(span.explanation).words}"
+    elif span.not_explained is not None:
         tail += f"; no map: {span.not_explained}"
     return printable_line(f"{head} {span.label}{tail}")
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from staa_client.pictures.letters import fit_text, font_of, load_font, wrap_text
 from staa_client.pictures.movies.h264 import PictureTrack
+from staa_client.pictures.movies.movie_page import ENLARGED
 from staa_client.pictures.overlay import round_seconds
 from staa_client.timeline.result import Timeline
 from staa_client.video.frames import Frame, Frames, smaller
@@ -43,6 +44,8 @@ def write(timeline: Timeline, target: Path, tracks: int) -> None:
         raise ValueError("a movie needs the video itself, which this timeline has not: make the timeline of a file")
     rate = min(RATE, timeline.fps, MOST_PICTURES / max(timeline.duration, 1e-3))
     size = smaller(timeline.size, LONGEST_EDGE)
+    enlarged = max(1.0, ENLARGED / max(size))  # as in the movie of a map
+    size = round(size[0] * enlarged), round(size[1] * enlarged)
     strip = TrackStrip(timeline, timeline.tracks(tracks), max(size[0], LEAST_WIDTH))
     width, height = strip.picture.width // 2 * 2, (size[1] + strip.picture.height) // 2 * 2
     left = (width - size[0]) // 2

@@ -1,0 +1,187 @@
+"""The command ./scale.sh: serve models on Ray in the foreground, or explain stored videos: ./scale.sh bulk SOURCE OUT.
+
+At Ctrl-C or SIGTERM new requests are refused, those under way are answered for at most --drain seconds, and all that
+was started ends. A second signal stops at once.
+
+Exit codes: 0 stopped as asked, 1 could not start, or died, 2 wrong arguments.
+"""
+
+import argparse
+import contextlib
+import logging
+import math
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ |= {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a process without GPUs leaves CUDA_VISIBLE_DEVICES alone
+    "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",  # pixels are shared by the processes of a machine
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "scale.edge.middlewares",
+}
+if "RAY_AUTH_MODE" not in os.environ:  # no other user of this machine may run code here; and no file keeps the token
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+import ray
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from scale.app import Arguments, app
+from scale.served import STORE
+from staa.errors import LoadError
+
+NAME = "staa"
+"""The name of the application in Ray Serve."""
+OBJECT_STORE = 400 << 20
+"""Bytes of shared memory for what waits between the stages."""
+ATTEMPTS = 3
+"""How often Ray is started before that counts as failed."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    if argv[:1] == ["bulk"]:
+        from scale import bulk  # noqa: PLC0415  # it needs pyarrow, which serving does not
+
+        return bulk.main(argv[1:])
+    args = _arguments(argv)
+    stop = _Stop()
+    try:
+        return _serve(args, stop)
+    except (LoadError, StartError) as error:
+        print(f"scale: error: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _serve(args: argparse.Namespace, stop: "_Stop") -> int:
+    began = time.monotonic()
+    arguments = Arguments(models=args.names, store=args.store, decoders=args.decoders, gpus=args.gpus)
+    application = app(arguments)
+    _print(f"starting {', '.join(args.names)} on Ray {ray.__version__}")
+    with _cluster(args):
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        serve.start(http_options={"host": args.host, "port": args.port}, logging_config={"enable_access_log": False})
+        door = serve.run(application, name=NAME)
+        stop.listen()
+        _print(f"inference  http://{args.host}:{args.port}")
+        _print(f"ready after {time.monotonic() - began:.1f} s: {', '.join(args.names)}")
+        stop.wait()
+        _drain(door, args.drain, stop)
+        _print("stopping")
+        serve.delete(NAME)
+    _print("stopped")
+    return 0
+
+
+def _drain(door: "DeploymentHandle[Any]", seconds: float, stop: "_Stop") -> None:
+    """Let the requests under way be answered, at most for some seconds or until a second signal."""
+    until = time.monotonic() + seconds
+    while (left := door.drain.remote().result()) and time.monotonic() < until and stop.count < 2:
+        _print(f"waiting for {left} requests")
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _cluster(args: argparse.Namespace) -> Iterator[None]:
+    """Join the cluster that was named, or start a Ray of this machine alone, which nobody else reaches."""
+    options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    if args.address:
+        _start(args.address, options)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    with tempfile.TemporaryDirectory(prefix="staa-ray-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = folder  # what the processes of Ray write goes with it
+        processes = len(args.names) * (1 + max(args.decoders)) + 2
+        options |= {
+            "num_cpus": max(processes, os.cpu_count() or 1),
+            "num_gpus": math.ceil(args.gpus * len(args.names)) or None,
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE,
+            "_node_ip_address": "127.0.0.1",
+            "_temp_dir": folder,
+        }
+        _start("local", options)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start(address: str, options: Mapping[str, Any]) -> None:
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            ray.init(address, **options)
+        except Exception as error:  # Ray raises whatever it likes, also where a busy machine is slow for half a minute
+            if not left:
+                raise StartError(f"Ray did not start, or could not be joined: {error}") from error
+            ray.shutdown()
+        else:
+            return
+
+
+class StartError(Exception):
+    """Says why the server could not start."""
+
+
+class _Stop:
+    """Count signals that ask to stop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._asked = threading.Event()
+        self.listen()
+
+    def listen(self) -> None:
+        """Take the signals; Ray takes SIGTERM when it starts."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.count += 1
+        self._asked.set()
+
+    def wait(self) -> None:
+        """Return once a signal came."""
+        self._asked.wait()
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scale.sh", description="Serve models on Ray, in the foreground.")
+    parser.add_argument("names", nargs="*", metavar="NAME", default=["motions"], help="models to serve (motions)")
+    parser.add_argument("--port", type=int, default=8080, metavar="P", help="of all routes (%(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", metavar="H", help="the address to listen on (%(default)s)")
+    parser.add_argument("--address", help="of a Ray cluster, e.g. auto; default: a Ray of this machine alone")
+    parser.add_argument("--store", type=Path, default=STORE, metavar="DIR", help="where NAME.yaml and NAME/ lie")
+    text = "processes that decode for each model, or the fewest and the most: 1:3 (1)"
+    parser.add_argument("--decoders", type=_range, default=(1, 1), metavar="N[:M]", help=text)
+    parser.add_argument("--gpus", type=float, default=0, metavar="G", help="of each process with a model (%(default)s)")
+    text = "wait so many seconds for requests under way (%(default)s)"
+    parser.add_argument("--drain", type=float, default=30, metavar="S", help=text)
+    return parser.parse_args(argv)
+
+
+def _range(text: str) -> tuple[int, int]:
+    """Return the two numbers of an option such as 1:3."""
+    least, _, most = text.partition(":")
+    if not (least.isdecimal() and (most or least).isdecimal() and 1 <= int(least) <= int(most or least)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: expected such as 2, or 1:3")
+    return int(least), int(most or least)
+
+
+def _print(line: str) -> None:
+    print(f"scale: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
