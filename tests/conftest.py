@@ -32,7 +32,7 @@ LEFT_OUT = {
 ELSEWHERE = {"clips": CLIPS}
 """Markers of tests that need a folder beside the checkout, which no clone has -> the folder."""
 
-HOMES = ("torchserve",)
+HOMES = ("torchserve", "ray")
 """What serves the contract: tests/contract asks each, and each is started once."""
 SHARE_A_SERVER = {
     path.relative_to(ROOT).as_posix()
@@ -134,5 +134,15 @@ def server(archive: Path) -> Iterator["Server"]:
     from tests.made.torchserve import start  # what it imports is not there wherever these rules are
 
     with start(archive.parent, "motions") as up:
+        yield up
+        assert up.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def ray_server() -> Iterator["Server"]:
+    """Serve the default model on Ray for all tests of the session; at the end it stops cleanly when asked."""
+    from tests.made.ray_home import start
+
+    with start("motions") as up:
         yield up
         assert up.stop() == 0
