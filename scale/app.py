@@ -26,6 +26,8 @@ class Arguments(BaseModel):
     """The fewest and the most processes that decode, of each model."""
     gpus: float = 0
     """The GPUs of each process with a model; 0.5 is two to one."""
+    scaling: dict[str, float] = {}
+    """When more processes start and end, as keys of Ray's autoscaling_config: upscale_delay_s, downscale_delay_s."""
 
 
 def app(arguments: Arguments) -> Application:
@@ -34,36 +36,36 @@ def app(arguments: Arguments) -> Application:
     models = {}
     for name in arguments.models:
         served = Served.read(name, arguments.store)
-        _ = served.signature  # what is wrong with a checkpoint is said here, before any process starts
-        decoder, model = _decoder(served, arguments.decoders), _model(served, arguments.gpus)
+        _ = served.model  # what is wrong with a checkpoint or its settings is said here, before any process starts
+        decoder, model = _decoder(served, arguments), _model(served, arguments)
         models[name] = served, decoder.bind(served), model.bind(served, metrics)
     door = serve.deployment(max_ongoing_requests=MOST_REQUESTS, ray_actor_options={"num_cpus": 0})
     return door(serve.ingress()(Door)).bind(models, metrics)
 
 
-def _decoder(served: Served, replicas: tuple[int, int]) -> Deployment:
+def _decoder(served: Served, arguments: Arguments) -> Deployment:
     """Return the stage that decodes for a model: more of them start when those that run have all they can take."""
-    at_once, (least, most) = served.settings.decoders, replicas
+    at_once = served.settings.decoders
     decoder = serve.deployment(
         name=f"Decoder-{served.name}",
         max_ongoing_requests=at_once,
-        autoscaling_config=_scaling(least, most, max(1, at_once // 2)),
+        autoscaling_config=_scaling(*arguments.decoders, max(1, at_once // 2)) | arguments.scaling,
         ray_actor_options={"num_cpus": 1},
     )
     return decoder(Decoder)
 
 
-def _model(served: Served, gpus: float) -> Deployment:
+def _model(served: Served, arguments: Arguments) -> Deployment:
     """Return the stage that answers: the next batch is collected while one is computed."""
     model = serve.deployment(
         name=f"Model-{served.name}",
         max_ongoing_requests=2 * served.batch_size,
-        autoscaling_config=_scaling(*served.replicas, served.batch_size),
-        ray_actor_options={"num_cpus": 1, "num_gpus": gpus},
+        autoscaling_config=_scaling(*served.replicas, served.batch_size) | arguments.scaling,
+        ray_actor_options={"num_cpus": 1, "num_gpus": arguments.gpus},
     )
     return model(Model)
 
 
-def _scaling(least: int, most: int, target: int) -> dict[str, int]:
+def _scaling(least: int, most: int, target: int) -> dict[str, float]:
     """Return how many processes run; `target` is how many requests each is to have under way."""
     return {"min_replicas": least, "max_replicas": most, "target_ongoing_requests": target}

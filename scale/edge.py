@@ -57,7 +57,8 @@ class Edge:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._under_way = 0
+        self.under_way = 0
+        """The bytes of all requests that are kept now."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let Ray answer it."""
@@ -80,18 +81,9 @@ class Edge:
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit() and int(length) > MOST_BYTES:
             return failure(413, "too_many_bytes", TOO_MANY_BYTES)
-        if length.isdigit() and self._under_way + int(length) > MOST_BYTES_UNDER_WAY:
+        if length.isdigit() and self.under_way + int(length) > MOST_BYTES_UNDER_WAY:
             return failure(503, "service_unavailable", ALL_UNDER_WAY)
         return None
-
-    def take(self, count: int) -> None:
-        """Count bytes that came, or, less than 0, that are not kept any more."""
-        self._under_way += count
-
-    @property
-    def is_full(self) -> bool:
-        """Return whether no more bytes are kept."""
-        return self._under_way > MOST_BYTES_UNDER_WAY
 
 
 class _Exchange:
@@ -109,7 +101,7 @@ class _Exchange:
         try:
             await app(scope, self._count, self._pass)
         finally:
-            self._edge.take(-self._bytes)
+            self._edge.under_way -= self._bytes
         if not self._has_begun:  # Ray says nothing where the process that had the request is lost
             refusal = self._refusal or failure(503, "service_unavailable", LOST)
             await refusal(scope, self._receive, self._send)
@@ -119,10 +111,10 @@ class _Exchange:
         message = await self._receive()
         count = len(message.get("body", b""))
         self._bytes += count
-        self._edge.take(count)
+        self._edge.under_way += count
         if self._bytes > MOST_BYTES:
             self._refusal = failure(413, "too_many_bytes", TOO_MANY_BYTES)
-        elif self._edge.is_full:
+        elif self._edge.under_way > MOST_BYTES_UNDER_WAY:
             self._refusal = failure(503, "service_unavailable", ALL_UNDER_WAY)
         return {"type": "http.disconnect"} if self._refusal else message
 

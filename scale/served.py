@@ -34,8 +34,6 @@ class Served:
     """The most requests that wait: `jobQueueSize`."""
     patience: float = 120.0
     """Seconds after which a request is given up: `responseTimeout`."""
-    startup: float = 120.0
-    """Seconds that the model may take to load: `startupTimeout`."""
 
     @classmethod
     def read(cls, name: str, store: Path = STORE) -> Self:
@@ -65,7 +63,6 @@ class Served:
             (least, max(least, _whole(path, config, "maxWorkers", least))),
             _whole(path, config, "jobQueueSize", 100),
             _whole(path, config, "responseTimeout", 120),
-            _whole(path, config, "startupTimeout", 120),
         )
 
     @cached_property
@@ -75,8 +72,8 @@ class Served:
 
     @property
     def model(self) -> wire.Model:
-        """Return the model as replies name it."""
-        return wire.Model(self.name, self.version, self.signature.family, self.signature.labels, self.settings.about)
+        """Return the model as replies name it; raise LoadError if the settings do not fit it."""
+        return wire.Model.of(self.name, self.version, self.signature, self.settings)
 
     @property
     def batch_seconds(self) -> float:
