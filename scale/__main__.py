@@ -24,6 +24,7 @@ from typing import Any
 os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a process without GPUs leaves CUDA_VISIBLE_DEVICES alone
+    "RAY_worker_niceness": "0",  # not the last of all on this machine, as Ray has it
     "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",  # pixels are shared by the processes of a machine
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "scale.edge.middlewares",
 }
