@@ -30,6 +30,10 @@ os.environ |= {
 }
 if "RAY_AUTH_MODE" not in os.environ:  # no other user of this machine may run code here; and no file keeps the token
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+if not any(
+    word.startswith("--address") for word in sys.argv
+):  # Ray's own way to the loopback; else it takes all addresses
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 import ray
 from ray import serve

@@ -145,8 +145,10 @@ class Door:
         """Return how many Decoders and Models of a model run."""
         application = serve.get_replica_context().app_name
         status = (await asyncio.to_thread(serve.status)).applications[application].deployments
-        counts = [status[f"{stage}-{model}"].replica_states.items() for stage in ("Decoder", "Model")]
-        decoders, models = (sum(count for state, count in states if state.value == "RUNNING") for states in counts)
+        states = [status[f"{stage}-{model}"].replica_states.items() for stage in ("Decoder", "Model")]
+        decoders, models = (
+            sum(count for state, count in each if state == "RUNNING") for each in states
+        )  # texts, in fact
         return decoders, models
 
 
