@@ -56,7 +56,7 @@ def run(script: str, *options: str) -> Iterator[Home]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="homes-") as folder:
         log = Path(folder, "log")
-        command = [ROOT / script, *(flags if script == "serve.sh" else flags[:1]), *options, "motions"]
+        command = [str(ROOT / script), *(flags if script == "serve.sh" else flags[:1]), *options, "motions"]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
