@@ -7,6 +7,7 @@ from ray import serve
 from ray.serve import Application, Deployment
 
 from scale.door import Door
+from scale.measure import COUNTERS_NAMED, HISTOGRAMS
 from scale.metrics import Metrics
 from scale.served import STORE, Served
 from scale.stages import Decoder, Model
@@ -32,7 +33,7 @@ class Arguments(BaseModel):
 
 def app(arguments: Arguments) -> Application:
     """Return the application: a Door, and for each model its Decoders and Models."""
-    metrics = serve.deployment(ray_actor_options={"num_cpus": 0})(Metrics).bind()
+    metrics = serve.deployment(ray_actor_options={"num_cpus": 0})(Metrics).bind(HISTOGRAMS, COUNTERS_NAMED)
     models = {}
     for name in arguments.models:
         served = Served.read(name, arguments.store)

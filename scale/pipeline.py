@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from scale.metrics import REQUESTS, Handle, Measurements
+from scale.measure import REQUESTS, Handle, Measurements
 from scale.served import Served
 from staa.errors import BusyError, DecodeError
 from staa.serving import Incoming, Job, Outgoing, accept, wire, word

@@ -116,4 +116,4 @@ def test_ray_takes_it() -> None:
     from ray.serve._private.http_util import validate_http_proxy_callback_return
 
     (middleware,) = validate_http_proxy_callback_return(edge.middlewares())
-    assert isinstance(middleware.cls(echo), Edge)
+    assert middleware.cls is Edge  # type: ignore[comparison-overlap]

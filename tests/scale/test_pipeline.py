@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 
-from scale.metrics import Measurements
+from scale.measure import Measurements
 from scale.pipeline import Pipeline
 from scale.served import Served
 from staa.serving import Decoding, Incoming, Job, Outgoing, Scheduler
