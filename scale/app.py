@@ -36,7 +36,7 @@ def app(arguments: Arguments) -> Application:
     models = {}
     for name in arguments.models:
         served = Served.read(name, arguments.store)
-        _ = served.signature  # what is wrong with a checkpoint is said here, before any process starts
+        _ = served.model  # what is wrong with a checkpoint or its settings is said here, before any process starts
         decoder, model = _decoder(served, arguments), _model(served, arguments)
         models[name] = served, decoder.bind(served), model.bind(served, metrics)
     door = serve.deployment(max_ongoing_requests=MOST_REQUESTS, ray_actor_options={"num_cpus": 0})
