@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from ray.serve.generated import serve_pb2
+from ray.serve.generated.serve_pb2 import ASGIRequest  # type: ignore[attr-defined]  # made as it is imported
 
 from tests.made.torchserve import Server, call
 
@@ -69,12 +69,10 @@ def test_a_replica_unpickles_nothing_without_the_token(ray_server: Server, sent:
     sockets = replica.net_connections("inet")
     (port,) = [each.laddr.port for each in sockets if each.laddr.ip == "::" and each.status == psutil.CONN_LISTEN]
     token = {"nothing": "", "another": "0" * 64, "the token": replica.environ()["RAY_AUTH_TOKEN"]}[sent]
-    request = serve_pb2.ASGIRequest(pickled_request_metadata=pickle.dumps(Payload(tmp_path / "ran")))
+    request = ASGIRequest(pickled_request_metadata=pickle.dumps(Payload(tmp_path / "ran")))
     key = [("authorization", f"Bearer {token}")] if token else []
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        ask = channel.unary_unary(
-            "/ray.serve.ASGIService/HandleRequest", serve_pb2.ASGIRequest.SerializeToString, bytes
-        )
+        ask = channel.unary_unary("/ray.serve.ASGIService/HandleRequest", ASGIRequest.SerializeToString, bytes)
         with pytest.raises(grpc.RpcError) as refused:
             ask(request, metadata=key, timeout=30)
     assert (refused.value.code() == grpc.StatusCode.UNAUTHENTICATED) == (sent != "the token")
