@@ -25,6 +25,13 @@ Sample = Literal["server", "client", "auto"]
 SAMPLES: tuple[Sample, ...] = ("server", "client", "auto")
 LARGE_BYTES = 4_000_000
 """The size in bytes above which `sample="auto"` samples a file in the client."""
+ENDINGS = frozenset(
+    {
+        *(".3gp", ".apng", ".asf", ".avi", ".avif", ".flv", ".gif", ".ivf", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+        *(".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
+    }
+)
+"""The endings of the files that are taken from a folder; a file that is named by itself may have any."""
 _CHUNK_BYTES = 1 << 18
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.+=\"-]{1,100}){0,9},", re.IGNORECASE)
 
