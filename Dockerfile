@@ -3,6 +3,7 @@
 #   docker build -t staa-serve .                                   for CPUs, with the default model in it
 #   docker build -t staa-serve --build-arg ACCELERATOR=cuda .      for NVIDIA GPUs
 #   docker build -t staa-serve --build-arg MODELS="motions mine" . the archives of these models in it; "" for none
+#   docker build -t staa-ray --target ray .                        the second home, on Ray; ACCELERATOR and MODELS as above
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --stop-timeout 60 staa-serve
 #
 # Behind a proxy that signs for others, without a trace of it in the image:
@@ -68,6 +69,64 @@ RUN --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
       --spec-version 1.6 --output-file /out/sbom.cdx.json /app/.venv/bin/python \
  && chmod -R a+rX,go-w /out
 
+# What Ray needs on top of that environment: the versions of what is there already are the same.
+FROM environment AS ray-environment
+ARG ACCELERATOR=cpu
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+COPY deploy/image/requirements/ray-${ACCELERATOR}.txt /build/requirements.txt
+RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
+    --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
+    --mount=type=cache,target=/root/.cache/pip,sharing=locked \
+    /build/pip/bin/pip --python /app/.venv/bin/python install --disable-pip-version-check --progress-bar off \
+      --require-hashes --no-deps --only-binary=:all: ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+      -r /build/requirements.txt \
+ && /build/pip/bin/pip --python /app/.venv/bin/python check
+
+# The distributions, as folders that Ray's processes import from /app, with each model's yaml and weights; and the bill.
+FROM ray-environment AS ray-application
+COPY LICENSE deploy/staa_serve/probe.sh /out/
+WORKDIR /build/source
+COPY . .
+ARG MODELS=motions
+RUN /build/pip/bin/pip --python /app/.venv/bin/python install --disable-pip-version-check --quiet \
+      --no-deps --no-build-isolation --no-index --no-cache-dir --target /out . ./video ./client ./scale \
+ && mkdir -p /out/model_store \
+ && for name in ${MODELS}; do cp -R "model_store/$name.yaml" "model_store/$name" /out/model_store/ || exit 1; done \
+ && /build/pip/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+      --spec-version 1.6 --output-file /out/sbom.cdx.json /app/.venv/bin/python \
+ && chmod -R a+rX,go-w /out
+
+FROM runtime AS ray
+COPY --from=ray-environment /app/.venv /app/.venv
+COPY --from=ray-application /out /app
+WORKDIR /app
+# The lines with RAY are those of scale/__main__.py: KubeRay starts Ray by another command, and they must hold there, too.
+ENV PATH=/app/.venv/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONPATH=/app \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    RAY_USAGE_STATS_ENABLED=0 \
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0 \
+    RAY_ENABLE_ZERO_COPY_TORCH_TENSORS=1 \
+    RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=scale.edge.middlewares
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="staa-ray" \
+      org.opencontainers.image.description="Labels and spatio-temporal attention maps of a video, served by Ray" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="debian:bookworm-slim"
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=3s --start-period=120s --retries=3 CMD ["/app/probe.sh", "live", "8080"]
+ENTRYPOINT ["tini", "--", "python", "-m", "scale"]
+CMD ["motions"]
+
+# Last, so that it is what is built where no target is named.
 FROM runtime
 COPY --from=environment /app/.venv /app/.venv
 COPY --from=application /out /app

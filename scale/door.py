@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scale.edge import UNKNOWN_ROUTE, failure
-from scale.metrics import Handle
+from scale.measure import Handle
 from scale.pipeline import Pipeline
 from scale.served import Served
 from staa.serving import Incoming
@@ -22,7 +22,6 @@ from staa.serving import Incoming
 DRAINING = "the server was asked to stop: it finishes what it has. Ask another one."
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 """The header in which SageMaker passes on what its caller says beside the body: "explain=true, top_k=3"."""
-_SERVICE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 
 
 class Door:
@@ -102,7 +101,7 @@ class Door:
         headers = dict(request.headers) if headers is None else headers
         name = headers.get("x-request-id", "")  # Ray's proxy gives one where the caller gave none
         body = await request.body()
-        incoming = Incoming({"body": body}, headers, explain, name if _SERVICE_ID.fullmatch(name) else "")
+        incoming = Incoming({"body": body}, headers, explain, name[:128] if name.isprintable() else "")
         reply = await pipeline.answer(incoming)
         again = {"retry-after": "1"} if reply.status == 503 else {}
         return Response(reply.body, reply.status, {**reply.headers, **again}, reply.content_type)
@@ -145,8 +144,8 @@ class Door:
         """Return how many Decoders and Models of a model run."""
         application = serve.get_replica_context().app_name
         status = (await asyncio.to_thread(serve.status)).applications[application].deployments
-        counts = [status[f"{stage}-{model}"].replica_states.items() for stage in ("Decoder", "Model")]
-        decoders, models = (sum(count for state, count in states if state.value == "RUNNING") for states in counts)
+        stages = [status[f"{stage}-{model}"].replica_states.items() for stage in ("Decoder", "Model")]
+        decoders, models = (sum(count for state, count in stage if state == "RUNNING") for stage in stages)
         return decoders, models
 
 

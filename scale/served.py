@@ -72,8 +72,8 @@ class Served:
 
     @property
     def model(self) -> wire.Model:
-        """Return the model as replies name it."""
-        return wire.Model(self.name, self.version, self.signature.family, self.signature.labels, self.settings.about)
+        """Return the model as replies name it; raise LoadError if the settings do not fit it."""
+        return wire.Model.of(self.name, self.version, self.signature, self.settings)
 
     @property
     def batch_seconds(self) -> float:

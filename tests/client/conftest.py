@@ -76,6 +76,12 @@ def document(
     }
 
 
+def several_labels(reply: dict[str, Any], threshold: float = 0.04) -> dict[str, Any]:
+    """The reply of a server whose model gives a video several labels, or none."""
+    listed = [guess | {"present": guess["score"] >= threshold} for guess in reply["predictions"]]
+    return reply | {"predictions": listed}
+
+
 def card() -> dict[str, Any]:
     """What the server says of its model."""
     return {

@@ -74,7 +74,56 @@ _STRATEGY = record(
     {"type": {"const": "RollingUpdate"}, "rollingUpdate": record({"maxUnavailable": COUNT, "maxSurge": COUNT})}
 )
 
+_TEMPLATE = record({"metadata": record({"labels": mapping(TEXT)}), "spec": ANY})
+_START = mapping(TEXT)  # of `ray start`: texts, numbers too
+_RAY_CLUSTER = record(
+    {
+        "rayVersion": {"type": "string", "pattern": r"^2\.[0-9]+\.[0-9]+$"},
+        "authOptions": record({"mode": {"enum": ["disabled", "token"]}, "secretName": TEXT}),
+        "headGroupSpec": record({"rayStartParams": _START, "template": _TEMPLATE}),
+        "workerGroupSpecs": many(
+            record(
+                {
+                    "groupName": TEXT,
+                    "minReplicas": COUNT,
+                    "maxReplicas": COUNT,
+                    "rayStartParams": _START,
+                    "template": _TEMPLATE,
+                }
+            )
+        ),
+    },
+    {
+        "enableInTreeAutoscaling": FLAG,
+        "autoscalerOptions": record(
+            {},
+            {"idleTimeoutSeconds": COUNT, "resources": ANY, "securityContext": ANY, "volumeMounts": many(ANY)},
+        ),
+    },
+)
+
 SCHEMAS: dict[str, Schema] = {
+    "ray.io/v1 RayService": custom(
+        record(
+            {"rayClusterConfig": _RAY_CLUSTER, "serveConfigV2": TEXT},
+            {
+                "excludeHeadPodFromServeSvc": FLAG,
+                "rayClusterDeletionDelaySeconds": COUNT,
+                "serveService": record({"metadata": record({"name": TEXT}), "spec": record({"type": TEXT})}),
+            },
+        )
+    ),
+    "ray.io/v1 RayJob": custom(
+        record(
+            {"rayClusterSpec": _RAY_CLUSTER, "entrypoint": TEXT},
+            {
+                "submissionMode": {"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"]},
+                "backoffLimit": COUNT,
+                "shutdownAfterJobFinishes": FLAG,
+                "ttlSecondsAfterFinished": COUNT,
+            },
+        )
+    ),
     "monitoring.coreos.com/v1 ServiceMonitor": custom(
         record({"selector": record({"matchLabels": mapping(TEXT)}), "endpoints": many(_ENDPOINT)})
     ),

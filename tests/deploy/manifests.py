@@ -13,7 +13,10 @@ from tests.made.programs import program
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-OVERLAYS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml"))
+ALL = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml"))
+RAY = [name for name in ALL if name.startswith("ray")]
+OVERLAYS = [name for name in ALL if name not in RAY]
+"""Those of TorchServe, with one kind of pod."""
 COMPONENTS = sorted(path.parent.name for path in KUBERNETES.glob("components/*/kustomization.yaml"))
 MONITORING = ROOT / "deploy" / "monitoring"
 
@@ -59,7 +62,7 @@ def of(objects: Iterable[Object], kind: str) -> dict[str, Object]:
 
 
 def pods(objects: Iterable[Object]) -> Iterator[tuple[str, Object]]:
-    """Yield name and pod template (metadata, spec) of everything that makes pods, KServe's pair included."""
+    """Yield name and pod template (metadata, spec) of what makes pods, KServe's pair and Ray's clusters too."""
     for each in objects:
         if each["kind"] == "Deployment":
             yield each["metadata"]["name"], each["spec"]["template"]
@@ -76,6 +79,23 @@ def pods(objects: Iterable[Object]) -> Iterator[tuple[str, Object]]:
                 "spec": predictor | {key: runtime[key] for key in ("containers", "volumes")},
             },
         )
+    for kind, part in (("RayService", "rayClusterConfig"), ("RayJob", "rayClusterSpec")):
+        for name, each in of(objects, kind).items():
+            yield from _pods_of_ray(name, each["spec"][part])
+
+
+def _pods_of_ray(name: str, cluster: Object) -> Iterator[tuple[str, Object]]:
+    """Yield the pods of a Ray cluster as KubeRay makes them: the autoscaler is a container of the head's."""
+    head = cluster["headGroupSpec"]["template"]
+    image = head["spec"]["containers"][0]["image"]
+    options = {key: value for key, value in cluster["autoscalerOptions"].items() if key != "idleTimeoutSeconds"}
+    autoscaler = {"name": "autoscaler", "image": image} | options
+    labels = head["metadata"]["labels"] | {"ray.io/node-type": "head"}
+    spec = head["spec"] | {"containers": [*head["spec"]["containers"], autoscaler]}
+    yield f"{name}-head", {"metadata": {"labels": labels}, "spec": spec}
+    for group in cluster["workerGroupSpecs"]:
+        labels = group["template"]["metadata"]["labels"] | {"ray.io/node-type": "worker"}
+        yield f"{name}-{group['groupName']}", group["template"] | {"metadata": {"labels": labels}}
 
 
 def containers(pod: Object) -> list[Object]:

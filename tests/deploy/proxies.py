@@ -197,7 +197,7 @@ def running(
         health: Port of /ready and /live; nobody listens on 9.
         metrics: Port of /metrics.
         limits: Start of a line in limits.conf or connections.conf -> the value that it gets instead.
-        places: Group of places in limits.conf -> how many it gets instead.
+        places: Group of places in servers.conf -> how many it gets instead.
         origins: Lines of origins.conf.
     """
     binary = nginx()

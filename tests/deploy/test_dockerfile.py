@@ -75,7 +75,7 @@ def test_the_context_is_what_is_allowed() -> None:
     allowed = {line.removeprefix("!") for line in IGNORED if line.startswith("!")}
     assert all(list(ROOT.glob(each)) for each in allowed), "a name that is not there"
     for path in (
-        *(".git/config", ".venv/bin/python", "secrets/keys/keys", "tests/deploy/image.sh", "client/pyproject.toml"),
+        *(".git/config", ".venv/bin/python", "secrets/keys/keys", "tests/deploy/image.sh", "benchmarks/soak.py"),
         *("deploy/proxy/keys.py", "deploy/kubernetes/namespace.yaml", "deploy/staa_serve/__pycache__/log.pyc"),
         *("model_store/motions.mar", "handler/staa_serve.egg-info/PKG-INFO"),
     ):
@@ -85,7 +85,7 @@ def test_the_context_is_what_is_allowed() -> None:
 @pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
 def test_the_context_has_what_the_build_runs(accelerator: str) -> None:
     """Each file of deploy/ that the recipe names, for CPUs and for GPUs, is there and is not left out."""
-    named = re.findall(r"(?<=[ /])deploy/[\w./${}]+", DOCKERFILE.replace("${ACCELERATOR}", accelerator))
+    named = re.findall(r"(?<=[ /])deploy/[\w./${}-]+", DOCKERFILE.replace("${ACCELERATOR}", accelerator))
     assert {f"deploy/image/requirements/{accelerator}.txt", "deploy/image/archive.py"} < set(named)
     for path in named:
         assert (ROOT / path).exists(), path
@@ -104,6 +104,30 @@ def test_the_image_holds_what_runs_and_no_build_tool() -> None:
     assert {"__main__.py", "probe.sh", "log4j2.xml"} < {file.name for file in package}
 
 
+def test_the_image_with_ray_has_the_settings_of_the_command() -> None:
+    """What scale/__main__.py sets before it starts Ray is set in the image, too, where KubeRay starts it."""
+    (stage,) = re.findall(r"(?ms)^FROM runtime AS ray$.*?(?=^FROM )", DOCKERFILE)
+    told = dict(re.findall(r"^ +(RAY_\w+)=([\w.]+)", stage, re.MULTILINE))
+    command = (ROOT / "scale" / "__main__.py").read_text()
+    assert told == dict(re.findall(r'^ +"(RAY_\w+)": "([\w.]+)",', command, re.MULTILINE))
+    assert len(told) >= 4
+    assert "\nUSER 10001:10001\n" in stage
+    assert 'CMD ["/app/probe.sh", "live", "8080"]' in stage, "its port is that of the command"
+    assert 'ENTRYPOINT ["tini", "--", "python", "-m", "scale"]' in stage
+
+
+def test_the_distribution_with_ray_has_all_its_packages() -> None:
+    """What pip puts into the image is every package of scale/, and none of its folders is forgotten."""
+    told = tomllib.loads((ROOT / "scale" / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {path.parent.relative_to(ROOT) for path in (ROOT / "scale").rglob("__init__.py")}
+    assert {each.replace(".", "/") for each in told} == {str(each) for each in there}
+
+
+def test_what_is_built_by_itself_is_the_usual_image() -> None:
+    """The last stage, which is built where no target is named, is TorchServe's and has no name."""
+    assert [step for step in STEPS if step[0] == "FROM"][-1] == ["FROM", "runtime"]
+
+
 def test_shell_scripts_are_clean() -> None:
     """What runs in the image and what builds it pass the shell's own check of their syntax, and stop at an error."""
     for path in ("serve.sh", "deploy/staa_serve/probe.sh", "tests/deploy/image.sh", ".ci/audit"):
@@ -114,7 +138,7 @@ def test_shell_scripts_are_clean() -> None:
 
 def test_the_bill_lists_what_is_installed(tmp_path: Path) -> None:
     """The recipe's own command lists each package that this environment has, with its version, and is repeatable."""
-    (command,) = re.findall(r"/build/pip/bin/(cyclonedx-py .*?) \\\n &&", DOCKERFILE, re.DOTALL)
+    (command,) = set(re.findall(r"/build/pip/bin/(cyclonedx-py .*?) \\\n &&", DOCKERFILE, re.DOTALL))
     text = command.replace("\\\n", "").replace("/app/.venv/bin/python", sys.executable)
     bills = []
     for number in range(2):

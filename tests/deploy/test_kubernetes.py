@@ -13,10 +13,10 @@ import yaml
 
 from tests.deploy import crds
 from tests.deploy.manifests import (
+    ALL,
     COMPONENTS,
     KUBERNETES,
     MONITORING,
-    OVERLAYS,
     ROOT,
     Object,
     compose,
@@ -30,6 +30,7 @@ from tests.deploy.manifests import (
 
 VERSIONS = ("1.27", "1.37")  # the oldest and the newest that docs/kubernetes.md names
 DEFINED = {"v1", "apps/v1", "autoscaling/v2", "networking.k8s.io/v1", "policy/v1"}  # by Kubernetes itself
+TOGETHER = tuple(name for name in COMPONENTS if not name.startswith("ray"))  # with Ray there is no TorchServe
 SETTINGS = KUBERNETES / "settings" / "kustomization.yaml"
 
 
@@ -52,10 +53,10 @@ def check(thing: Object, version: str) -> None:
 
 
 def deployment(pod: Object, name: str) -> Object:
-    """Return a Deployment of a pod template: what KServe makes of its objects, for Kubernetes' own schema."""
+    """Return a Deployment of a pod template: what operators make of their objects, for Kubernetes' own schema."""
     inner = {"containers", "volumes", "securityContext", "topologySpreadConstraints", "terminationGracePeriodSeconds"}
-    outer = {"serviceAccountName", "automountServiceAccountToken", "enableServiceLinks"}
-    spec = {key: pod["spec"][key] for key in inner | outer}
+    outer = {"serviceAccountName", "automountServiceAccountToken", "enableServiceLinks", "tolerations"}
+    spec = {key: value for key, value in pod["spec"].items() if key in inner | outer}
     labels = pod["metadata"]["labels"]
     template = {"metadata": {"labels": labels}, "spec": spec}
     made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}}
@@ -66,10 +67,11 @@ def deployment(pod: Object, name: str) -> Object:
 def test_every_object_is_valid(version: str) -> None:
     """Every object of every overlay has only fields that its kind has, with values that it allows."""
     distinct: list[Object] = []
-    for name in OVERLAYS:
+    for name in ALL:
         objects = overlay(name)
         assert len(objects) > 4
-        made = [deployment(pod, of_name) for of_name, pod in pods(objects) if "model" in pod["spec"]]
+        ours = of(objects, "Deployment")
+        made = [deployment(pod, of_name) for of_name, pod in pods(objects) if of_name not in ours]
         distinct += [each for each in [*objects, *made] if each not in distinct]
     for each in distinct:
         check(each, version)
@@ -90,7 +92,12 @@ def test_the_schemas_see_a_typing_error(change: tuple[str, ...]) -> None:
 
 def test_the_schemas_of_custom_resources_see_a_typing_error() -> None:
     """A field that is not one of those in use is found in each custom resource."""
-    objects = [each for name in ("complete", "kserve") for each in overlay(name) if each["apiVersion"] not in DEFINED]
+    objects = [
+        each
+        for name in ("complete", "kserve", "ray", "ray-bulk")
+        for each in overlay(name)
+        if each["apiVersion"] not in DEFINED
+    ]
     assert {kind(each) for each in objects} == set(crds.SCHEMAS)
     for each in objects:
         each["spec"]["scaleTargetReff"] = {}
@@ -107,13 +114,13 @@ def test_custom_resources_are_valid_for_their_operators() -> None:
             for version in each["spec"]["versions"]:
                 name = f"{each['spec']['group']}/{version['name']} {each['spec']['names']['kind']}"
                 found[name] = crds.converted(version["schema"]["openAPIV3Schema"])
-    custom = [each for name in OVERLAYS for each in overlay(name) if each["apiVersion"] not in DEFINED]
+    custom = [each for name in ALL for each in overlay(name) if each["apiVersion"] not in DEFINED]
     assert {kind(each) for each in custom} <= set(found)
     for each in custom:
         jsonschema.validate(each, found[kind(each)])
 
 
-@pytest.mark.parametrize("names", [("gpu", "keda"), ("keda", "gpu"), ("fetch", "gpu", "ingress"), tuple(COMPONENTS)])
+@pytest.mark.parametrize("names", [("gpu", "keda"), ("keda", "gpu"), ("fetch", "gpu", "ingress"), TOGETHER])
 def test_components_combine(names: tuple[str, ...], tmp_path: Path) -> None:
     """Components can be put together, in any order, and the result is valid and has one autoscaler at most."""
     objects = render(compose(tmp_path, names))
@@ -146,10 +153,11 @@ def test_every_setting_arrives(tmp_path: Path) -> None:
     changed = re.sub(r"^namespace: .*$", "namespace: set-namespace", changed, flags=re.MULTILINE)
     changed = changed.replace("registry.example.com", "set.registry").replace("0.1.0", "set-tag")
     path.write_text(changed)
-    rendered = "".join(text(folder / "kubernetes" / "overlays" / name) for name in OVERLAYS)
+    shutil.copytree(ROOT / "scale", tmp_path / "scale", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    rendered = "".join(text(folder / "kubernetes" / "overlays" / name) for name in ALL)
     for key in [*keys, "tag"]:
         assert f"set-{key}" in rendered, key
-    objects = [each for name in OVERLAYS for each in render(folder / "kubernetes" / "overlays" / name)]
+    objects = [each for name in ALL for each in render(folder / "kubernetes" / "overlays" / name)]
     assert "example.com" not in yaml.safe_dump_all(each for each in objects if each["kind"] != "ConfigMap")
     namespaces = {each["metadata"]["namespace"] for each in objects}
     assert namespaces == {"set-namespace"}
@@ -157,7 +165,7 @@ def test_every_setting_arrives(tmp_path: Path) -> None:
     assert 'namespace="staa"' not in rendered
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", ALL)
 def test_images_are_pinned_in_one_place(name: str) -> None:
     """Every image is one of the block images of settings/, with a tag or a digest that is not `latest`."""
     block = yaml.safe_load(SETTINGS.read_text())["images"]
@@ -199,6 +207,6 @@ def test_the_documentation_names_versions_overlays_and_settings() -> None:
     """docs/kubernetes.md names the versions that are tested, every overlay, component and setting."""
     said = (ROOT / "docs" / "kubernetes.md").read_text()
     settings = re.findall(r"^ +- ([a-z-]+)=", SETTINGS.read_text(), flags=re.MULTILINE)
-    for word in [*VERSIONS, *(f"`{each}`" for each in (*OVERLAYS, *COMPONENTS, *settings))]:
+    for word in [*VERSIONS, *(f"`{each}`" for each in (*ALL, *COMPONENTS, *settings))]:
         assert word in said, word
     assert os.access(KUBERNETES / "namespace.yaml", os.R_OK)

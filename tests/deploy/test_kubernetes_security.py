@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.deploy.manifests import (
+    ALL,
     COMPONENTS,
     KUBERNETES,
     OVERLAYS,
@@ -70,7 +71,7 @@ def openings(policy: Object) -> set[Opening]:
     return found
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", ALL)
 def test_pods_are_restricted(name: str) -> None:
     """The pods of every overlay keep to the Pod Security Standard "restricted", and write to no root file system."""
     made = list(pods(overlay(name)))
@@ -141,7 +142,7 @@ def test_a_weaker_pod_is_seen(name: str) -> None:
     assert violations(pod)
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", ALL)
 def test_pods_hold_no_token(name: str) -> None:
     """Neither the pod nor its ServiceAccount mounts a token of the API server, and nobody is given any right."""
     objects = overlay(name)
@@ -212,7 +213,7 @@ def test_every_component_is_in_an_overlay_or_off() -> None:
     """A component is used by an overlay of its own name, but fetch, which is off unless somebody asks for it."""
     used = {
         path
-        for name in OVERLAYS
+        for name in ALL
         for path in yaml.safe_load((KUBERNETES / "overlays" / name / "kustomization.yaml").read_text())["components"]
     }
     assert {f"../../components/{name}" for name in COMPONENTS} - used == {"../../components/fetch"}

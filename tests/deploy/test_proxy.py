@@ -81,6 +81,9 @@ def test_the_routes(proxy: Proxy, upstream: Upstream, path: str) -> None:
         "/workflows/x",
         "/v2/models/motions",
         "/v2/repository/index",
+        "/-/routes",
+        "/-/healthz",
+        "/invocations",
     ],
 )
 def test_nothing_else(proxy: Proxy, upstream: Upstream, path: str) -> None:
@@ -122,8 +125,15 @@ def test_put_is_post(proxy: Proxy, upstream: Upstream) -> None:
 
 
 def test_what_torchserve_must_not_see(proxy: Proxy, upstream: Upstream) -> None:
-    """The key ends at the proxy, and no caller sets the header by which TorchServe tells the handler the route."""
+    """The key ends at the proxy, and no caller sets headers by which TorchServe and Ray decide what is done."""
     forged = {"Explain": "True", "EXPLAIN": "True", "Cookie": "a=b", "X-Forwarded-For": "1.2.3.4", "X_Staa_Mass": "0"}
+    forged |= {
+        "Serve-Multiplexed-Model-Id": "mine",
+        "serve_multiplexed_model_id": "mine",
+        "X-Session-Id": "1",
+        "X-Request-Timeout-Seconds": "0.001",
+        "X-Request-Disconnect-Disabled": "?1",
+    }
     forged |= {
         "Proxy-Authorization": "Basic x",
         "Upgrade": "h2c",

@@ -12,6 +12,7 @@ from tests.deploy.proxies import CONFIGURATION, ROOT
 from tests.made.programs import program
 
 LIMITS = (CONFIGURATION / "limits.conf").read_text()
+SERVERS = (CONFIGURATION / "servers.conf").read_text()
 CONNECTIONS = (CONFIGURATION / "connections.conf").read_text()
 NGINX = (CONFIGURATION / "nginx.conf").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -44,7 +45,7 @@ def limit(zone: str, text: str = LIMITS) -> int:
 
 def places(group: str) -> int:
     """Return how many places of the server a group has."""
-    found = re.search(rf"upstream {group} \{{[^}}]* max_conns=(\d+);", LIMITS)
+    found = re.search(rf"upstream {group} \{{[^}}]* max_conns=(\d+);", SERVERS)
     assert found, group
     return int(found[1])
 
@@ -97,7 +98,7 @@ def test_times_are_in_order() -> None:
 
 def test_the_upstreams_are_where_the_server_listens() -> None:
     """Inference, health and metrics are asked at the addresses of config.properties; management is not."""
-    listed = dict(re.findall(r"upstream (\w+) \{[^}]*?\n\s+server ([0-9.:]+)", NGINX + LIMITS))
+    listed = dict(re.findall(r"upstream (\w+) \{[^}]*?\n\s+server ([0-9.:]+)", SERVERS))
     kinds = {"places": "inference", "places_of_large": "inference", "health": "health", "metrics": "metrics"}
     assert listed == {name: PROPERTIES[f"{kind}_address"].removeprefix("http://") for name, kind in kinds.items()}
     everything = "".join(path.read_text() for path in CONFIGURATION.glob("*.conf"))

@@ -14,16 +14,19 @@ MACHINE = {"platform_machine": "x86_64", "sys_platform": "linux", "platform_syst
 ASKED = {
     "cpu": ROOT / "requirements.txt",
     "cuda": ROOT / "requirements.txt",
+    "ray-cpu": ROOT / "requirements-ray.txt",
+    "ray-cuda": ROOT / "requirements-ray.txt",
     "build": LOCKS / "build.in",
 }
 """What each lock is made of."""
 
 
 def requirements(path: Path) -> list[Requirement]:
-    """Return what a file of requirements asks for on the image's machine, less comments and options."""
-    lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text().splitlines())
+    """Return what a file of requirements, and those that it names, ask for on the image's machine."""
+    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text().splitlines()]
     found = [Requirement(line) for line in lines if line and not line.startswith("-")]
-    return [each for each in found if not each.marker or each.marker.evaluate(MACHINE)]
+    others = [requirements(path.parent / line.removeprefix("-r ")) for line in lines if line.startswith("-r ")]
+    return sum(others, [each for each in found if not each.marker or each.marker.evaluate(MACHINE)])
 
 
 def locked(which: str) -> dict[NormalizedName, tuple[Version, list[str]]]:
@@ -58,16 +61,27 @@ def test_every_pin_of_a_lock_has_its_hashes(which: str) -> None:
         assert len(pins[canonicalize_name("torch")][1]) >= 2, "one for each machine"
 
 
-def test_torch_for_cpus_is_the_build_for_cpus() -> None:
+@pytest.mark.parametrize("home", ["", "ray-"])
+def test_torch_for_cpus_is_the_build_for_cpus(home: str) -> None:
     """Locks differ by the mark of torch's build and what CUDA needs: what is audited of one holds for the other."""
-    cpu, cuda = ({name: version for name, (version, _) in locked(which).items()} for which in ("cpu", "cuda"))
-    assert cpu.keys() == {canonicalize_name(each.name) for each in requirements(ASKED["cpu"])}, "nothing else"
+    both = (f"{home}cpu", f"{home}cuda")
+    cpu, cuda = ({name: version for name, (version, _) in locked(which).items()} for which in both)
+    assert cpu.keys() == {canonicalize_name(each.name) for each in requirements(ASKED[both[0]])}, "nothing else"
     torch = canonicalize_name("torch")
     assert cpu.pop(torch) == Version(f"{cuda.pop(torch)}+cpu")
     assert cpu.items() <= cuda.items()
     more = cuda.keys() - cpu.keys()
     assert all(name.startswith(("nvidia-", "cuda-", "triton")) for name in more)
     assert len(more) > 10
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
+def test_rays_lock_has_what_is_there_already(accelerator: str) -> None:
+    """The image with Ray is built on top of the other one's environment: no version of it changes."""
+    first, second = (
+        {name: version for name, (version, _) in locked(w).items()} for w in (accelerator, f"ray-{accelerator}")
+    )
+    assert first.items() <= second.items()
 
 
 def test_the_bill_is_made_by_what_the_tests_run() -> None:
@@ -85,5 +99,5 @@ def test_a_lock_says_how_it_is_made(which: str) -> None:
     _, command, *_ = (LOCKS / f"{which}.txt").read_text().splitlines()
     assert command.startswith("#    uv pip compile --generate-hashes --only-binary :all: --python-version 3.11 ")
     assert command.endswith(f" -o deploy/image/requirements/{which}.txt")
-    assert ("--torch-backend cpu" in command) == (which == "cpu")
+    assert ("--torch-backend cpu" in command) == which.endswith("cpu")
     assert str(ASKED[which].relative_to(ROOT)) in command

@@ -138,7 +138,7 @@ def explain(
     start: arg.Start = None,
     end: arg.End = None,
     method: arg.Methods = None,
-    target: arg.Target = None,
+    target: arg.Targets = None,
     contrast: arg.Contrast = None,
     mass: arg.Mass = None,
     verify: arg.Verify = None,
@@ -156,7 +156,7 @@ def explain(
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Print the labels, when and where; draw the map, on the terminal or into files."""
-    options = _options(top_k=top_k, start=start, end=end, sample=sample, target=target, contrast=contrast)
+    options = _options(top_k=top_k, start=start, end=end, sample=sample, contrast=contrast)
     options |= _options(mass=mass, verify=verify, refine=refine, explain_when=explain_when or None, maps=maps)
     files = videos_of(videos, alone=True, recursive=recursive)
     look = {"alpha": alpha, "focus": focus, "colormap": colormap}
@@ -173,6 +173,7 @@ def explain(
             concurrency=concurrency,
             outputs=outputs,
             methods=tuple(dict.fromkeys(method or ())),
+            targets=tuple(dict.fromkeys(target or ())),
         )
 
 

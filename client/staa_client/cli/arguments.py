@@ -70,6 +70,14 @@ Target: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="CLASS", help="Number or label of the class that the map is for; asks for a class map."),
 ]
+Targets: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="CLASS",
+        help="Number or label of the class that a map is for; asks for a class map; several times: side by side.",
+    ),
+]
 Contrast: TypeAlias = Annotated[
     str | None, typer.Option(metavar="CLASS", help="Class to tell it from: why the target and not this one.")
 ]

@@ -3,7 +3,7 @@
 import itertools
 import json as js
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -42,14 +42,15 @@ def answer(
     concurrency: int,
     outputs: OutputFiles | None = None,
     methods: Sequence[str] = (),
+    targets: Sequence[str] = (),
 ) -> int:
-    """Print the answer to each video, by each method, and write its files; return 1 if a video has no answer.
+    """Print the answer to each video, by each method for each target, and write its files; return 1 if one has none.
 
     It is 3 if no video could be asked about. Of one video alone the error is raised.
     """
     outputs = outputs or OutputFiles()
-    paths_of_videos = outputs.paths_of(videos, len(methods))
-    asked = _options_by_method(client, model, options, methods)
+    paths_of_videos = outputs.paths_of(videos, max(len(methods), 1) * max(len(targets), 1))
+    asked = _options_by_call(client, model, options, methods, targets)
     if len(videos) == 1:
         _answer_one(client, videos[0], model, asked, outputs, paths_of_videos[0], explain=explain, json=json)
         return 0
@@ -72,22 +73,33 @@ def answer(
     return complaints.finish(failed)
 
 
-def _options_by_method(
-    client: Client, model: str | None, options: RuledOptions, methods: Sequence[str]
+def _options_by_call(
+    client: Client, model: str | None, options: RuledOptions, methods: Sequence[str], targets: Sequence[str]
 ) -> Sequence[RuledOptions]:
-    """Return the options of each call: one for each method, or one alone.
+    """Return the options of each call: one for each target of each method, or one alone.
 
     Of several methods, those that are not about a class are not told one, if others are.
     """
+    by_target: list[RuledOptions] = [{**options, "target": target} for target in targets] or [options]
     if not methods:
-        return [options]
-    if len(methods) > 1 and any(name in options for name in CLASS_OPTIONS):
+        return by_target
+    classless: RuledOptions = {name: value for name, value in options.items() if name not in CLASS_OPTIONS}  # type: ignore[assignment]
+    about_class = list(methods)
+    if len(methods) > 1 and (targets or options != classless):
         known = client.card(model).methods
-        about_class = [method for method in methods if method not in known or known[method].classes]
-        if about_class:  # else the server says what is wrong
-            classless: RuledOptions = {name: value for name, value in options.items() if name not in CLASS_OPTIONS}  # type: ignore[assignment]
-            return [{**(options if method in about_class else classless), "method": method} for method in methods]
-    return [{**options, "method": method} for method in methods]
+        # if none is about a class, the server says what is wrong
+        about_class = [method for method in methods if method not in known or known[method].classes] or about_class
+    return [
+        {**each, "method": method}
+        for method in methods
+        for each in (by_target if method in about_class else [classless])
+    ]
+
+
+def _call_words(options: Mapping[str, Any], asked: Sequence[Mapping[str, Any]]) -> str:
+    """Return by what a call differs from the others: its method, its target, or both."""
+    names = [name for name in ("method", "target") if len({each[name] for each in asked if name in each}) > 1]
+    return ", ".join(f"{name} {options[name]}" for name in names if name in options)
 
 
 def _answer_one(
@@ -111,7 +123,7 @@ def _answer_one(
     console = Console()
     video: Video = sys.stdin.buffer if name == INPUT else name
     if name == INPUT and len(asked) > 1:
-        video = sys.stdin.buffer.read()  # each method asks about it
+        video = sys.stdin.buffer.read()  # each call asks about it
     answers: list[Answer] = []
     raised: Exception | None = None
     for number, options in enumerate(asked):
@@ -122,7 +134,7 @@ def _answer_one(
             _print(js.dumps(reply.to_dict()))
             continue
         if len(asked) > 1:
-            _print(("\n" if number else "") + f"method {options['method']}")
+            _print(("\n" if number else "") + _call_words(options, asked))
         if isinstance(reply, Explanation) and console.is_terminal and not paths:
             console.print(_late.load("draw_on_terminal")(reply, console))
         else:

@@ -126,8 +126,8 @@ class OutputFiles:
                 self.check(path)
                 if maps > 1 and not files.form_of(path).several:
                     several = ", ".join(ending for ending, form in files.FORMS.items() if form.several)
-                    msg = f"{path} would hold the maps of {maps} methods, and a {path.suffix} holds one: ask for"
-                    raise ValueError(f"{msg} one --method, or for one of {several}")
+                    msg = f"{path} would hold {maps} maps, and a {path.suffix} holds one: ask for one --method"
+                    raise ValueError(f"{msg} and one --target, or for one of {several}")
                 file = _resolved(path)
                 if (source := sources.get(file)) is not None:
                     raise ValueError(f"{path} is the video {source} itself: name another file")
@@ -139,8 +139,8 @@ class OutputFiles:
     def write(self, answers: Sequence[Answer], paths: Sequence[Path]) -> list[tuple[Path, Exception]]:
         """Write the files and print their names; return those that cannot be written, with the errors.
 
-        Explanations of one video by several methods stand side by side. Where rules left it without a map, nothing is
-        written, and that is printed: a file of an earlier call is still there.
+        Explanations of one video by several methods, or for several targets, stand side by side. Where rules left it
+        without a map, nothing is written, and that is printed: a file of an earlier call is still there.
         """
         explanations = [answer for answer in answers if isinstance(answer, Explanation)]
         failures: list[tuple[Path, Exception]] = []

@@ -171,9 +171,14 @@ def _result(document: dict[str, Any]) -> Result:
     info = _plain(ClipInfo, clip, frames=frames, times=times, box=(x0, y0, x1, y1), notes=_notes(clip.get("notes", [])))
     if info.width * info.height > _MOST_PIXELS:
         raise ValueError(f"frames of {info.width}x{info.height} pixels")
-    predictions = tuple(_plain(Prediction, prediction) for prediction in document["predictions"])
+    predictions = tuple(_prediction(prediction) for prediction in document["predictions"])
     why_not = _plain(NotExplained, document["not_explained"]) if "not_explained" in document else None
     return Result(_model(document["model"]), predictions, info, why_not)
+
+
+def _prediction(document: dict[str, Any]) -> Prediction:
+    present = document.get("present")
+    return _plain(Prediction, document, present=None if present is None else read_field(bool, "present", present))
 
 
 def _model(document: dict[str, Any]) -> Model:
@@ -201,6 +206,7 @@ def _card(document: dict[str, Any]) -> Card:
         resize=_resize(wants["resize"]),
         steps=(t, h, w),
         explain_when=tuple(read_text(rule, "rule") for rule in document.get("explain_when", [])),
+        label_threshold=_share(document.get("label_threshold"), "label_threshold"),
         methods={read_text(name): _plain(MethodCard, about) for name, about in document["methods"].items()},
         limits={read_text(name): read_number(value, name, 0, 1e18) for name, value in document["limits"].items()},
     )
@@ -249,7 +255,7 @@ def _explanation(document: dict[str, Any], source: Source | None = None, name: s
         target=_class(fields["target"]),
         contrast=_class(fields.get("contrast")),
         signed=signed,
-        shared_evidence=_shared(fields.get("shared_evidence")),
+        shared_evidence=_share(fields.get("shared_evidence"), "shared_evidence"),
         faithfulness=_faithfulness(fields["faithfulness"]) if "faithfulness" in fields else None,
         refinement=_refinement(fields["refinement"]) if "refinement" in fields else None,
         extra=read_plain({field: value for field, value in fields.items() if field not in _KNOWN}),
@@ -268,8 +274,8 @@ def _seconds(steps: Any) -> NDArray[np.float64]:
     return np.array(read, np.float64)
 
 
-def _shared(share: Any) -> float | None:  # whatever JSON holds
-    return None if share is None else read_number(share, "shared_evidence", 0, 1)
+def _share(share: Any, name: str) -> float | None:  # whatever JSON holds
+    return None if share is None else read_number(share, name, 0, 1)
 
 
 def _class(named: Any) -> ClassName | None:  # whatever JSON holds

@@ -12,7 +12,7 @@ from PIL import Image
 
 from staa_client.pictures.badge import Badge, Tone
 from staa_client.pictures.html_page import Assets, jpeg_address
-from staa_client.pictures.layer import Layer, percent
+from staa_client.pictures.layer import Layer, absence_words, score_words
 from staa_client.pictures.overlay import paint_alone, paint_over
 from staa_client.results.explanation import Explanation
 from staa_client.results.maps import scaled_box
@@ -128,12 +128,14 @@ def _tile_html(tile: Tile) -> str:
     if tile.page is not None:
         heading = f'<a href="{html.escape(quote(tile.page))}">{heading}</a>'
     labels = "".join(
-        f"<li><span>{html.escape(guess.label)}</span> <b>{html.escape(percent(guess.score))}</b></li>"
+        f"<li><span>{html.escape(guess.label)}</span> <b>{html.escape(score_words(guess))}</b></li>"
         for guess in tile.predictions[:_LABELS]
     )
     parts = [heading]
     if labels:
         parts.append(f'<ol class="labels">{labels}</ol>')
+    if absent := absence_words(tile.predictions):
+        parts.append(f'<p class="about">{html.escape(absent)}</p>')
     if labels and tile.about:
         parts.append(f'<p class="about">{html.escape(tile.about)}</p>')
     if tile.subject:

@@ -1,6 +1,7 @@
 """Prepares one explanation for drawing: its values, its colours, and the texts that all pictures of it share."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from staa_client.pictures.badge import Badge, badge_of
 from staa_client.pictures.colours import BALANCE, HEAT, scale_of
 from staa_client.results.explanation import Explanation, top_of_scale
 from staa_client.results.maps import Floats
-from staa_client.results.result import ClassName
+from staa_client.results.result import ClassName, Prediction
 from staa_client.results.save_job import SaveJob
 
 
@@ -27,6 +28,17 @@ def percent(share: float) -> str:
     if tenths <= 0:
         return "<0.1%" if share > 0 else "0%"
     return f"{tenths / 10:.1f}%"
+
+
+def score_words(guess: Prediction) -> str:
+    """Return the score of a label in percent; "97.0% present" if the model says that the video has the label."""
+    return f"{percent(guess.score)} present" if guess.present else percent(guess.score)
+
+
+def absence_words(predictions: Sequence[Prediction]) -> str:
+    """Return "no label is present" if the model says of each label that the video does not have it; else nothing."""
+    is_absent = [guess.present is False for guess in predictions]
+    return "no label is present" if is_absent and all(is_absent) else ""
 
 
 def place_words(*seconds: float) -> str:
@@ -189,15 +201,16 @@ class Layer:
     def heading(self) -> tuple[str, str]:
         """Return the title of a picture, and the text next to it.
 
-        They are the best label and its score; or for a class map the class, and the best label if there is one.
+        They are the best label and its score; or for a class map the class, and the best label if there is one. The
+        text also says whether the video has the label, if the model tells that.
         """
-        best = next(iter(self.explanation.predictions), None)
+        predictions = self.explanation.predictions
+        best = next(iter(predictions), None)
+        beside = ", ".join(filter(None, (score_words(best), absence_words(predictions)))) if best else ""
         if self.class_words:
-            return (
-                f"{self.class_words[0].upper()}{self.class_words[1:]}",
-                f"best label: {best.label} {percent(best.score)}" if best else "",
-            )
-        return (best.label, percent(best.score)) if best else ("no label", "")
+            title = f"{self.class_words[0].upper()}{self.class_words[1:]}"
+            return title, f"best label: {best.label} {beside}" if best else ""
+        return (best.label, beside) if best else ("no label", "")
 
     @property
     def balance(self) -> str:

@@ -11,11 +11,12 @@ from staa_client.pictures.badge import Badge
 from staa_client.pictures.clip_frames import clip_frames, shared_clip
 from staa_client.pictures.colours import BALANCE, HEAT
 from staa_client.pictures.html_page import Assets, script_json
-from staa_client.pictures.layer import Layer, layers_of, percent
+from staa_client.pictures.layer import Layer, absence_words, layers_of, percent, score_words
 from staa_client.pictures.viewer.clip_copy import ClipCopy, copy_of
 from staa_client.pictures.viewer.page_data import COLOURMAPS, page_data
 from staa_client.pictures.viewer.tracks import Track, tracks_of
 from staa_client.results.explanation import Explanation
+from staa_client.results.result import Prediction
 from staa_client.results.save_job import SaveJob
 from staa_client.video.frames import Frame
 
@@ -245,15 +246,17 @@ def _labels_html(layer: Layer, *, named: bool) -> str:
     """Return the table of labels and what the model is good for; `named` adds its name above the table."""
     model = layer.explanation.model
     caption = f"<caption>{html.escape(f'{model.name} {model.version}')}</caption>" if named else ""
-    rows = "\n".join(_label_html(guess.label, guess.score) for guess in layer.explanation.predictions)
-    about = f'<p class="about">{html.escape(model.about)}</p>' if model.about else ""
-    return f'<table class="labels">{caption}<tbody>\n{rows}\n</tbody></table>{about}'
+    predictions = layer.explanation.predictions
+    rows = "\n".join(map(_label_html, predictions))
+    texts = filter(None, (absence_words(predictions), model.about))
+    below = "".join(f'<p class="about">{html.escape(text)}</p>' for text in texts)
+    return f'<table class="labels">{caption}<tbody>\n{rows}\n</tbody></table>{below}'
 
 
-def _label_html(label: str, score: float) -> str:
-    """Return a row of the table of labels: the label, its bar and its score, 0 to 1."""
-    bar = f'<td class="bar" aria-hidden="true"><i style="width:{score * 100:.2f}%"></i></td>'
-    return f'<tr><th scope="row">{html.escape(label)}</th>{bar}<td>{_share_html(score)}</td></tr>'
+def _label_html(guess: Prediction) -> str:
+    """Return a row of the table of labels: the label, its bar and its score."""
+    bar = f'<td class="bar" aria-hidden="true"><i style="width:{guess.score * 100:.2f}%"></i></td>'
+    return f'<tr><th scope="row">{html.escape(guess.label)}</th>{bar}<td>{html.escape(score_words(guess))}</td></tr>'
 
 
 def _share_html(share: float) -> str:

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from staa_client.pictures.badge import INKS, Colour
 from staa_client.pictures.clip_frames import clip_frames
-from staa_client.pictures.layer import Layer, layers_of, percent, place_words
+from staa_client.pictures.layer import Layer, layers_of, percent, place_words, score_words
 from staa_client.pictures.letters import (
     TextBlock,
     font_of,
@@ -265,14 +265,16 @@ def _draw_labels(explanation: Explanation, width: int) -> Image.Image:
     part = Image.new("RGB", (width, 32 + sum(block.height + 9 for block in labels) + about.height + 24), PAPER)
     pen = ImageDraw.Draw(part)
     pen.text((0, 0), "Labels", font=load_font(15), fill=INK)
-    y, left, right = 32, LABEL_WIDTH + 10, width - 50
+    marked = [score_words(guess) for guess in explanation.predictions[:5] if guess.present]
+    y, left, right = 32, LABEL_WIDTH + 10, width - max([50, *(round(text_width(words, 14)) + 8 for words in marked)])
     for row, (guess, label) in enumerate(zip(explanation.predictions, labels, strict=False)):
+        is_marked = row == 0 if guess.present is None else guess.present
         label.write(pen, (0, y), INK)
         pen.rectangle((left, y + 2, right, y + 14), fill=LINE)
         filled = left + guess.score * (right - left)
         if filled >= left + 1:
-            pen.rectangle((left, y + 2, filled, y + 14), fill=ACCENT if row == 0 else BAR)
-        pen.text((width, y), percent(guess.score), font=load_font(14), fill=SOFT, anchor="ra")
+            pen.rectangle((left, y + 2, filled, y + 14), fill=ACCENT if is_marked else BAR)
+        pen.text((width, y), score_words(guess), font=load_font(14), fill=SOFT, anchor="ra")
         y += label.height + 9
     about.write(pen, (0, y - 1), INK)
     return part

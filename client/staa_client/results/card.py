@@ -50,6 +50,8 @@ class Card:
     """The limits for a video: bytes, pixels of a frame, frames, duration and seconds of decoding."""
     explain_when: tuple[str, ...] = ()
     """The names of the rules that the option explain_when may have; none: the server does not know the option."""
+    label_threshold: float | None = None
+    """The least score of a label that a video has; None for a model of one label a video."""
 
     def __post_init__(self) -> None:
         if self.interpolation not in {"bilinear", "bicubic", "lanczos"}:
@@ -78,6 +80,7 @@ class Card:
             "model": model_data(self.model),
             "labels": list(self.labels),
             "problem_type": self.problem_type,
+            **({} if self.label_threshold is None else {"label_threshold": self.label_threshold}),
             "license": self.license,
             "clip_seconds": None if self.clip_seconds is None else list(self.clip_seconds),
             "input": {

@@ -18,6 +18,15 @@ class Prediction:
     label: str
     score: float
     """The probability, 0 to 1; the card's `problem_type` says whether those of all classes sum to 1."""
+    present: bool | None = None
+    """Whether the video has the label: the score reaches the card's `label_threshold`; None if it can have one only."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the label as plain JSON data, in the form of the HTTP contract."""
+        document = asdict(self)
+        return (
+            document if self.present is not None else {name: document[name] for name in document if name != "present"}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +209,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON data, in the form of the HTTP contract."""
-        predictions = [asdict(prediction) for prediction in self.predictions]
+        predictions = [prediction.to_dict() for prediction in self.predictions]
         why_not = {} if self.not_explained is None else {"not_explained": asdict(self.not_explained)}
         return {"model": model_data(self.model), "predictions": predictions, "clip": self.clip.to_dict(), **why_not}
 
@@ -215,5 +224,7 @@ class Result:
 
 def words_of(predictions: tuple[Prediction, ...]) -> str:
     """Return the best labels with their scores in a few words on a line, as `repr` shows them."""
-    best = ", ".join(f"{guess.label!r:.60} {guess.score:.3f}" for guess in predictions[:3])
+    best = ", ".join(
+        f"{guess.label!r:.60} {guess.score:.3f}{' present' if guess.present else ''}" for guess in predictions[:3]
+    )
     return f"{best}, ..." if len(predictions) > 3 else best or "no label"

@@ -172,9 +172,12 @@ class Service:
             decode: turns the bytes of a video into a clip; None does so in a pool of processes, one for each of
                 `settings.decoders`.
             clock: returns seconds that never run backwards.
+
+        Raises:
+            LoadError: the settings do not fit the model.
         """
         self.explainer, self.telemetry = explainer, telemetry or Telemetry()
-        self.model = wire.Model(name, version, explainer.family, explainer.labels, settings.about)
+        self.model = wire.Model.of(name, version, explainer.signature, settings)
         self.card = wire.card(self.model, explainer.signature, settings)
         self.batch_seconds = min(settings.batch_seconds, 0.75 * patience)
         self._children: Pool | None = None

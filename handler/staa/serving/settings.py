@@ -7,9 +7,12 @@ from typing import Any, Self
 
 from staa.attribution import METHODS
 from staa.errors import LoadError, OptionError
+from staa.signature import Signature
 from staa.types import Options
 from staa_video import Limits
 
+LABEL_THRESHOLD = 0.5
+"""The least score of a label that a video has, where a model of several labels does not say another."""
 MOST_WORDS = 500
 """The most characters of `about` and of `license`: every reply carries the one."""
 
@@ -26,6 +29,8 @@ class Settings:
     """The license of the model, as an SPDX identifier or in words; it stands in the card."""
     clip_seconds: tuple[float, float] | None = None
     """The shortest and the longest clip, in seconds, that the model was trained on; they stand in the card."""
+    label_threshold: float | None = None
+    """The least score, 0 to 1, of a label that a video has; for models of several labels only; None is 0.5."""
     device: str = "auto"
     """"auto": the GPU that TorchServe gives the worker, else cpu; or a torch device."""
     dtype: str = "auto"
@@ -80,15 +85,32 @@ class Settings:
         if traces is not None and not (isinstance(traces, str) and traces.startswith(("http://", "https://"))):
             msg = f"handler.traces is {traces!r}: expected the URL of a collector, http://HOST:4318/v1/traces"
             raise LoadError(msg)
-        _numbers("handler", {key: values[key] for key in ("verify_seconds", "batch_seconds", "audit") if key in values})
-        if values.get("audit", 0) > 1:
-            raise LoadError(f"handler.audit is {values['audit']!r}: expected a share of the explanations, 0 to 1")
+        numbers = ("verify_seconds", "batch_seconds", "audit", "label_threshold")
+        _numbers("handler", {key: values[key] for key in numbers if key in values})
+        for key, what in (("audit", "a share of the explanations"), ("label_threshold", "a score")):
+            if values.get(key, 0) > 1:
+                raise LoadError(f"handler.{key} is {values[key]!r}: expected {what}, 0 to 1")
         methods = values.pop("methods", tuple(METHODS))
         names = methods if isinstance(methods, list | tuple) else []
         if "staa" not in names or not all(isinstance(name, str) and name in METHODS for name in names):
             msg = f"handler.methods is {methods!r}: expected a list of some of {', '.join(METHODS)}, staa among them"
             raise LoadError(msg)
         return cls(**values, clip_seconds=clip_seconds, methods=tuple(methods), limits=Limits(**limits))
+
+    def threshold_for(self, signature: Signature) -> float | None:
+        """Return the least score of a label that a video has; None for a model of one label a video.
+
+        Raises:
+            LoadError: a threshold is set for a model of one label a video.
+        """
+        if not signature.is_exclusive:
+            return LABEL_THRESHOLD if self.label_threshold is None else float(self.label_threshold)
+        if self.label_threshold is not None:
+            raise LoadError(
+                f"handler.label_threshold is {self.label_threshold!r}, and this model gives each video one label "
+                f"(problem_type {signature.problem_type}): leave it out"
+            )
+        return None
 
     def check(self, options: Options) -> None:
         """Raise OptionError if the operator does not allow what a request asks for."""

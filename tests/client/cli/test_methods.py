@@ -62,11 +62,37 @@ def test_a_class_is_told_to_class_methods_alone(url: str, path: Path) -> None:
     assert [asked.get("target") for asked in asked_since(before)] == [None, "3"]
 
 
+def test_targets_stand_side_by_side(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each target is asked once, of each method that is for a class, and drawn into the same picture."""
+    before, page = len(FakeServer.seen), path.with_suffix(".html")
+    targets = ("--target", "3", "--target", "spins", "--target", "3")
+    assert main(["explain", str(path), *targets, "-o", str(page), "--server", url]) == 0
+    printed = capsys.readouterr().out
+    assert [(asked["method"], asked["target"]) for asked in asked_since(before)] == [
+        ("staa_class", "3"),
+        ("staa_class", "spins"),
+    ]
+    assert printed.startswith("target 3\n")
+    assert "\ntarget spins\n" in printed
+    assert len(Page(page.read_text("utf-8")).data["maps"]) == 2
+    before = len(FakeServer.seen)
+    methods = ("--method", "staa", "--method", "staa_class")
+    assert main(["explain", str(path), *methods, *targets, "--server", url]) == 0
+    assert [asked.get("target") for asked in asked_since(before)] == [None, "3", "spins"]
+    printed = capsys.readouterr().out
+    assert printed.startswith("method staa\n")
+    assert "\nmethod staa_class, target spins\n" in printed
+    numbers = path.with_suffix(".json")
+    assert main(["explain", str(path), *targets, "-o", str(numbers), "--server", url]) == 2
+    assert "would hold 2 maps" in capsys.readouterr().err
+
+
 def test_a_file_of_one_map_takes_no_two(url: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Numbers of two methods into one file are refused before anything is asked."""
     before = len(FakeServer.seen)
     methods = ("--method", "staa", "--method", "rollout")
     for ending in (".json", ".npz", ".parquet"):
         assert main(["explain", str(path), *methods, "-o", str(path.with_suffix(ending)), "--server", url]) == 2
-        assert "holds one: ask for one --method, or for one of .html, .png, .mp4, .gif" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "holds one: ask for one --method and one --target, or for one of .html, .png, .mp4, .gif" in said
     assert len(FakeServer.seen) == before

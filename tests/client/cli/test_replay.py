@@ -77,3 +77,14 @@ def test_a_video_that_is_left_out_says_why(url: str, folder: Path, capsys: pytes
     capsys.readouterr()
     assert main([*watched, "--server", url, *rules]) == 0
     assert why in capsys.readouterr().out
+
+
+def test_an_answer_that_cannot_be_kept_has_its_files_all_the_same(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A store that is full fails each video; what was answered is drawn, for one video and for several."""
+    for pattern in ("a.mp4", "[ab].mp4"):
+        asked = ["explain", str(folder / pattern), "--server", url, "--store", "/dev/full"]
+        assert main([*asked, "-o", str(folder / "{name}.png")]) == 1
+        assert "cannot be kept" in capsys.readouterr().err
+    assert (folder / "b.png").exists()

@@ -104,6 +104,10 @@ def test_a_card_is_readable() -> None:
     assert "methods  staa 1, staa_class 2 (for a class)" in lines
     assert "checks   --verify up to 16, --refine up to 32" in lines
     assert lines[-1] == "      7  blinks"
+    assert "labels   8" in lines
+    several = card() | {"problem_type": "multi_label_classification", "label_threshold": 0.35}
+    said = describe_card(contract.card(200, {}, json.dumps(several).encode()))
+    assert "labels   8 (a video may have several: those of 35.0% or more)" in said.splitlines()
 
 
 def test_a_label_adds_no_line(explanation: Explanation) -> None:

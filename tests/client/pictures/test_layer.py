@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL.ImageDraw import ImageDraw
 
-from staa_client import ClassName, Explanation, Prediction
+from staa_client import ClassName, Explanation, Prediction, Result
 from staa_client.cli.output import terminal
+from staa_client.pictures.gallery import Tile, render_gallery
 from staa_client.pictures.layer import Layer, Look, percent
 from staa_client.pictures.movies.movie_page import MovieStrip
 from staa_client.pictures.notebook import describe
@@ -88,6 +89,31 @@ def test_all_of_them_round_alike(explanation: Explanation, monkeypatch: pytest.M
         assert "100.0%" not in text
 
 
+def test_all_of_them_say_which_labels_a_video_has(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the score, or that there is none; of a model of one label a video they say nothing of it."""
+    for scores, wanted in (((0.9, 0.7, 0.2), 2), ((0.3, 0.2, 0.1), 0)):
+        labels = tuple(
+            Prediction(number, name, score, score >= 0.5)
+            for number, (name, score) in enumerate(zip(("runs", "sings", "sits"), scores, strict=True))
+        )
+        several = dataclasses.replace(explanation, predictions=labels)
+        sheet, strip = " ".join(drawn(several, monkeypatch)).split("|")
+        gallery = render_gallery([Tile("a.mp4", labels)], "clips")
+        lists = (sheet, said(several), describe(several), terminal.describe(several), gallery)
+        for text in lists:
+            assert ("90.0% present" in text, "70.0% present" in text) == (wanted == 2, wanted == 2)
+            assert "20.0% present" not in text
+        for text in (*lists, strip, terminal.describe_on_a_line("clip.mp4", several)):
+            assert ("no label is present" in text) == (wanted == 0)
+        as_labels = Result(explanation.model, labels, explanation.clip)
+        line = terminal.describe_on_a_line("clip.mp4", as_labels)
+        best = "runs  90.0%, sings  70.0%" if wanted else "no label is present, best: runs  30.0%"
+        assert line == f"clip.mp4  {best}"
+        assert ("no label is present" in as_labels._repr_html_()) == (wanted == 0)
+    everything = " ".join(drawn(explanation, monkeypatch)) + said(explanation) + terminal.describe(explanation)
+    assert "present" not in everything + describe(explanation)
+
+
 def test_the_threshold_counts_its_cells(explanation: Explanation) -> None:
     """A threshold that few cells reach says how many, and not 0% of them."""
     high = dataclasses.replace(explanation, threshold=float(np.sort(explanation.joint, axis=None)[-9]))
@@ -153,7 +179,7 @@ def test_little_evidence_is_called_little(explanation: Explanation, monkeypatch:
         assert words in texts[texts.index("|") :]
         assert words in Page(render_report(shown, None)).texts
         assert words in terminal.describe(shown)
-        assert words in describe(shown)
+        assert f"{words[0].upper()}{words[1:]}" in describe(shown)
     assert "of the weight" not in terminal.describe(explanation) + said(explanation)
     nothing = dataclasses.replace(alone, signed=np.zeros_like(alone.joint))
     assert nothing.balance is None

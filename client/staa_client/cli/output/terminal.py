@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from staa_client.cli.spelling import as_typed
 from staa_client.pictures.badge import badge_of
-from staa_client.pictures.layer import Layer, percent, place_words
+from staa_client.pictures.layer import Layer, absence_words, percent, place_words, score_words
 from staa_client.results.card import Card
 from staa_client.results.explanation import Explanation
 from staa_client.results.result import ClipInfo, Prediction, Result
@@ -59,7 +58,7 @@ def describe_sight(sight: "Sight") -> str:
 def sight_document(sight: "Sight") -> dict[str, Any]:
     """Return a window of a stream as JSON data."""
     answer = None if sight.answer is None else sight.answer.to_dict()
-    smoothed = [asdict(guess) for guess in sight.smoothed]
+    smoothed = [guess.to_dict() for guess in sight.smoothed]
     error = None if sight.error is None else {"code": sight.error.code, "message": sight.error.message}
     names = ("number", "start", "end", "latency", "changed", "dropped", "reconnects")
     numbers = {name: getattr(sight, name) for name in names}
@@ -82,19 +81,30 @@ def printable(text: str) -> str:
 
 
 def _best_label(predictions: tuple[Prediction, ...], between: str = " ") -> str:
-    """Return the first label with its score; a model of which only maps are asked may name none."""
+    """Return the first label with its score; a model of which only maps are asked may name none.
+
+    If a video may have several labels, return all that it has, or say that it has none.
+    """
     if not predictions:
         return "no label"
-    return f"{predictions[0].label}{between}{percent(predictions[0].score)}"
+    listed = [guess for guess in predictions if guess.present] or predictions[:1]
+    absent = f"{words}, best: " if (words := absence_words(predictions)) else ""
+    return absent + ", ".join(f"{guess.label}{between}{percent(guess.score)}" for guess in listed)
 
 
 def label_lines(answer: Result | Explanation) -> list[str]:
-    """Return a line for each label with its score, the scores aligned; then a line about the model, if it has one."""
+    """Return a line for each label with its score, the scores aligned; then a line about the model, if it has one.
+
+    If a video may have several labels, the lines say which of them it has, or that it has none.
+    """
     predictions, about = answer.predictions, answer.model.about
     labels = [_one_line(guess.label) for guess in predictions]
     wide = max(map(len, labels), default=0)
-    lines = [f"{label:<{wide}}  {percent(guess.score):>6}" for label, guess in zip(labels, predictions, strict=True)]
-    return [*lines, *([_one_line(about)] if about else [])]
+    lines = [
+        f"{label:<{wide}}  {' ' * (6 - len(percent(guess.score)))}{score_words(guess)}"
+        for label, guess in zip(labels, predictions, strict=True)
+    ]
+    return [*lines, *(_one_line(text) for text in (absence_words(predictions), about) if text)]
 
 
 def note_lines(answer: Result | Explanation) -> list[str]:
@@ -132,6 +142,8 @@ def describe_card(card: Card) -> str:
     """Return what a model says of itself: a line a fact, its labels last."""
     model, (t, h, w), (height, width) = card.model, card.steps, card.size
     several = " (a video may have several)" if card.problem_type.startswith("multi") else ""
+    if card.label_threshold is not None:
+        several = f" (a video may have several: those of {percent(card.label_threshold)} or more)"
     clip = "any length" if card.clip_seconds is None else "{:g} to {:g} s".format(*card.clip_seconds)
     methods = [
         f"{name} {about.version}{' (for a class)' if about.classes else ''}" for name, about in card.methods.items()

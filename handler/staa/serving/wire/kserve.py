@@ -133,8 +133,9 @@ def answer_v1(request: Request, model: Model, answers: Sequence[Answer]) -> Repl
 def answer_v2(request: Request, model: Model, answers: Sequence[Answer]) -> Reply:
     """Write a reply of version 2: tensors of labels, scores and maps, and the rest as JSON.
 
-    The first dimension of every tensor is the video. With rules there is a tensor `explained`; the maps of videos that
-    they leave out are 0 everywhere, and there are no maps if they leave out all.
+    The first dimension of every tensor is the video. Where a video may have several labels there is a tensor `present`.
+    With rules there is a tensor `explained`; the maps of videos that they leave out are 0 everywhere, and there are no
+    maps if they leave out all.
     """
     documents = [document(model, answer) for answer in answers]
     for (body, _), video, answer in zip(documents, request.videos, answers, strict=True):
@@ -147,6 +148,10 @@ def answer_v2(request: Request, model: Model, answers: Sequence[Answer]) -> Repl
         _tensor("class_id", "INT64", shape, [guess.class_id for video in guesses for guess in video]),
         _tensor("score", "FP32", shape, [rounded(guess.score) for video in guesses for guess in video]),
     ]
+    if model.label_threshold is not None:
+        outputs.append(
+            _tensor("present", "BOOL", shape, [model.is_present(guess) for video in guesses for guess in video])
+        )
     options = request.videos[0].options  # of all of them
     if options.explain and not request.videos[0].when.always:
         outputs.append(_tensor("explained", "BOOL", [count], [bool(arrays) for _, arrays in documents]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from staa.attribution import METHODS
 from staa.errors import StaaError
@@ -11,7 +11,7 @@ from staa.serving.rules import ALWAYS, RULES, ExplainWhen
 from staa.serving.settings import Settings
 from staa.serving.wire.encodings import ENCODINGS, Body, Reply, rounded, to_json
 from staa.signature import Signature
-from staa.types import Faithfulness, Floats, Refinement, Result
+from staa.types import Faithfulness, Floats, Prediction, Refinement, Result
 from staa.verify import VERDICTS, verdict
 from staa_video import Clip
 
@@ -29,6 +29,22 @@ class Model:
     labels: Sequence[str]
     about: str | None = None
     """What a reader of its answers must know of the model."""
+    label_threshold: float | None = None
+    """The least score of a label that a video has; None where each video has one label."""
+
+    @classmethod
+    def of(cls, name: str, version: str, signature: Signature, settings: Settings) -> Self:
+        """Return the model of this signature, served by these settings.
+
+        Raises:
+            LoadError: the settings do not fit the model.
+        """
+        threshold = settings.threshold_for(signature)
+        return cls(name, version, signature.family, signature.labels, settings.about, threshold)
+
+    def is_present(self, guess: Prediction) -> bool | None:
+        """Return whether a video has the label of a prediction; None where each video has one label."""
+        return None if self.label_threshold is None else rounded(guess.score) >= self.label_threshold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +70,7 @@ def card(model: Model, signature: Signature, settings: Settings) -> Reply:
             "model": _model(model),
             "labels": list(model.labels),
             "problem_type": signature.problem_type,
+            **({} if model.label_threshold is None else {"label_threshold": model.label_threshold}),
             "license": settings.license,
             "clip_seconds": None if settings.clip_seconds is None else list(settings.clip_seconds),
             "input": {
@@ -88,10 +105,7 @@ def document(model: Model, answer: Answer) -> tuple[Body, dict[str, Floats]]:
     clip, result = answer.clip, answer.result
     body: Body = {
         "model": _model(model),
-        "predictions": [
-            {"class_id": guess.class_id, "label": guess.label, "score": rounded(guess.score)}
-            for guess in result.predictions
-        ],
+        "predictions": [_prediction(model, guess) for guess in result.predictions],
         "clip": {
             "width": clip.source[0],
             "height": clip.source[1],
@@ -143,6 +157,16 @@ def _model(model: Model) -> dict[str, Any]:
         "family": model.family,
         "classes": len(model.labels),
         **({"about": model.about} if model.about else {}),
+    }
+
+
+def _prediction(model: Model, guess: Prediction) -> dict[str, Any]:
+    present = model.is_present(guess)
+    return {
+        "class_id": guess.class_id,
+        "label": guess.label,
+        "score": rounded(guess.score),
+        **({} if present is None else {"present": present}),
     }
 
 
