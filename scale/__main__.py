@@ -47,8 +47,6 @@ OBJECT_STORE = 400 << 20
 """Bytes of shared memory for what waits between the stages."""
 ATTEMPTS = 3
 """How often Ray is started before that counts as failed."""
-LOOK_AFTER = 5
-"""Seconds between two looks whether Ray is still there."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -80,7 +78,7 @@ def _serve(args: argparse.Namespace) -> int:
         _on_signals(stopping, may_wait=True)
         _print(f"inference  http://{args.host}:{args.port}")
         _print(f"ready after {time.monotonic() - began:.1f} s: {', '.join(args.names)}")
-        while not stopping.wait(LOOK_AFTER):
+        while not stopping.wait(5):
             serve.status()  # raises an error if Ray is gone
         with contextlib.suppress(KeyboardInterrupt):
             _drain(door, args.drain)

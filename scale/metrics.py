@@ -26,10 +26,7 @@ class Metrics:
         """Add what was measured of one model."""
         for key, value, labels in measurements:
             series = self._metrics[key].labels(model, *labels)
-            if isinstance(series, Counter):
-                series.inc(value)
-            else:
-                series.observe(value)
+            (series.inc if isinstance(series, Counter) else series.observe)(value)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

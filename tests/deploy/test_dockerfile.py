@@ -116,6 +116,13 @@ def test_the_image_with_ray_has_the_settings_of_the_command() -> None:
     assert 'ENTRYPOINT ["tini", "--", "python", "-m", "scale"]' in stage
 
 
+def test_the_distribution_with_ray_has_all_its_packages() -> None:
+    """What pip puts into the image is every package of scale/, and none of its folders is forgotten."""
+    told = tomllib.loads((ROOT / "scale" / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {path.parent.relative_to(ROOT) for path in (ROOT / "scale").rglob("__init__.py")}
+    assert {each.replace(".", "/") for each in told} == {str(each) for each in there}
+
+
 def test_what_is_built_by_itself_is_the_usual_image() -> None:
     """The last stage, which is built where no target is named, is TorchServe's and has no name."""
     assert [step for step in STEPS if step[0] == "FROM"][-1] == ["FROM", "runtime"]

@@ -271,5 +271,11 @@ def test_the_job_runs_the_command() -> None:
     words = shlex.split(job["entrypoint"])
     assert words[:4] == ["python", "-m", "scale", "bulk"]
     assert [each.partition("://")[0] for each in words[4:6]] == ["s3", "s3"]
+    command = (ROOT / "scale" / "bulk" / "command.py").read_text()
+    options = dict(zip(words[6::2], words[7::2], strict=True))
+    assert options.pop("--address") == "auto", "else it would start a Ray of its own, in the head's pod"
+    assert [each for each in options if f'add_argument("{each}", ' not in command] == []
+    group = groups(overlay("ray-bulk"))["cpu"]
+    assert sum(map(int, options.values())) <= int(group["rayStartParams"]["num-cpus"]) * group["maxReplicas"]
     assert job["submissionMode"] == "HTTPMode", "a pod that submits would need the token and a way to the head"
     assert job["shutdownAfterJobFinishes"]

@@ -44,4 +44,4 @@ def ray_server() -> Iterator[Server]:
                 for each in family:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         each.kill()
-                process.wait(20)
+                process.wait(120)

@@ -89,6 +89,7 @@ class Load:
     statuses: Counter[int] = field(default_factory=Counter)
     crossed: list[object] = field(default_factory=list)
     unworded: list[bytes] = field(default_factory=list)
+    messages: Counter[str] = field(default_factory=Counter)
 
     @property
     def lost(self) -> int:
@@ -109,7 +110,9 @@ def load(home: Home) -> Iterator[Load]:
                 clip = json.loads(reply.body)["clip"]
                 if (clip["width"], clip["height"]) != size:
                     told.crossed.append((size, clip))
-            elif b'{"error":{"code":"service_unavailable"' not in reply.body:
+                continue
+            told.messages[reply.body.decode()] += 1
+            if not reply.body.startswith(b'{"error":{"code":"service_unavailable"'):
                 told.unworded.append(reply.body)
 
     threads = [threading.Thread(target=ask, args=each) for each in VIDEOS.items()]
