@@ -4,10 +4,10 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from ray import serve
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -40,16 +40,17 @@ class Door:
     def __serve_build_asgi_app__(self) -> Starlette:
         """Return the application that Ray calls."""
         asked, told = ["POST", "PUT"], ["GET"]
+        register_url_convertor("name", _Name())
         routes = [
-            Route("/predictions/{model}", self._predict, methods=asked),
-            Route("/predictions/{model}/{version}", self._predict, methods=asked),
-            Route("/explanations/{model}", self._explain, methods=asked),
-            Route("/explanations/{model}/{version}", self._explain, methods=asked),
-            Route("/v1/models/{model}:predict", self._predict, methods=["POST"]),
-            Route("/v1/models/{model}:explain", self._explain, methods=["POST"]),
-            Route("/v2/models/{model}/infer", self._predict, methods=["POST"]),
-            Route("/v2/models/{model}/explain", self._explain, methods=["POST"]),
-            Route("/v1/models/{model}", self._model_ready, methods=told),
+            Route("/predictions/{model:name}", self._predict, methods=asked),
+            Route("/predictions/{model:name}/{version:name}", self._predict, methods=asked),
+            Route("/explanations/{model:name}", self._explain, methods=asked),
+            Route("/explanations/{model:name}/{version:name}", self._explain, methods=asked),
+            Route("/v1/models/{model:name}:predict", self._predict, methods=["POST"]),
+            Route("/v1/models/{model:name}:explain", self._explain, methods=["POST"]),
+            Route("/v2/models/{model:name}/infer", self._predict, methods=["POST"]),
+            Route("/v2/models/{model:name}/explain", self._explain, methods=["POST"]),
+            Route("/v1/models/{model:name}", self._model_ready, methods=told),
             Route("/models", self._list_models, methods=told),
             Route("/metrics", self._show_metrics, methods=told),
             Route("/live", _live, methods=told),
@@ -117,7 +118,7 @@ class Door:
                     f"{name} has no {missing} that runs: it is loading, or is being replaced. Ask again in a second."
                 )
                 return failure(503, "not_ready", message)
-        known = {name: {"ready": True, "workers": replicas} for name, (_, replicas) in models.items()}
+        known = {name: {"ready": replicas, "workers": replicas} for name, (_, replicas) in models.items()}
         return JSONResponse({"ready": True, "models": known})
 
     async def _model_ready(self, request: Request) -> Response:
@@ -134,7 +135,7 @@ class Door:
             decoders, replicas = await self._replicas(name)
             served = pipeline.served
             facts = {"name": name, "version": served.version, "workers": replicas, "batch": served.batch_size}
-            models.append({**facts, "ready": bool(decoders and replicas), "waiting": pipeline.under_way})
+            models.append({**facts, "ready": replicas if decoders else 0, "waiting": pipeline.under_way})
         return JSONResponse({"models": models})
 
     async def _show_metrics(self, _request: Request) -> Response:
@@ -149,6 +150,12 @@ class Door:
         return decoders, models
 
 
+class _Name(StringConvertor):
+    """The part of a path that names a model or a version."""
+
+    regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+
+
 async def _live(_request: Request) -> Response:
     return JSONResponse({"live": True})
 
@@ -157,7 +164,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     """Word what Starlette refuses: a path or a method that is not there."""
     if not isinstance(error, HTTPException) or error.status_code != 405:
         return failure(404, "route_unknown", UNKNOWN_ROUTE)
-    allowed: Any = (error.headers or {}).get("Allow", "")
+    allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
     reply = failure(405, "method_not_allowed", f"{request.method} was sent, this path takes {allowed}")
     reply.headers["Allow"] = allowed
     return reply

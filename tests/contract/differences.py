@@ -19,9 +19,11 @@ DIFFERENCES: Mapping[str, str] = {
     "malformed_forms": "TorchServe's frontend parses forms itself, and fails on some; it cannot be kept from it",
     "metrics_of_the_frontend": "TorchServe's own metrics, and its label Hostname, are of its frontend",
     "other_methods": "TorchServe takes any method for POST; the other home follows HTTP, as the front proxy does",
+    "ping": "TorchServe's /ping says Healthy while workers are dead; the other home's is /ready, as SageMaker wants it",
     "ports": "TorchServe has a port each for requests, management, metrics and health, and Ray's proxy has one",
     "queries": "TorchServe drops a query without a word; the other home says so, as the front proxy does",
     "request_ids": "TorchServe names each request anew, and cannot be told not to",
+    "server_header": "Ray's proxy names uvicorn in each reply, and has no setting for it; the front proxy drops it",
 }
 """Name -> why."""
 

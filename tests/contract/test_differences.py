@@ -85,6 +85,13 @@ def test_other_methods(home: Server) -> None:
     assert reply.status == at(home, "other_methods", torchserve=200, ray=405)
 
 
+def test_ping(home: Server) -> None:
+    """A ping is answered with what TorchServe says of itself, or with what /ready says of the models."""
+    told = json.loads(call(f"{home.inference}/ping", method="GET").body)
+    ready = json.loads(call(f"{home.health}/ready", method="GET").body)
+    assert told == at(home, "ping", torchserve={"status": "Healthy"}, ray=ready)
+
+
 def test_ports(home: Server) -> None:
     """TorchServe has a port each for requests, management, metrics and health; the other home has one."""
     addresses = {home.inference, home.management, home.metrics, home.health} - {""}
@@ -108,3 +115,8 @@ def test_request_ids(home: Server) -> None:
     """The id of a reply is TorchServe's own, or the caller's."""
     reply = home.call(PREDICT, b"noise", {"X-Request-Id": "callers-own.1"})
     assert (reply.headers["x-request-id"] == "callers-own.1") == at(home, "request_ids", torchserve=False, ray=True)
+
+
+def test_server_header(home: Server) -> None:
+    """Ray's proxy says which library it is, TorchServe does not."""
+    assert ("server" in home.call(PREDICT, b"noise").headers) == at(home, "server_header", torchserve=False, ray=True)

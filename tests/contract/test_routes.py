@@ -103,7 +103,7 @@ def test_another_method(home: Server, method: str) -> None:
 
 
 def test_probes(home: Server) -> None:
-    """/ready says which models have how many workers, /live that the server lives, /ping that it is healthy."""
+    """/ready says which models have how many workers, /live that the server lives, /ping is 200."""
     ready = call(f"{home.health}/ready", method="GET")
     assert (ready.status, json.loads(ready.body)) == (
         200,
@@ -111,8 +111,7 @@ def test_probes(home: Server) -> None:
     )
     live = call(f"{home.health}/live", method="GET")
     assert (live.status, json.loads(live.body)) == (200, {"live": True})
-    ping = call(f"{home.inference}/ping", method="GET")
-    assert (ping.status, json.loads(ping.body)) == (200, {"status": "Healthy"})
+    assert call(f"{home.inference}/ping", method="GET").status == 200
     for path in ("/ready", "/live"):
         assert call(f"{home.health}{path}", method="HEAD").status == 200
 

@@ -13,7 +13,7 @@ RAY = FOLDER / "ray.json"
 DIFFERENCE = "difference"
 """Key of that name, one of tests.contract.differences."""
 CACHING = {"cache-control", "expires", "pragma"}
-"""Headers of TorchServe alone, as the difference `caching_headers` says."""
+"""Headers that TorchServe adds, as the difference `caching_headers` says."""
 SAME = "as"
 """Key of a record that is the same as another one, which it names."""
 WHY = "why"
@@ -32,7 +32,7 @@ def read_at_ray(kind: str) -> dict[str, dict[str, Any]]:
     records = {name: dict(record) for name, record in read(kind).items()}
     for record in records.values():
         if "headers" in record:
-            record["headers"] = [name for name in record["headers"] if name not in CACHING]
+            record["headers"] = sorted({*record["headers"], "server"} - CACHING)  # the difference `server_header`
     differing: dict[str, dict[str, Any]] = json.loads(RAY.read_text())[kind]
     unknown = differing.keys() - records.keys()
     if unknown:
