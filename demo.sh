@@ -1,24 +1,32 @@
 #!/usr/bin/env bash
-# From nothing to a picture of where and when the model looked: ./demo.sh [--keep] [VIDEO]
+# From nothing to a picture of where and when the model looked: ./demo.sh [--keep] [--home torchserve|ray] [VIDEO]
 set -euo pipefail
 home="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
 usage() {
-  echo "usage: ./demo.sh [--keep] [VIDEO]"
+  echo "usage: ./demo.sh [--keep] [--home torchserve|ray] [VIDEO]"
   echo "  VIDEO   your own file; without it a clip is generated whose truth is known"
   echo "  --keep  leave the server up and print requests to try"
+  echo "  --home  which server: TorchServe (the default), or Ray, which is installed first"
 }
 
-keep="" video=""
-for argument in "$@"; do
-  case "$argument" in
+keep="" video="" server_home=torchserve
+while (($#)); do
+  case "$1" in
     --keep) keep=yes ;;
+    --home) server_home="${2:-}" && shift ;;
+    --home=*) server_home="${1#--home=}" ;;
     -h | --help) usage && exit 0 ;;
-    -*) echo "demo: unknown option '$argument'" >&2 && usage >&2 && exit 2 ;;
+    -*) echo "demo: unknown option '$1'" >&2 && usage >&2 && exit 2 ;;
     *) [[ -z $video ]] || { echo "demo: one video at a time" >&2 && exit 2; }
-       video="$(realpath -- "$argument")" ;;
+       video="$(realpath -- "$1")" ;;
   esac
+  shift || break
 done
+if [[ $server_home != torchserve && $server_home != ray ]]; then
+  echo "demo: --home is '$server_home': expected torchserve or ray" >&2
+  exit 2
+fi
 if [[ -n $video && ! -f $video ]]; then
   echo "demo: there is no file $video" >&2
   exit 2
@@ -40,7 +48,7 @@ done
 say() { printf '[%d/5] %s\n' "$((step += 1))" "$*"; }
 step=0
 say "set-up: .venv with pinned requirements"
-./setup.sh
+if [[ $server_home == ray ]]; then ./setup.sh --ray; else ./setup.sh; fi
 python=.venv/bin/python
 mkdir -p "$out"
 rm -f "${written[@]}"
@@ -55,7 +63,7 @@ else
   truth=(--truth "$out/clip.json")
 fi
 
-say "server: TorchServe with the default model (log: $out/server.log)"
+say "server: $([[ $server_home == ray ]] && echo Ray || echo TorchServe) with the default model (log: $out/server.log)"
 read -r port management metrics health < <("$python" - <<'PYTHON'
 import contextlib, socket
 with contextlib.ExitStack() as stack:
@@ -67,8 +75,13 @@ PYTHON
 )
 log=$out/server.log
 : >"$log" # it is looked at before the server has opened it
-ports=(--port "$port" --management-port "$management" --metrics-port "$metrics" --health-port "$health")
-setsid ./serve.sh "${ports[@]}" motions >>"$log" 2>&1 </dev/null &
+if [[ $server_home == ray ]]; then
+  metrics=$port # one port has all routes
+  command=(./scale.sh --port "$port")
+else
+  command=(./serve.sh --port "$port" --management-port "$management" --metrics-port "$metrics" --health-port "$health")
+fi
+setsid "${command[@]}" motions >>"$log" 2>&1 </dev/null &
 server=$!
 stop() {
   if kill -TERM "$server" 2>/dev/null; then
@@ -78,7 +91,7 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM HUP
 began=$SECONDS
-until grep -q "serve: ready" "$log"; do
+until grep -qE "(serve|scale): ready" "$log"; do
   if ! kill -0 "$server" 2>/dev/null; then
     echo "demo: the server did not start. Its last words:" >&2
     tail -n 15 "$log" >&2

@@ -24,15 +24,14 @@ from typing import Any
 os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a process without GPUs leaves CUDA_VISIBLE_DEVICES alone
+    "RAY_worker_niceness": "0",  # not the last of all on this machine, as Ray has it
     "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",  # pixels are shared by the processes of a machine
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "scale.edge.middlewares",
 }
 if "RAY_AUTH_MODE" not in os.environ:  # no other user of this machine may run code here; and no file keeps the token
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-if not any(
-    word.startswith("--address") for word in sys.argv
-):  # Ray's own way to the loopback; else it takes all addresses
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+if not any(word.startswith("--address") for word in sys.argv):
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray keeps to the loopback; else it takes all addresses
 
 import ray
 from ray import serve
@@ -57,38 +56,54 @@ def main(argv: Sequence[str]) -> int:
 
         return bulk.main(argv[1:])
     args = _arguments(argv)
-    stop = _Stop()
     try:
-        return _serve(args, stop)
-    except (LoadError, StartError) as error:
+        return _serve(args)
+    except KeyboardInterrupt:
+        return 0
+    except (LoadError, RuntimeError) as error:
         print(f"scale: error: {error}", file=sys.stderr, flush=True)
         return 1
 
 
-def _serve(args: argparse.Namespace, stop: "_Stop") -> int:
-    began = time.monotonic()
+def _serve(args: argparse.Namespace) -> int:
+    began, stopping = time.monotonic(), threading.Event()
     arguments = Arguments(models=args.names, store=args.store, decoders=args.decoders, gpus=args.gpus)
     application = app(arguments)
     _print(f"starting {', '.join(args.names)} on Ray {ray.__version__}")
     with _cluster(args):
+        _on_signals(stopping, may_wait=False)  # Ray takes them when it starts
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(http_options={"host": args.host, "port": args.port}, logging_config={"enable_access_log": False})
         door = serve.run(application, name=NAME)
-        stop.listen()
+        _on_signals(stopping, may_wait=True)
         _print(f"inference  http://{args.host}:{args.port}")
         _print(f"ready after {time.monotonic() - began:.1f} s: {', '.join(args.names)}")
-        stop.wait()
-        _drain(door, args.drain, stop)
+        while not stopping.wait(5):
+            serve.status()  # raises an error if Ray is gone
+        with contextlib.suppress(KeyboardInterrupt):
+            _drain(door, args.drain)
         _print("stopping")
         serve.delete(NAME)
     _print("stopped")
     return 0
 
 
-def _drain(door: "DeploymentHandle[Any]", seconds: float, stop: "_Stop") -> None:
-    """Let the requests under way be answered, at most for some seconds or until a second signal."""
+def _on_signals(stopping: threading.Event, *, may_wait: bool) -> None:
+    """Let the first signal ask to stop, if that may wait; any other one interrupts."""
+
+    def stop(*_: object) -> None:
+        if stopping.is_set() or not may_wait:
+            raise KeyboardInterrupt
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _drain(door: "DeploymentHandle[Any]", seconds: float) -> None:
+    """Let the requests under way be answered, at most for some seconds."""
     until = time.monotonic() + seconds
-    while (left := door.drain.remote().result()) and time.monotonic() < until and stop.count < 2:
+    while (left := door.drain.remote().result()) and time.monotonic() < until:
         _print(f"waiting for {left} requests")
         time.sleep(0.2)
 
@@ -97,29 +112,21 @@ def _drain(door: "DeploymentHandle[Any]", seconds: float, stop: "_Stop") -> None
 def _cluster(args: argparse.Namespace) -> Iterator[None]:
     """Join the cluster that was named, or start a Ray of this machine alone, which nobody else reaches."""
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
-    if args.address:
-        _start(args.address, options)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
-    with tempfile.TemporaryDirectory(prefix="staa-ray-", ignore_cleanup_errors=True) as folder:
-        os.environ["TMPDIR"] = folder  # what the processes of Ray write goes with it
-        processes = len(args.names) * (1 + max(args.decoders)) + 2
-        options |= {
-            "num_cpus": max(processes, os.cpu_count() or 1),
-            "num_gpus": math.ceil(args.gpus * len(args.names)) or None,
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE,
-            "_node_ip_address": "127.0.0.1",
-            "_temp_dir": folder,
-        }
-        _start("local", options)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    with contextlib.ExitStack() as stack:
+        if not args.address:
+            scratch = tempfile.TemporaryDirectory(prefix="staa-ray-", ignore_cleanup_errors=True)
+            os.environ["TMPDIR"] = folder = stack.enter_context(scratch)  # what Ray's processes write goes with it
+            options |= {
+                "num_cpus": max(len(args.names) * (1 + max(args.decoders)) + 2, os.cpu_count() or 1),
+                "num_gpus": math.ceil(args.gpus * len(args.names)) or None,
+                "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE,
+                "_node_ip_address": "127.0.0.1",
+                "_temp_dir": folder,
+            }
+        stack.callback(ray.shutdown)
+        _start(args.address or "local", options)
+        yield
 
 
 def _start(address: str, options: Mapping[str, Any]) -> None:
@@ -128,36 +135,10 @@ def _start(address: str, options: Mapping[str, Any]) -> None:
             ray.init(address, **options)
         except Exception as error:  # Ray raises whatever it likes, also where a busy machine is slow for half a minute
             if not left:
-                raise StartError(f"Ray did not start, or could not be joined: {error}") from error
+                raise RuntimeError(f"Ray did not start, or could not be joined: {error}") from error
             ray.shutdown()
         else:
             return
-
-
-class StartError(Exception):
-    """Says why the server could not start."""
-
-
-class _Stop:
-    """Count signals that ask to stop."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._asked = threading.Event()
-        self.listen()
-
-    def listen(self) -> None:
-        """Take the signals; Ray takes SIGTERM when it starts."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-
-    def _ask(self, *_: object) -> None:
-        self.count += 1
-        self._asked.set()
-
-    def wait(self) -> None:
-        """Return once a signal came."""
-        self._asked.wait()
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -7,12 +7,10 @@ from ray import serve
 from ray.serve import Application, Deployment
 
 from scale.door import Door
+from scale.measure import COUNTERS_NAMED, HISTOGRAMS
 from scale.metrics import Metrics
 from scale.served import STORE, Served
 from scale.stages import Decoder, Model
-
-MOST_REQUESTS = 1000
-"""Requests at one Door; each model refuses those beyond its own queue."""
 
 
 class Arguments(BaseModel):
@@ -32,14 +30,18 @@ class Arguments(BaseModel):
 
 def app(arguments: Arguments) -> Application:
     """Return the application: a Door, and for each model its Decoders and Models."""
-    metrics = serve.deployment(ray_actor_options={"num_cpus": 0})(Metrics).bind()
+    metrics = serve.deployment(ray_actor_options={"num_cpus": 0})(Metrics).bind(HISTOGRAMS, COUNTERS_NAMED)
     models = {}
     for name in arguments.models:
         served = Served.read(name, arguments.store)
         _ = served.model  # what is wrong with a checkpoint or its settings is said here, before any process starts
         decoder, model = _decoder(served, arguments), _model(served, arguments)
         models[name] = served, decoder.bind(served), model.bind(served, metrics)
-    door = serve.deployment(max_ongoing_requests=MOST_REQUESTS, ray_actor_options={"num_cpus": 0})
+    door = serve.deployment(
+        max_ongoing_requests=1000,  # each model refuses those beyond its own queue
+        graceful_shutdown_timeout_s=max(served.patience for served, *_ in models.values()),
+        ray_actor_options={"num_cpus": 0},
+    )
     return door(serve.ingress()(Door)).bind(models, metrics)
 
 
@@ -49,6 +51,7 @@ def _decoder(served: Served, arguments: Arguments) -> Deployment:
     decoder = serve.deployment(
         name=f"Decoder-{served.name}",
         max_ongoing_requests=at_once,
+        graceful_shutdown_timeout_s=served.patience,
         autoscaling_config=_scaling(*arguments.decoders, max(1, at_once // 2)) | arguments.scaling,
         ray_actor_options={"num_cpus": 1},
     )
@@ -60,6 +63,7 @@ def _model(served: Served, arguments: Arguments) -> Deployment:
     model = serve.deployment(
         name=f"Model-{served.name}",
         max_ongoing_requests=2 * served.batch_size,
+        graceful_shutdown_timeout_s=served.patience,
         autoscaling_config=_scaling(*served.replicas, served.batch_size) | arguments.scaling,
         ray_actor_options={"num_cpus": 1, "num_gpus": arguments.gpus},
     )

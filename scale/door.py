@@ -4,17 +4,17 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from ray import serve
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scale.edge import UNKNOWN_ROUTE, failure
-from scale.metrics import Handle
+from scale.measure import Handle
 from scale.pipeline import Pipeline
 from scale.served import Served
 from staa.serving import Incoming
@@ -22,7 +22,6 @@ from staa.serving import Incoming
 DRAINING = "the server was asked to stop: it finishes what it has. Ask another one."
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 """The header in which SageMaker passes on what its caller says beside the body: "explain=true, top_k=3"."""
-_SERVICE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 
 
 class Door:
@@ -41,16 +40,17 @@ class Door:
     def __serve_build_asgi_app__(self) -> Starlette:
         """Return the application that Ray calls."""
         asked, told = ["POST", "PUT"], ["GET"]
+        register_url_convertor("name", _Name())
         routes = [
-            Route("/predictions/{model}", self._predict, methods=asked),
-            Route("/predictions/{model}/{version}", self._predict, methods=asked),
-            Route("/explanations/{model}", self._explain, methods=asked),
-            Route("/explanations/{model}/{version}", self._explain, methods=asked),
-            Route("/v1/models/{model}:predict", self._predict, methods=["POST"]),
-            Route("/v1/models/{model}:explain", self._explain, methods=["POST"]),
-            Route("/v2/models/{model}/infer", self._predict, methods=["POST"]),
-            Route("/v2/models/{model}/explain", self._explain, methods=["POST"]),
-            Route("/v1/models/{model}", self._model_ready, methods=told),
+            Route("/predictions/{model:name}", self._predict, methods=asked),
+            Route("/predictions/{model:name}/{version:name}", self._predict, methods=asked),
+            Route("/explanations/{model:name}", self._explain, methods=asked),
+            Route("/explanations/{model:name}/{version:name}", self._explain, methods=asked),
+            Route("/v1/models/{model:name}:predict", self._predict, methods=["POST"]),
+            Route("/v1/models/{model:name}:explain", self._explain, methods=["POST"]),
+            Route("/v2/models/{model:name}/infer", self._predict, methods=["POST"]),
+            Route("/v2/models/{model:name}/explain", self._explain, methods=["POST"]),
+            Route("/v1/models/{model:name}", self._model_ready, methods=told),
             Route("/models", self._list_models, methods=told),
             Route("/metrics", self._show_metrics, methods=told),
             Route("/live", _live, methods=told),
@@ -102,7 +102,7 @@ class Door:
         headers = dict(request.headers) if headers is None else headers
         name = headers.get("x-request-id", "")  # Ray's proxy gives one where the caller gave none
         body = await request.body()
-        incoming = Incoming({"body": body}, headers, explain, name if _SERVICE_ID.fullmatch(name) else "")
+        incoming = Incoming({"body": body}, headers, explain, name[:128] if name.isprintable() else "")
         reply = await pipeline.answer(incoming)
         again = {"retry-after": "1"} if reply.status == 503 else {}
         return Response(reply.body, reply.status, {**reply.headers, **again}, reply.content_type)
@@ -118,7 +118,7 @@ class Door:
                     f"{name} has no {missing} that runs: it is loading, or is being replaced. Ask again in a second."
                 )
                 return failure(503, "not_ready", message)
-        known = {name: {"ready": True, "workers": replicas} for name, (_, replicas) in models.items()}
+        known = {name: {"ready": replicas, "workers": replicas} for name, (_, replicas) in models.items()}
         return JSONResponse({"ready": True, "models": known})
 
     async def _model_ready(self, request: Request) -> Response:
@@ -135,7 +135,7 @@ class Door:
             decoders, replicas = await self._replicas(name)
             served = pipeline.served
             facts = {"name": name, "version": served.version, "workers": replicas, "batch": served.batch_size}
-            models.append({**facts, "ready": bool(decoders and replicas), "waiting": pipeline.under_way})
+            models.append({**facts, "ready": replicas if decoders else 0, "waiting": pipeline.under_way})
         return JSONResponse({"models": models})
 
     async def _show_metrics(self, _request: Request) -> Response:
@@ -145,11 +145,15 @@ class Door:
         """Return how many Decoders and Models of a model run."""
         application = serve.get_replica_context().app_name
         status = (await asyncio.to_thread(serve.status)).applications[application].deployments
-        states = [status[f"{stage}-{model}"].replica_states.items() for stage in ("Decoder", "Model")]
-        decoders, models = (
-            sum(count for state, count in each if state == "RUNNING") for each in states
-        )  # texts, in fact
+        stages = [status[f"{stage}-{model}"].replica_states.items() for stage in ("Decoder", "Model")]
+        decoders, models = (sum(count for state, count in stage if state == "RUNNING") for stage in stages)
         return decoders, models
+
+
+class _Name(StringConvertor):
+    """The part of a path that names a model or a version."""
+
+    regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 
 
 async def _live(_request: Request) -> Response:
@@ -160,7 +164,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     """Word what Starlette refuses: a path or a method that is not there."""
     if not isinstance(error, HTTPException) or error.status_code != 405:
         return failure(404, "route_unknown", UNKNOWN_ROUTE)
-    allowed: Any = (error.headers or {}).get("Allow", "")
+    allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
     reply = failure(405, "method_not_allowed", f"{request.method} was sent, this path takes {allowed}")
     reply.headers["Allow"] = allowed
     return reply

@@ -4,8 +4,10 @@ Ray calls `middlewares` where RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH is "scal
 refused here before its body is kept: Ray's proxy keeps all that comes.
 """
 
+import asyncio
 import os
 import re
+import time
 
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
@@ -15,6 +17,8 @@ MOST_BYTES = int(os.environ.get("STAA_MOST_BYTES") or 96 << 20)
 """The most bytes of a request; as max_request_size of the first home."""
 MOST_BYTES_UNDER_WAY = int(os.environ.get("STAA_MOST_BYTES_UNDER_WAY") or 384 << 20)
 """The most bytes of all requests under way at one proxy; each is kept about four times on its way through Ray."""
+PATIENCE = 120
+"""Seconds for another Door to start where one is lost with its node; nobody waits if there are several."""
 QUERY = (
     "the address has a query, which the server would not read: send options as headers X-Staa-<Name>, multipart fields "
     "or JSON keys"
@@ -87,28 +91,40 @@ class Edge:
 
 
 class _Exchange:
-    """One request and its reply."""
+    """One request and its reply; if its Door is lost, another one gets the request."""
 
     def __init__(self, edge: Edge, receive: Receive, send: Send) -> None:
         self._edge, self._receive, self._send = edge, receive, send
-        self._bytes = 0
+        self._parts: list[Message] = []
+        """The body as it came, which is kept until the reply begins."""
+        self._passed = self._bytes = 0
         self._refusal: Response | None = None
-        self._has_begun = False
-        self._is_ours = False
+        self._has_begun = self._is_ours = self._is_gone = False
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Let Ray answer, and answer where it does not."""
+        """Let Ray answer, and answer where it says nothing, as the process that had the request is lost."""
+        until = time.monotonic() + (PATIENCE if scope["method"] in {"POST", "PUT"} else 0)
         try:
-            await app(scope, self._count, self._pass)
+            while True:
+                self._passed, self._is_ours = 0, False
+                await app(scope, self._next, self._pass)
+                if self._has_begun or self._refusal or self._is_gone or time.monotonic() > until:
+                    break
+                await asyncio.sleep(0.5)
         finally:
             self._edge.under_way -= self._bytes
-        if not self._has_begun:  # Ray says nothing where the process that had the request is lost
+        if not self._has_begun:
             refusal = self._refusal or failure(503, "service_unavailable", LOST)
             await refusal(scope, self._receive, self._send)
 
-    async def _count(self) -> Message:
-        """Receive a part of the body; once it is too much, the application is told that the caller has gone."""
+    async def _next(self) -> Message:
+        """Return the next part of the body; once it is too much, Ray is told that the caller has gone."""
+        self._passed += 1
+        if self._passed <= len(self._parts):
+            return self._parts[self._passed - 1]
         message = await self._receive()
+        self._is_gone = message["type"] == "http.disconnect"
+        self._parts.append(message)
         count = len(message.get("body", b""))
         self._bytes += count
         self._edge.under_way += count

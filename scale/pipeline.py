@@ -4,12 +4,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable
 
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from scale.metrics import REQUESTS, Handle, Measurements
+from scale.measure import REQUESTS, Handle, Measurements
 from scale.served import Served
 from staa.errors import BusyError, DecodeError
 from staa.serving import Incoming, Job, Outgoing, accept, wire, word
@@ -17,9 +16,9 @@ from staa.serving.job import errors_to
 
 logger = logging.getLogger(__name__)
 FULL = "the server has as many requests waiting as it takes; nothing was computed: send the request again"
-LOST = "the process that had this request ended; nothing is wrong with the request: send it again"
-KILLER = "the process that decoded this video ended, and so did a second one: the video may be the reason"
-ATTEMPTS = 2
+KILLER = "the process that had this video ended, and so did a second one: the video may be the reason"
+DEATHS = 2
+"""How many processes may end while they have one request, before it is given up."""
 
 
 class Pipeline:
@@ -59,39 +58,30 @@ class Pipeline:
         return reply
 
     async def _run_stages(self, jobs: list[Job]) -> list[Job]:
-        """Return the jobs of a request with their results or errors; a stage that is lost is asked once more."""
-        answered = jobs
+        """Return the jobs of a request with their results or errors.
+
+        A stage that is lost is asked again, as long as there is time. But a request whose process ended for the second
+        time is given up: its video may be the reason.
+        """
+        deaths = 0
         with errors_to(jobs):
             try:
                 async with asyncio.timeout(self.served.patience):
-                    for attempt in range(1, ATTEMPTS + 1):
-                        decoded = self._decoder.decode.remote(jobs)
+                    while True:
                         try:
-                            answered = await self._model_stage.answer.remote(decoded)
-                            break
+                            decoded = self._decoder.decode.remote(jobs)
+                            return list(await self._model_stage.answer.remote(decoded))
                         except (RayError, RayServeException) as error:
-                            if not _is_lost(error):
-                                raise
-                            logger.warning("a process was lost on the way of a request: %.300s", error)
-                            if attempt == ATTEMPTS:
-                                raise await _lost_error(decoded) from None
+                            cause = error.cause if isinstance(error, RayTaskError) else error
+                            if not isinstance(cause, RayError | RayServeException) or isinstance(cause, RayTaskError):
+                                raise  # an error of the code that ran there
+                            logger.warning("a process was lost on the way of a request: %.300s", cause)
+                            deaths += isinstance(cause, ActorDiedError)
+                            if deaths == DEATHS:
+                                raise DecodeError(KILLER) from None
+                        await asyncio.sleep(0.5)  # it takes Ray some seconds to know of a lost node
             except TimeoutError:
                 raise BusyError(
                     f"there was no answer within {self.served.patience} s: send the request again"
                 ) from None
-        return answered
-
-
-def _is_lost(error: Exception) -> bool:
-    """Return whether a process or a node was lost; else the error is one of the code that ran there."""
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    return isinstance(cause, RayError | RayServeException) and not isinstance(cause, RayTaskError)
-
-
-async def _lost_error(decoded: Awaitable[list[Job]]) -> BusyError | DecodeError:
-    """Return the error of a request that lost a process at each attempt: whether its video may be the reason."""
-    try:
-        await decoded
-    except (RayError, RayServeException):
-        return DecodeError(KILLER)
-    return BusyError(LOST)
+        return jobs

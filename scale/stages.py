@@ -11,7 +11,7 @@ import ray
 import torch
 from ray import serve
 
-from scale.metrics import Handle, Measurements
+from scale.measure import Handle, Measurements
 from scale.served import Served
 from staa.serving import Audit, Decoding, Job, Scheduler, in_turn, load_explainer, warm
 from staa_video.pool import Pool

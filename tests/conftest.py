@@ -3,9 +3,10 @@
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy are imported: the processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +18,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell that started
 
 from tests.made.videos import CLIPS, moving_disc
 
+if TYPE_CHECKING:
+    from tests.made.torchserve import Server
+
+ROOT = Path(__file__).resolve().parents[1]
+
 LEFT_OUT = {
     "slow": "minutes and gigabytes: run it with -m slow",
     "deploy": "images, containers or servers under load, minutes: run it with -m deploy",
@@ -26,12 +32,14 @@ LEFT_OUT = {
 ELSEWHERE = {"clips": CLIPS}
 """Markers of tests that need a folder beside the checkout, which no clone has -> the folder."""
 
+HOMES = ("torchserve", "ray")
+"""What serves the contract: tests/contract asks each, and each is started once."""
 SHARE_A_SERVER = {
-    path.relative_to(Path(__file__).parents[1]).as_posix()
-    for path in Path(__file__).parent.glob("e2e/test_*.py")
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "tests" / "e2e").glob("test_*.py")
     if re.search(r"\bserver: Server\b", path.read_text())
 }
-"""Files whose tests use the session's server, which is to be started once."""
+"""Files beside tests/contract whose tests use the session's TorchServe."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -71,13 +79,21 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out tests by file, and the files that share a server as if they were one."""
+    """Hand out tests by file, and all that ask the same home, wherever they are, as if they were one file."""
     from xdist.scheduler import LoadFileScheduling  # this hook is called only where pytest-xdist is there
 
     scheduler = LoadFileScheduling(config, log)
-    file_of = scheduler._split_scope
-    scheduler._split_scope = lambda nodeid: "a server" if file_of(nodeid) in SHARE_A_SERVER else file_of(nodeid)
+    scheduler._split_scope = _together
     return scheduler
+
+
+def _together(nodeid: str) -> str:
+    """Return what the tests that must run in the same process have in common: their home, or else their file."""
+    file, _, test = nodeid.partition("::")
+    if file in SHARE_A_SERVER:
+        return "torchserve"
+    named = set(test.partition("[")[2].removesuffix("]").split("-")) & set(HOMES)
+    return named.pop() if named and file.startswith("tests/contract/") else file
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -99,3 +115,34 @@ def usual_priority() -> Iterator[None]:
 def clip() -> bytes:
     """Return a landscape video: 320x240, 64 frames, 8 s."""
     return moving_disc()
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the archive of the default model, freshly built."""
+    folder = tmp_path_factory.mktemp("store")
+    done = subprocess.run(
+        [ROOT / "archive.sh", "motions", "--output", folder], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "motions.mar"
+
+
+@pytest.fixture(scope="session")
+def server(archive: Path) -> Iterator["Server"]:
+    """Serve the default model by TorchServe for all tests of the session; at the end it stops cleanly when asked."""
+    from tests.made.torchserve import start  # what it imports is not there wherever these rules are
+
+    with start(archive.parent, "motions") as up:
+        yield up
+        assert up.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def ray_server() -> Iterator["Server"]:
+    """Serve the default model on Ray for all tests of the session; at the end it stops cleanly when asked."""
+    from tests.made.ray_home import start
+
+    with start("motions") as up:
+        yield up
+        assert up.stop() == 0

@@ -31,6 +31,7 @@ SERVING_LAYERS = [
     ["__init__"],
 ]
 WIRE_LAYERS = [["encodings", "form"], ["body"], ["request", "replies"], ["kserve"], ["__init__"]]
+BULK_LAYERS = [["sources", "progress"], ["stages", "answers"], ["run"], ["command"], ["__init__"]]
 VIDEO_LAYERS = [
     ["errors", "clip"],
     ["mp4", "header", "codecs", "sampling", "picture", "webp"],
@@ -70,12 +71,13 @@ def climbing(folder: Path, package: str, layers: list[list[str]]) -> tuple[list[
 
 
 def test_imports_point_down() -> None:
-    """A room of the core, of its serving or of the wire imports only rooms of its own level or below."""
+    """A room of the core, of its serving, of the wire or of bulk work imports only rooms of its own level or below."""
     core = ROOT / "handler" / "staa"
     for folder, package, layers in (
         (core, "staa", LAYERS),
         (core / "serving", "staa.serving", SERVING_LAYERS),
         (core / "serving" / "wire", "staa.serving.wire", WIRE_LAYERS),
+        (ROOT / "scale" / "bulk", "scale.bulk", BULK_LAYERS),
     ):
         rooms = {path.stem if path.is_file() else path.name for path in folder.iterdir()} - {"__pycache__", "py"}
         assert rooms == {name for names in layers for name in names}
@@ -138,6 +140,7 @@ def test_the_page_for_contributors_has_the_same_lists() -> None:
         "handler/staa": LAYERS,
         "handler/staa/serving": SERVING_LAYERS,
         "handler/staa/serving/wire": WIRE_LAYERS,
+        "scale/bulk": BULK_LAYERS,
     }
     for folder, layers in listed.items():
         found = re.search(rf"^    {folder} +(\S.*(?:\n     .*)*)$", page, re.MULTILINE)

@@ -1,7 +1,7 @@
 """docs/openapi.yaml at length: 200 examples of an operation, through the front proxy, to the handler's own service.
 
-TorchServe is left out for its slowness (`tests/e2e/test_described.py` has it), and so are its queue and the pool of
-processes; what reads requests, refuses them and writes replies is the handler's, of a tiny model.
+TorchServe is left out for its slowness (`tests/contract/test_described.py` has it), and so are its queue and the pool
+of processes; what reads requests, refuses them and writes replies is the handler's, of a tiny model.
 """
 
 import threading
@@ -11,10 +11,10 @@ import pytest
 
 from staa.serving import Incoming, Service, Settings
 from staa_video import Clip, decode
+from tests.contract.recorded.bodies import clip
 from tests.deploy import proxies
 from tests.deploy.proxies import Proxy
 from tests.deploy.upstreams import Heard, listening, reply
-from tests.e2e.recorded.bodies import clip
 from tests.made import described, services
 
 OPERATIONS = (

@@ -1,13 +1,9 @@
-"""What several end-to-end tests need: a server of the default model, its archive, and ports for one of their own."""
-
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
+"""What several end-to-end tests need beside the session's server: one of their own, and ports for it."""
 
 import pytest
 
 from tests.made.programs import free_ports
-from tests.made.torchserve import FLAGS, ROOT, Running, Server, start
+from tests.made.torchserve import FLAGS, Running, start
 
 
 @pytest.fixture
@@ -20,22 +16,3 @@ def ports() -> list[str]:
 def running() -> Running:
     """Return a context manager that serves the archives of a folder by serve.sh."""
     return start
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the archive of the default model, freshly built."""
-    folder = tmp_path_factory.mktemp("store")
-    done = subprocess.run(
-        [ROOT / "archive.sh", "motions", "--output", folder], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "motions.mar"
-
-
-@pytest.fixture(scope="session")
-def server(archive: Path) -> Iterator[Server]:
-    """Serve the default model for all tests of the session; at the end it stops cleanly when asked."""
-    with start(archive.parent, "motions") as up:
-        yield up
-        assert up.stop() == 0

@@ -1,9 +1,7 @@
 """What callers may send, through the front proxy to the server: answered, bounded in memory, and harmless in logs."""
 
-import base64
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from tests.deploy import proxies
 from tests.deploy.proxies import AUTHORIZED, KEY, UNHURRIED, Proxy, parse
 from tests.made import videos
+from tests.made.forms import VIDEO, part
 from tests.made.torchserve import Running, Server
 from tests.made.waiting import until
 
@@ -24,7 +23,6 @@ LINE = 4200  # characters that a line of a log may have: 4000, and what stands b
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
-NAMED = b'Content-Disposition: form-data; name="video"\r\n\r\n'
 
 
 @pytest.fixture(scope="module")
@@ -52,97 +50,6 @@ def proxy(served: Server) -> Iterator[Proxy]:
     ports = [urlsplit(url).port or 0 for url in (served.inference, served.health, served.metrics)]
     with proxies.running(ports[0], health=ports[1], metrics=ports[2], limits=UNHURRIED) as up:
         yield up
-
-
-def part(head: str, content: str = "x", boundary: str = "b") -> bytes:
-    """Return a form of one part."""
-    return f"--{boundary}\r\n{head}\r\n\r\n{content}\r\n--{boundary}--\r\n".encode()
-
-
-def disposed(rest: str) -> bytes:
-    """Return a form of one part with this after its disposition."""
-    return part(f"Content-Disposition: form-data{rest}")
-
-
-VIDEO = '; name="video"; filename="v.mp4"'
-MALFORMED: dict[str, tuple[bytes, str]] = {
-    "no name": (disposed(""), "b"),
-    "an empty name": (disposed('; name=""'), "b"),
-    "a name without value": (disposed("; name"), "b"),
-    "a name of one quote": (disposed('; name="'), "b"),
-    "a file's name in bad escapes, no name": (disposed("; filename*=UTF-8''%zz"), "b"),
-    "a file's name in a charset, no name": (disposed("; filename*=nope''x"), "b"),
-    "a file's name without end": (disposed('; filename="x'), "b"),
-    "no disposition": (part("X-Any: 1"), "b"),
-    "another disposition": (part('Content-Disposition: attachment; name="video"'), "b"),
-    "no head": (b"--b\r\n\r\nx\r\n--b--\r\n", "b"),
-    "a head without end": (b"--b\r\nContent-Disposition: form-data; name=video\r\n--b--\r\n", "b"),
-    "an unknown charset": (disposed(f"{VIDEO}\r\nContent-Type: text/plain; charset=nope"), "b"),
-    "a charset of escapes": (disposed(f"{VIDEO}\r\nContent-Type: text/plain; charset=\x1b[2K"), "b"),
-    "an empty charset": (disposed(f"{VIDEO}\r\nContent-Type: text/plain; charset="), "b"),
-    "base64": (disposed(f"{VIDEO}\r\nContent-Transfer-Encoding: base64"), "b"),
-    "quoted-printable": (disposed(f"{VIDEO}\r\nContent-Transfer-Encoding: quoted-printable"), "b"),
-    "an unknown encoding": (disposed(f"{VIDEO}\r\nContent-Transfer-Encoding: nope"), "b"),
-    "a form within": (disposed(f"{VIDEO}\r\nContent-Type: multipart/mixed"), "b"),
-    "a form within, with a boundary": (disposed(f"{VIDEO}\r\nContent-Type: multipart/mixed; boundary=c"), "b"),
-    "an empty boundary": (disposed(VIDEO), ""),
-    "an empty boundary in quotes": (disposed(VIDEO), '""'),
-    "half a quoted boundary": (disposed(VIDEO), '"b'),
-    "another boundary": (disposed(VIDEO), "c"),
-    "a long boundary": (part(f"Content-Disposition: form-data{VIDEO}", boundary="x" * 2000), "x" * 2000),
-    "cut in its head": (disposed(VIDEO)[:30], "b"),
-    "cut in its content": (disposed(VIDEO)[:-9], "b"),
-    "cut in its last boundary": (disposed(VIDEO)[:-5], "b"),
-    "an end alone": (b"--b--\r\n", "b"),
-    "a boundary alone": (b"--b", "b"),
-    "no form at all": (b"\x00\x01\x02 no form", "b"),
-    "nothing": (b"", "b"),
-    "no line's end": (b"--bContent-Disposition: form-data; name=video", "b"),
-    "a part twice": (disposed(VIDEO)[:-7] + disposed(VIDEO), "b"),
-    "ten thousand parts": ((b"--b\r\n" + NAMED + b"x\r\n") * 10_000 + b"--b--", "b"),
-    "a head of a megabyte": (disposed(f"{VIDEO}\r\nX-Long: {'x' * MB}"), "b"),
-}
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_form(proxy: Proxy, name: str) -> None:
-    """It is 400 `request_invalid`, in words that are not Java's, by POST and by PUT."""
-    body, boundary = MALFORMED[name]
-    for method in ("POST", "PUT"):
-        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        answer = proxy.call(body=body, headers=AUTHORIZED | kind, method=method, patience=60)
-        assert (answer.status, answer.code) == (400, "request_invalid")
-        assert not re.search(rb"java|netty|Exception|\x1b", answer.body)
-    without = proxy.call(body=body, headers=AUTHORIZED | {"Content-Type": "multipart/form-data"}, patience=60)
-    assert (without.status, without.code) == (400, "request_invalid")
-
-
-def test_good_forms_and_json(proxy: Proxy, clip: bytes) -> None:
-    """Every good way to send a clip is answered with its labels: a form, JSON with parameters, a data URL, KServe's."""
-    text = base64.b64encode(clip).decode()
-    url = f"data:video/mp4;base64,{text}"
-    form = b"--b\r\n" + NAMED + clip + b'\r\n--b\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n1\r\n--b--\r\n'
-    utf8 = {"Content-Type": "application/json; charset=utf-8"}
-    sent: list[tuple[str, bytes, dict[str, str]]] = [
-        ("/predictions/motions", clip, {}),
-        ("/predictions/motions", clip, {"Content-Type": "Video/MP4"}),
-        ("/predictions/motions", form, FORM),
-        ("/predictions/motions", b"preamble\r\n" + form, FORM),
-        ("/predictions/motions", json.dumps({"video": text, "top_k": 1}).encode(), JSON),
-        ("/predictions/motions", b"\xef\xbb\xbf" + json.dumps({"video": url}).encode(), utf8),
-        ("/v1/models/motions:predict", json.dumps({"instances": [{"b64": text}] * 16}).encode(), utf8),
-        ("/v1/models/motions:predict", json.dumps({"instances": [url]}).encode(), JSON),
-        ("/v2/models/motions/infer", _tensor(text), utf8),
-        ("/v2/models/motions/infer", _tensor(url), JSON),
-    ]
-    for path, body, kind in sent:
-        answer = proxy.call(path, body, AUTHORIZED | kind, patience=120)
-        assert answer.status == 200, (path, kind, answer.body)
-        assert b"moves" in answer.body or b"label" in answer.body
-
-
-def _tensor(text: str) -> bytes:
-    return json.dumps({"inputs": [{"name": "video", "datatype": "BYTES", "shape": [1], "data": [text]}]}).encode()
 
 
 def fields(size: int) -> bytes:

@@ -1,22 +1,18 @@
-"""The front proxy before the real server, as callers meet it: by the Python client, over TLS, with a key."""
+"""The front proxy before a TorchServe that stops and starts again; what it does in peace is in tests/contract."""
 
-import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
 
-from staa_client import AuthError, Client, NotFoundError, NotVideoError
 from tests.deploy import proxies
-from tests.deploy.proxies import AUTHORIZED, KEY, UNHURRIED, Proxy
+from tests.deploy.proxies import UNHURRIED
 from tests.made import videos
-from tests.made.torchserve import FLAGS, Running, Server
+from tests.made.torchserve import FLAGS, Running
 from tests.made.waiting import until
 
 
@@ -31,81 +27,6 @@ def port(url: str) -> int:
 def clip() -> bytes:
     """One good clip: 40 frames at 25 frames a second, 128 x 96."""
     return videos.encode(videos.images(40, 96, 128), rate=25)
-
-
-@pytest.fixture(scope="module")
-def proxy(server: Server) -> Iterator[Proxy]:
-    """Return a proxy before the server of the session."""
-    health, metrics = port(server.health), port(server.metrics)
-    with proxies.running(port(server.inference), health=health, metrics=metrics, limits=UNHURRIED) as up:
-        yield up
-
-
-def client(proxy: Proxy, key: str = KEY) -> Client:
-    """Return a client that trusts the proxy's certificate."""
-    return Client(proxy.url, key, verify=proxy.trust())
-
-
-def test_the_client_by_tls(server: Server, proxy: Proxy, clip: bytes) -> None:
-    """Labels and maps through the proxy are those of the server itself, for every encoding and way to send."""
-    with client(proxy) as staa, Client(server.inference) as direct:
-        labels, wanted = staa.predict(clip), direct.explain(clip)
-        assert [one.label for one in labels.predictions] == [one.label for one in wanted.predictions]
-        for maps in ("base64", "npz", "json"):
-            found = staa.explain(clip, maps=maps)
-            assert np.allclose(found.joint, wanted.joint, atol=1e-3)
-    for method in ("PUT", "POST"):
-        assert proxy.call(body=iter([clip[:1000], clip[1000:]]), method=method).status == 200, "in chunks"
-
-
-def test_the_clients_errors(proxy: Proxy) -> None:
-    """The client has the proxy's and the server's refusals as its errors, under the id that the proxy's log has."""
-    with client(proxy, "wrong") as staa, pytest.raises(AuthError) as refused:
-        staa.predict(b"noise")
-    assert refused.value.code == "key_unknown"
-    with client(proxy) as staa:
-        with pytest.raises(NotVideoError) as noise:
-            staa.predict(b"noise")
-        with pytest.raises(NotFoundError, match="model_not_found: no model nope is served here; served here: motions"):
-            staa.predict(b"noise", "nope")
-    assert proxy.log(str(noise.value.request_id))["status"] == 415
-
-
-def test_models_are_listed(proxy: Proxy, server: Server) -> None:
-    """Through the proxy the client lists what the management API lists on the server's machine."""
-    with client(proxy) as staa, Client(server.inference, management_url=server.management) as direct:
-        (listed,), (known,) = staa.models(), direct.models()
-    assert (listed.name, listed.version, listed.ready, listed.batch) == (
-        known.name,
-        known.version,
-        known.ready,
-        known.batch,
-    )
-
-
-def test_no_caller_forges_the_route(proxy: Proxy, clip: bytes) -> None:
-    """`Explain: True` on /predictions makes no map, and `Explain: False` on /explanations takes none away."""
-    for path, header, explained in (("predictions", "True", False), ("explanations", "False", True)):
-        reply = proxy.call(f"/{path}/motions", clip, AUTHORIZED | {"Explain": header, "explain": header})
-        assert ("explanation" in json.loads(reply.body)) == explained
-
-
-def test_health_and_metrics(proxy: Proxy) -> None:
-    """Readiness, KServe's forms of it and the metrics are the server's."""
-    for path in ("/ready", "/v2/health/ready", "/v2/health/live", "/v1/models/motions", "/ping"):
-        assert proxy.call(path, None, method="GET").status == 200
-    assert b"staa_forwards_total" in proxy.inside("/metrics").body
-    assert proxy.inside("/live").status == 200
-
-
-def test_a_body_at_the_limit(proxy: Proxy) -> None:
-    """TorchServe takes the largest body that the proxy takes, and what is a byte larger ends at the proxy."""
-    largest = 100_663_296
-    at = proxy.call(body=bytes(largest), patience=120)
-    assert at.status in {413, 415}
-    assert "max_request_size" not in at.body.decode(), "it was the handler that looked at it"
-    assert proxy.log(at.headers["x-request-id"])["server_status"] == str(at.status)
-    assert proxy.call(body=bytes(largest + 1), patience=120).code == "too_many_bytes"
 
 
 def test_a_restart_under_load(running: Running, archive: Path, clip: bytes) -> None:

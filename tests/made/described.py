@@ -16,8 +16,8 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
+from tests.contract.recorded.bodies import clip
 from tests.deploy.proxies import AUTHORIZED, Proxy
-from tests.e2e.recorded.bodies import clip
 
 SPEC = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 

@@ -34,15 +34,16 @@ class Reply:
 
 @dataclass
 class Server:
-    """A TorchServe that is up."""
+    """A server of the contract that is up; where it has fewer ports than TorchServe, several of them are the same."""
 
     inference: str
-    management: str
+    management: str  # empty where it has no management API
     metrics: str
     health: str
     log: Path  # all that it printed
     temporary: Path  # its TMPDIR
     process: "subprocess.Popen[bytes]"
+    home: str = "torchserve"
 
     def call(
         self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, method: str = "POST"
@@ -99,23 +100,29 @@ def start(store: Path, *names: str, options: tuple[str, ...] = ()) -> Iterator[S
                 env=os.environ | {"TMPDIR": str(temporary)},
             )
         inference, management, metrics, health = (f"http://127.0.0.1:{port}" for port in ports)
-        try:
-            _wait_ready(process, log)
+        with ended(process, log):
+            ready(process, log, PATIENCE)
             yield Server(inference, management, metrics, health, log, temporary, process)
-        except BaseException as error:
-            error.add_note(
-                "the server said, at last:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-60:])
-            )
-            raise
-        finally:
-            _end(process)
 
 
-def _wait_ready(process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+@contextlib.contextmanager
+def ended(process: "subprocess.Popen[bytes]", log: Path) -> Iterator[None]:
+    """End a server with the block, whatever happens; tell what it said where something fails."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note("the server said, at last:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-60:]))
+        raise
+    finally:
+        _end(process)
+
+
+def ready(process: "subprocess.Popen[bytes]", log: Path, patience: float) -> None:
+    """Return once a server has printed that it is ready."""
+    deadline = time.monotonic() + patience
     while "ready after " not in log.read_text(errors="replace"):
-        assert process.poll() is None, f"serve.sh ended with exit code {process.returncode}"
-        assert time.monotonic() < deadline, f"serve.sh was not ready after {PATIENCE} s"
+        assert process.poll() is None, f"the server ended with exit code {process.returncode}"
+        assert time.monotonic() < deadline, f"the server was not ready after {patience} s"
         time.sleep(0.1)
 
 

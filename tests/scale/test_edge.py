@@ -98,7 +98,7 @@ def test_a_caller_does_not_steer_ray() -> None:
 
 
 @pytest.mark.parametrize("status", [None, 404, 500, 503])
-def test_rays_own_answers_are_worded(status: int | None) -> None:
+def test_rays_own_answers_are_worded(monkeypatch: pytest.MonkeyPatch, status: int | None) -> None:
     """Ray's plain texts, and its silence where a process is lost, become errors of the contract."""
 
     async def answer(_scope: Any, _receive: Any, send: Any) -> None:
@@ -107,8 +107,44 @@ def test_rays_own_answers_are_worded(status: int | None) -> None:
             await send(head)
             await send({"type": "http.response.body", "body": b"The actor died unexpectedly"})
 
+    monkeypatch.setattr(edge, "PATIENCE", -1)
     told = ask(Edge(answer), b"abc")
     assert (told[0], told[1]["error"]["code"], told[2]["retry-after"]) == (503, "service_unavailable", "1")
+
+
+def test_another_door_gets_the_request() -> None:
+    """Where one is lost that has read a part of it, or all; its body comes whole again, and counts once."""
+    lost = [1, 3]
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if lost:
+            for _ in range(lost.pop(0)):
+                await receive()
+        else:
+            await echo(scope, receive, send)
+
+    app = Edge(answer)
+    assert ask(app, b"abc", b"de")[1]["length"] == 5
+    assert not lost
+    assert app.under_way == 0
+
+
+def test_a_caller_who_went_is_not_waited_for() -> None:
+    """Nothing is asked again for nobody."""
+    calls = []
+
+    async def answer(_scope: Any, receive: Any, _send: Any) -> None:
+        calls.append((await receive())["type"])
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/a", "raw_path": b"/a", "headers": [], "query_string": b""}
+    asyncio.run(Edge(answer)(scope, receive, send))
+    assert calls == ["http.disconnect"]
 
 
 def test_ray_takes_it() -> None:
@@ -116,4 +152,4 @@ def test_ray_takes_it() -> None:
     from ray.serve._private.http_util import validate_http_proxy_callback_return
 
     (middleware,) = validate_http_proxy_callback_return(edge.middlewares())
-    assert isinstance(middleware.cls(echo), Edge)
+    assert middleware.cls is Edge  # type: ignore[comparison-overlap]

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
 
-from scale.metrics import Measurements
+from scale.measure import Measurements
 from scale.pipeline import Pipeline
 from scale.served import Served
 from staa.serving import Decoding, Incoming, Job, Outgoing, Scheduler
@@ -99,18 +99,20 @@ def test_a_lost_process_is_not_noticed(stages: dict[str, Any]) -> None:
     assert home.decoder.calls == 2
 
 
-def test_a_video_that_ends_two_decoders_is_refused() -> None:
+@pytest.mark.parametrize("stages", [{"decoder": [LOST, LOST]}, {"model": [LOST, LOST]}])
+def test_a_video_that_ends_two_processes_is_refused(stages: dict[str, Any]) -> None:
     """It is not tried a third time."""
-    home = Home(decoder=[LOST, LOST])
+    home = Home(**stages)
     (reply,) = home.ask({"video": film(1)})
     assert (reply.status, code(reply)) == (422, "video_undecodable")
     assert home.decoder.calls == 2
 
 
-def test_a_request_that_loses_two_models_is_to_come_again() -> None:
-    """Nothing is wrong with its video."""
-    (reply,) = Home(model=[LOST, LOST]).ask({"video": film(1)})
-    assert (reply.status, code(reply)) == (503, "service_unavailable")
+def test_a_lost_node_is_waited_for() -> None:
+    """As long as Ray does not know of it, its processes cannot be reached; no request had them end."""
+    home = Home(decoder=[ActorUnavailableError("a node is lost", None)] * 3)
+    assert home.ask({"video": film(1)})[0].status == 200
+    assert home.decoder.calls == 4
 
 
 def test_a_fault_of_ours_is_not_tried_again() -> None:

@@ -179,7 +179,7 @@ def test_little_evidence_is_called_little(explanation: Explanation, monkeypatch:
         assert words in texts[texts.index("|") :]
         assert words in Page(render_report(shown, None)).texts
         assert words in terminal.describe(shown)
-        assert words in describe(shown)
+        assert f"{words[0].upper()}{words[1:]}" in describe(shown)
     assert "of the weight" not in terminal.describe(explanation) + said(explanation)
     nothing = dataclasses.replace(alone, signed=np.zeros_like(alone.joint))
     assert nothing.balance is None

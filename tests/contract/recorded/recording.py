@@ -8,6 +8,12 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 FILES = {"requests": FOLDER / "requests.json", "commands": FOLDER / "commands.json"}
+RAY = FOLDER / "ray.json"
+"""By kind and name the records that differ at the home on Ray, each with the name of the difference."""
+DIFFERENCE = "difference"
+"""Key of that name, one of tests.contract.differences."""
+CACHING = {"cache-control", "expires", "pragma"}
+"""Headers that TorchServe adds, as the difference `caching_headers` says."""
 SAME = "as"
 """Key of a record that is the same as another one, which it names."""
 WHY = "why"
@@ -21,6 +27,19 @@ def read(kind: str) -> dict[str, dict[str, Any]]:
     return {name: records[record[SAME]] if SAME in record else record for name, record in records.items()}
 
 
+def read_at_ray(kind: str) -> dict[str, dict[str, Any]]:
+    """Return every record of a kind as it is at the home on Ray."""
+    records = {name: dict(record) for name, record in read(kind).items()}
+    for record in records.values():
+        if "headers" in record:
+            record["headers"] = sorted({*record["headers"], "server"} - CACHING)  # the difference `server_header`
+    differing: dict[str, dict[str, Any]] = json.loads(RAY.read_text())[kind]
+    unknown = differing.keys() - records.keys()
+    if unknown:
+        raise KeyError(", ".join(sorted(unknown)))
+    return records | differing
+
+
 def write(kind: str, records: Mapping[str, dict[str, Any]]) -> None:
     """Write the records of a kind, each that is like one before it as its name alone."""
     first: dict[str, str] = {}
@@ -29,6 +48,12 @@ def write(kind: str, records: Mapping[str, dict[str, Any]]) -> None:
         same = first.setdefault(json.dumps(record), name)
         shown[name] = record if same == name else {SAME: same}
     FILES[kind].write_text(f"{text(shown)}\n")
+
+
+def write_at_ray(kind: str, records: Mapping[str, dict[str, Any]]) -> None:
+    """Add records of a kind to those that differ at the home on Ray."""
+    differing = json.loads(RAY.read_text())
+    RAY.write_text(f"{text({**differing, kind: {**differing[kind], **records}})}\n")
 
 
 def differences(recorded: Any, now: Any, where: str = "") -> list[str]:
@@ -43,7 +68,7 @@ def differences(recorded: Any, now: Any, where: str = "") -> list[str]:
 
 def _of_key(recorded: dict[str, Any], now: dict[str, Any], where: str, key: str) -> list[str]:
     place = f"{where}.{key}" if where else key
-    if key == WHY:
+    if key in {WHY, DIFFERENCE}:
         return []
     if key not in now:
         return [f"{place}: is gone, was {recorded[key]!r:.600}"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.e2e.recorded import digest
-from tests.e2e.recorded.bodies import archive, clip, document, form, large, long, many, other, png, sound, text
+from tests.contract.recorded import digest
+from tests.contract.recorded.bodies import archive, clip, document, form, large, long, many, other, png, sound, text
 from tests.made import videos
 from tests.made.torchserve import call
 

@@ -1,33 +1,22 @@
-"""docs/openapi.yaml and a real server behind the proxy agree: what schemathesis makes of the one, the other answers.
+"""docs/openapi.yaml and each home behind the proxy agree: what schemathesis makes of the one, the other answers.
 
 What differs must be one of EXCEPTIONS in `tests.made.described`, each of which is said in words in the description.
 """
 
-from collections.abc import Iterator
-from urllib.parse import urlsplit
-
 import pytest
 
-from tests.deploy import proxies
 from tests.deploy.proxies import Proxy
 from tests.made.described import differences
 from tests.made.torchserve import Server
 
 SHORT = ["explain", "explainV1", "explainV2"]
 """Operations of the short run; the others are the same with less in the reply, or with a version."""
+SECONDS = {"torchserve": 45, "ray": 20}
 
 
-@pytest.fixture(scope="module")
-def proxy(server: Server) -> Iterator[Proxy]:
-    """Return a proxy before the server of the session."""
-    ports = [urlsplit(url).port or 0 for url in (server.inference, server.health, server.metrics)]
-    with proxies.running(ports[0], health=ports[1], metrics=ports[2], limits=proxies.UNHURRIED) as up:
-        yield up
-
-
-def test_the_description_holds(proxy: Proxy) -> None:
+def test_the_description_holds(home: Server, proxy: Proxy) -> None:
     """Within a minute: the examples, the edges of every value, and what a few random requests make of them."""
-    found, good = differences(proxy, 5, 45, SHORT)
+    found, good = differences(proxy, 5, SECONDS[home.home], SHORT)
     assert not found, "\n\n".join(found[:20])
     assert good > 5, "videos are answered, too"
 

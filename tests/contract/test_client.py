@@ -1,8 +1,7 @@
-"""The client against a real server: what its own tests show before a fake one."""
+"""The client against each home: what its own tests show before a fake server."""
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +19,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "clip.mp4"
     movie.write(path, 7, None, (320, 240), 4.0, 25)
     return path
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    """A client of the server."""
-    with Client(server.inference, management_url=server.management) as client:
-        yield client
 
 
 def test_readiness_card_and_models(client: Client) -> None:
@@ -55,7 +47,7 @@ def test_frames_sampled_here_give_the_same_answer(client: Client, film: Path) ->
     np.testing.assert_array_equal(one.clip.frames, other.clip.frames)
 
 
-def test_a_timeline_of_a_real_server_is_that_of_its_windows(client: Client, server: Server, tmp_path: Path) -> None:
+def test_a_timeline_of_a_real_server_is_that_of_its_windows(client: Client, home: Server, tmp_path: Path) -> None:
     """Each window has the labels of a request for its seconds; the command writes spans that both clients find."""
     path = tmp_path / "long.mp4"
     events = long_movie.write(path, long_movie.LongMovie(5, 2, labels=[1, 4]))
@@ -66,16 +58,16 @@ def test_a_timeline_of_a_real_server_is_that_of_its_windows(client: Client, serv
     assert {span.class_id for span in made.known} <= {event.label for event in events}
 
     async def again() -> list[str]:
-        async with AsyncClient(server.inference) as looped:
+        async with AsyncClient(home.inference) as looped:
             return [span.label for span in (await looped.timeline(path)).spans]
 
     assert asyncio.run(again()) == [span.label for span in made.spans]
     output = tmp_path / "spans.jsonl"
-    assert main(["timeline", str(path), "--server", server.inference, "-o", str(output)]) == 0
+    assert main(["timeline", str(path), "--server", home.inference, "-o", str(output)]) == 0
     assert len(output.read_text().splitlines()) == len(made.spans)
 
 
-def test_many_at_once_have_each_their_own_answer(client: Client, server: Server, film: Path, tmp_path: Path) -> None:
+def test_many_at_once_have_each_their_own_answer(client: Client, home: Server, film: Path, tmp_path: Path) -> None:
     """A batch of different videos, noise among them, gives each its own answer, in order, by both clients."""
     films = [film]
     for seed in (8, 9, 10):
@@ -92,7 +84,7 @@ def test_many_at_once_have_each_their_own_answer(client: Client, server: Server,
         assert item.explanation.predictions[0].label == expected.predictions[0].label
 
     async def twin() -> list[str]:
-        async with AsyncClient(server.inference) as other:
+        async with AsyncClient(home.inference) as other:
             return [item.source async for item in other.batch(films, explain=False, concurrency=4)]
 
     assert asyncio.run(twin()) == [str(one) for one in films]
@@ -143,13 +135,13 @@ def test_errors_have_the_servers_words(client: Client, film: Path) -> None:
 
 
 def test_the_command_against_the_server(
-    server: Server, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Server, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Pictures of a real answer in every form, with the class map, how it was chosen, and the check."""
     names = [tmp_path / f"x.{ending}" for ending in ("html", "png", "gif", "mp4", "json", "npz", "parquet")]
     outputs = [part for name in names for part in ("-o", str(name))]
     more = ["--method", "staa_class", "--target", "3", "--refine", "8", "--verify", "2"]
-    assert main(["explain", str(film), "--server", server.inference, *more, *outputs]) == 0
+    assert main(["explain", str(film), "--server", home.inference, *more, *outputs]) == 0
     told = capsys.readouterr().out
     assert "map    this map was chosen by a test" in told
     assert "check  " in told

@@ -13,8 +13,8 @@ from typing import Any
 from unittest import mock
 
 from staa_client.cli import main
-from tests.e2e.recorded import digest
-from tests.e2e.recorded.bodies import archive, clip, other
+from tests.contract.recorded import digest
+from tests.contract.recorded.bodies import archive, clip, other
 
 ENVIRON = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
 """What a terminal says of itself, and the layout of help depends on."""
@@ -32,6 +32,10 @@ class Command:
     environ: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
     """How often it is called, one after the other; the last one counts."""
+
+    def names(self, address: str) -> bool:
+        """Return whether it is told this address, "server" or "management"."""
+        return any(f"{{{address}}}" in told for told in (*self.arguments, *self.environ.values()))
 
 
 def run(command: Command, addresses: Mapping[str, str], folder: Path) -> dict[str, Any]:
