@@ -27,12 +27,7 @@ ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 class Door:
     """Read requests and word replies; the two stages of their model do the rest."""
 
-    def __init__(
-        self,
-        models: Mapping[str, tuple[Served, Handle, Handle]],
-        metrics: Handle,
-    ) -> None:
-        """Take each model with its Decoder and its Model, and what adds up measurements."""
+    def __init__(self, models: Mapping[str, tuple[Served, Handle, Handle]], metrics: Handle) -> None:
         self._pipelines = {name: Pipeline(*stages, metrics) for name, stages in models.items()}
         self._metrics = metrics
         self._is_draining = False

@@ -17,8 +17,8 @@ MOST_BYTES = int(os.environ.get("STAA_MOST_BYTES") or 96 << 20)
 """The most bytes of a request; as max_request_size of the first home."""
 MOST_BYTES_UNDER_WAY = int(os.environ.get("STAA_MOST_BYTES_UNDER_WAY") or 384 << 20)
 """The most bytes of all requests under way at one proxy; each is kept about four times on its way through Ray."""
-PATIENCE = 30
-"""Seconds for another Door to start where one is lost; nobody waits if only one of several is."""
+PATIENCE = 120
+"""Seconds for another Door to start where one is lost with its node; nobody waits if there are several."""
 QUERY = (
     "the address has a query, which the server would not read: send options as headers X-Staa-<Name>, multipart fields "
     "or JSON keys"

@@ -27,7 +27,6 @@ class Measurements:
     """Collect what one process measures of one model, and send it on without waiting."""
 
     def __init__(self, metrics: Handle, model: str, traces: str | None = None) -> None:
-        """Take the deployment that adds up, the name of the model, and where its spans go."""
         self._metrics, self._model = metrics, model
         self._kept: deque[Measurement] = deque()
         self.telemetry = Telemetry(self._keep, self._keep, spans_to(traces, f"staa-serve {model}"))

@@ -25,7 +25,6 @@ class Pipeline:
     """Answer requests for one model. Pixels go from Decoder to Model through Ray's object store, and not by here."""
 
     def __init__(self, served: Served, decoder: Handle, model: Handle, metrics: Handle) -> None:
-        """Take a model, the handles of its two stages, and of what adds up measurements."""
         self.served, self._decoder, self._model_stage = served, decoder, model
         self.model = served.model
         self._card = wire.card(self.model, served.signature, served.settings)

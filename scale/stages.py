@@ -23,7 +23,6 @@ class Decoder:
     """Turn the videos of requests into pixels, each in a child process: a video that kills it costs its own request."""
 
     def __init__(self, served: Served) -> None:
-        """Take the model whose pixels are made; none of its weights are read."""
         settings = served.settings
         self._seconds = served.batch_seconds
         self._pool = Pool(settings.decoders, settings.limits)
@@ -42,7 +41,6 @@ class Model:
     """Answer jobs that have pixels: one forward pass for a batch, by the scheduler of the first home."""
 
     def __init__(self, served: Served, metrics: Handle) -> None:
-        """Load and warm the model; a failure here keeps this replica from becoming ready."""
         settings = served.settings
         self._seconds, self._patience = served.batch_seconds, served.patience
         torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))  # Ray leaves one thread a process

@@ -36,10 +36,11 @@ TABLE: Final = {
     # what the methods `watch` of both clients call
     "watch": "staa_client.watch.factory",
     "watch_async": "staa_client.watch.factory",
-    # what the methods `timeline` and `timelines` of both clients call, and `Timeline.save`
+    # what the methods `timeline` and `timelines` of both clients call, and those of `Timeline`
     "save_timeline": "staa_client.timeline.files",
     "timeline": "staa_client.timeline.factory",
     "timeline_async": "staa_client.timeline.factory",
+    "timeline_html_of": "staa_client.timeline.show.notebook",
     "timelines": "staa_client.timeline.factory",
     "timelines_async": "staa_client.timeline.factory",
     # what the methods of `Explanation` call: pictures load Pillow, Parquet is an extra

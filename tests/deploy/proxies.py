@@ -75,9 +75,14 @@ class Proxy:
         """The keys file."""
         return self.folder / "etc" / "keys" / "keys"
 
+    @property
+    def certificate(self) -> Path:
+        """Its certificate, which it has signed itself."""
+        return self.folder / "etc" / "tls" / "tls.crt"
+
     def trust(self) -> ssl.SSLContext:
         """Return a context that trusts this proxy's certificate, and no other."""
-        return ssl.create_default_context(cafile=str(self.folder / "etc" / "tls" / "tls.crt"))
+        return ssl.create_default_context(cafile=str(self.certificate))
 
     def connect(self, *, tls: bool = True) -> socket.socket:
         """Open a connection that gives up after 20 s."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from staa_client import Client, Served
+from staa_client.cli import main
 from tests.deploy import proxies
 from tests.deploy.proxies import AUTHORIZED, KEY, NAME, UNHURRIED, Proxy
 from tests.deploy.upstreams import Upstream, reply, torchserve
@@ -314,8 +315,10 @@ def test_readiness(proxy: Proxy, ready: Upstream) -> None:
         ready.answer = before
 
 
-def test_models_are_listed_for_a_key(proxy: Proxy, upstream: Upstream, ready: Upstream) -> None:
-    """GET /models is the health endpoint's list, for a key alone; nothing of it reaches TorchServe."""
+def test_models_are_listed_for_a_key(
+    proxy: Proxy, upstream: Upstream, ready: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GET /models is the health endpoint's list, for a key alone; `staa models` prints it. TorchServe hears nothing."""
     one = {"name": "motions", "version": "1.0", "workers": 1, "ready": 0, "batch": 4, "waiting": 0}
     listed: dict[str, object] = {"models": [one]}
     before, ready.answer = ready.answer, lambda _: reply(listed)
@@ -326,6 +329,13 @@ def test_models_are_listed_for_a_key(proxy: Proxy, upstream: Upstream, ready: Up
         assert not ready.heard[-1].values("authorization")
         with Client(proxy.url, KEY, verify=proxy.trust()) as client:
             assert client.models() == (Served("motions", "1.0", 1, 0, 4, 0),)
+        words = ["models", "--server", proxy.url, "--cacert", str(proxy.certificate), "--token"]
+        assert main([*words, KEY]) == 0
+        assert capsys.readouterr().out == "motions/1.0  0 of 1 workers ready, 0 requests waiting\n"
+        assert main([*words, "nobody's"]) == 1
+        assert "401 key_unknown" in capsys.readouterr().err
+        assert main(["models", "--server", proxy.url, "--token", KEY]) == 3
+        assert "certificate" in capsys.readouterr().err
         for headers in ({}, {"Authorization": "Bearer nobody's"}):
             assert proxy.call("/models", None, headers, method="GET").status == 401
         assert proxy.call("/models?limit=1", None, method="GET").code == "query_refused"

@@ -143,9 +143,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
         environ |= {"TMPDIR": folder, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "scale.edge.middlewares"}
         environ |= {"RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1", "RAY_worker_niceness": "0"}
-        environ |= {
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"
-        }  # else Ray takes 127.0.0.1 for another address of this machine
+        environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # Ray keeps to the loopback
+        # A lost node is known after 4 s instead of some 60: the wait for it is Ray's.
+        environ |= {f"RAY_health_check_{key}": "2000" for key in ("initial_delay_ms", "period_ms", "timeout_ms")}
+        environ |= {"RAY_health_check_failure_threshold": "2"}
         nodes = subprocess.Popen(
             [sys.executable, "-m", "tests.made.ray_cluster", folder],
             stdin=subprocess.PIPE,

@@ -246,12 +246,13 @@ def watch(
     store: arg.Store = None,
     method: arg.Method = None,
     target: arg.Target = None,
+    verify: arg.Verify = None,
     explain_when: arg.ExplainWhen = None,
     json: arg.Json = False,
     verbose: arg.Verbose = False,  # noqa: ARG001  # main looks for it, as an error has no context
 ) -> int:
     """Watch a camera, a stream or a file, a line a window."""
-    options = _options(method=arg.one_method(method), target=target, explain_when=explain_when or None)
+    options = _options(method=arg.one_method(method), target=target, verify=verify, explain_when=explain_when or None)
     with (
         connect(context, server, token, token_file, cacert, timeout, store=store) as client,
         client.watch(

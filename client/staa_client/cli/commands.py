@@ -201,9 +201,10 @@ def collect(
 
 def follow(sights: "Watch", count: int | None, *, json: bool) -> int:
     """Print each window of a watched source, at most `count` of them; return 1 if the last one failed."""
-    failed, said = False, {""}
-    with told_warnings():
+    failed = False
+    with told_warnings() as told:
         first = list(itertools.islice(sights, 1))
+    said = {"", *map(terminal.note_line, told)}
     if first:
         sys.stderr.write(f"windows of {sights.window:g} s, one every {sights.stride:g} s{_clips_in_words(sights)}\n")
     for number, sight in enumerate(itertools.chain(first, sights), 1):

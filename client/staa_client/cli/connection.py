@@ -52,16 +52,18 @@ def connect(
 
 
 @contextmanager
-def told_warnings() -> Iterator[None]:
-    """Print on the standard error, a line each, what is warned of during the block, when it is."""
+def told_warnings() -> Iterator[list[str]]:
+    """Print on the standard error, a line each, what is warned of during the block, when it is; give these texts."""
+    told: list[str] = []
 
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+        told.append(str(message))
         sys.stderr.write(printable_line(f"staa: warning: {as_typed(str(message))}") + "\n")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = show_warning
-        yield
+        yield told
 
 
 def _nearest_token(context: typer.Context, token: str | None, file: Path | None) -> str | Path | None:

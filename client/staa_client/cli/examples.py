@@ -20,6 +20,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "watch": (
         ("a camera", "staa watch 0"),
         ("three windows of a file", "staa watch clip.mp4 --latency keep --count 3"),
+        ("each map checked", "staa watch clip.mp4 --latency keep --verify 4"),
     ),
     "timeline": (
         ("what happens when in a long video", "staa timeline clip.mp4"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from staa_client.contract import failure
 from staa_client.contract.document import read_document, read_json
-from staa_client.contract.fields import one_line, read_field, read_integer, read_number, read_plain, read_text
+from staa_client.contract.fields import NUMBERS, one_line, read_field, read_integer, read_number, read_plain, read_text
 from staa_client.errors import ReplyError
 from staa_client.results.card import Card, MethodCard
 from staa_client.results.explanation import MAPS, Answer, Explanation
@@ -288,6 +288,7 @@ def _faithfulness(check: dict[str, Any]) -> Faithfulness:
     return _plain(
         Faithfulness,
         check | check["cost"],
+        seconds=_spent(check["cost"]),
         target=_class(check["target"]),
         contrast=_class(check["contrast"]),
         deletion=_plain(Areas, check["deletion"]),
@@ -296,7 +297,12 @@ def _faithfulness(check: dict[str, Any]) -> Faithfulness:
 
 
 def _refinement(choice: dict[str, Any]) -> Refinement:
-    return _plain(Refinement, choice | choice["cost"])
+    return _plain(Refinement, choice | choice["cost"], seconds=_spent(choice["cost"]))
+
+
+def _spent(cost: dict[str, Any]) -> float | None:
+    """Return the seconds of a check or a choice, which a file of a result that was made in process does not have."""
+    return read_number(cost["seconds"], "seconds", *NUMBERS["seconds"]) if "seconds" in cost else None
 
 
 def _rounded(threshold: float, joint: Any) -> float:  # whatever JSON or npz holds

@@ -1,9 +1,9 @@
 """Holds an explanation as a frozen type with numpy arrays; shapes and units are documented and checked here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -316,3 +316,9 @@ def maps_of(explanation: Explanation) -> dict[str, Floats]:
 
 Answer = Result | Explanation
 """The result for a video: labels, or labels with maps."""
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+def noted(answer: AnswerT, note: str) -> AnswerT:
+    """Return an answer with a note before those of its clip, so that its pictures say it too; "" changes nothing."""
+    return replace(answer, clip=replace(answer.clip, notes=(note, *answer.clip.notes))) if note else answer

@@ -119,11 +119,11 @@ def _faithfulness(check: Any, class_of: Any) -> Faithfulness | None:
         Areas(**{name: areas.deletion for name, areas in orders.items()}),
         Areas(**{name: areas.insertion for name, areas in orders.items()}),
         check.clips,
-        seconds=0.0,
+        seconds=None,
     )
 
 
 def _refinement(choice: Any) -> Refinement | None:
     if choice is None:
         return None
-    return Refinement(choice.chosen, choice.message, choice.runner_up, choice.lead, choice.clips, seconds=0.0)
+    return Refinement(choice.chosen, choice.message, choice.runner_up, choice.lead, choice.clips, seconds=None)

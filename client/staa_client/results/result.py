@@ -75,13 +75,12 @@ class Faithfulness:
     """The areas while cells are inserted: high is good."""
     clips: int
     """How many clips went through the model for the check."""
-    seconds: float
-    """How many seconds the check took."""
+    seconds: float | None
+    """How many seconds the check took; None where nobody measured it, as in your own process."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON data, in the form of the HTTP contract."""
-        flat = asdict(self)
-        return flat | {"cost": {name: flat.pop(name) for name in ("clips", "seconds")}}
+        return _with_cost(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +101,21 @@ class Refinement:
     """The gain of the chosen map less that of the second best, 0 to 2."""
     clips: int
     """How many clips went through the model for the choice."""
-    seconds: float
-    """How many seconds the choice took."""
+    seconds: float | None
+    """How many seconds the choice took; None where nobody measured it, as in your own process."""
 
     def __str__(self) -> str:
         return f"{self.message} ({self.chosen}, ahead of {self.runner_up} by {self.lead:.3f})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice as plain JSON data, in the form of the HTTP contract."""
-        flat = asdict(self)
-        return flat | {"cost": {name: flat.pop(name) for name in ("clips", "seconds")}}
+        return _with_cost(asdict(self))
+
+
+def _with_cost(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a check or a choice with what it cost as one of them, as far as it is known."""
+    cost = {name: flat.pop(name) for name in ("clips", "seconds")}
+    return flat | {"cost": {name: value for name, value in cost.items() if value is not None}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from staa_client.errors import ReplyError
 from staa_client.results.card import Card
-from staa_client.results.explanation import Answer, Explanation
+from staa_client.results.explanation import Answer, Explanation, noted
 from staa_client.results.result import Result
 from staa_client.timeline.result import NOT_TRACKED, NOTHING, Span, Timeline
 from staa_client.timeline.settings import TimelineSettings
@@ -147,9 +147,6 @@ class TimelineMaker:
         times = [(span.start, span.end) for span in known]
         label = NOTHING if self._track is None else NOT_TRACKED
         nothing = [Span(label, start, end, 0.0, (start + end) / 2, None) for start, end in gaps(times, *self._shown)]
-        untrained = untrained_words(
-            self.window, self._shown[1] - self._shown[0], self.card.clip_seconds, self.card.model.name
-        )
         late = (f"players count {delay:.2f} s more, as the file begins before its first frame",) if delay >= 0.1 else ()
         return Timeline(
             name,
@@ -165,11 +162,17 @@ class TimelineMaker:
             self.starts,
             np.stack(self._scores),
             tuple(sorted([*known, *nothing], key=lambda span: (span.start, span.end))),
-            (*([untrained] if untrained else []), *self._last.notes, *late),
+            (*([self._untrained] if self._untrained else []), *self._last.notes, *late),
             source,
             None if self._track is None else tuple(self._track),
             delay,
         )
+
+    @property
+    def _untrained(self) -> str:
+        """Return that the model was trained on other clips than the windows are, or ""."""
+        shown = self._shown[1] - self._shown[0]
+        return untrained_words(self.window, shown, self.card.clip_seconds, self.card.model.name)
 
     def _span(self, run: Run, answer: Answer | None, source: Source) -> Span:
         """Return the span of a run, with the times of its scores; or of its map, if it is not longer than a window.
@@ -185,7 +188,7 @@ class TimelineMaker:
         found, why_not = None, None
         if isinstance(answer, Explanation):
             # not its frames, which are those of the window: maps of hours would need memory for all of them
-            found = replace(answer, source=source)
+            found = noted(replace(answer, source=source), self._untrained)
             if is_short and not found.clip.repeats:
                 first, last = looked_at(found.temporal, found.seconds)
                 start, end = max(earliest, first), min(latest, max(last, first + 1e-3))

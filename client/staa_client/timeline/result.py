@@ -171,6 +171,11 @@ class Timeline:
         saved: Path = _late.load("save_timeline")(self, Path(path), tracks)
         return saved
 
+    def _repr_html_(self) -> str:
+        """Return the HTML for a notebook: the spans, where they lie in the video, and how far to trust their maps."""
+        html: str = _late.load("timeline_html_of")(self)
+        return html
+
 
 @dataclass(frozen=True, slots=True)
 class TimelineItem:

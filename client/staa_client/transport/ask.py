@@ -11,14 +11,14 @@ from staa_client.contract import failure
 from staa_client.contract.fields import one_line
 from staa_client.errors import NotFoundError, ServerError, StaaError, TimedOutError, UnavailableError, UnreachableError
 from staa_client.results.card import Card
-from staa_client.results.explanation import Answer
+from staa_client.results.explanation import Answer, AnswerT
 from staa_client.results.result import Result
 from staa_client.transport import status
 from staa_client.transport.attempts import Reply, Retries
 from staa_client.transport.deadline import Deadline
 from staa_client.transport.fetch import fetch
 from staa_client.transport.options import plain_options, with_class_method
-from staa_client.transport.steps import AnswerT, Context, Exchange, Options, Pause, Steps, Work, exchange
+from staa_client.transport.steps import Context, Exchange, Options, Pause, Steps, Work, exchange
 from staa_client.video.frames import Frames
 from staa_client.video.pictures_of import frames_for, has_extra
 from staa_client.video.source import Link, Sample, Source, Upload, Video, is_sampled_here, name_of, source_of, upload_of

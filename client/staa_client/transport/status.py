@@ -78,8 +78,8 @@ def _listed(context: Context) -> Steps[tuple[Served, ...] | None]:
     try:
         reply = yield from exchange(context, contract.Call("models", {}), None)
     except StaaError:
-        if is_local(context.url):  # its management API may answer
-            return None
+        if is_local(context.url) and context.url.scheme == "http":  # its management API may answer
+            return None  # over https the reason is to be told, such as a certificate that nobody trusts
         raise
     if reply.status == 200:
         with suppress(*BROKEN):

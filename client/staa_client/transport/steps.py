@@ -13,7 +13,7 @@ import httpx2
 from staa_client import contract
 from staa_client.contract import failure
 from staa_client.results.card import Card
-from staa_client.results.explanation import Answer
+from staa_client.results.explanation import Answer, AnswerT
 from staa_client.transport import attempts
 from staa_client.transport.attempts import Outcome, Reply, Retries
 from staa_client.transport.deadline import KEEP, Deadline, Keep, Timeout, Timeouts
@@ -21,7 +21,6 @@ from staa_client.transport.token import Purpose, authorization
 from staa_client.video.source import Source, Upload
 
 T = TypeVar("T")
-AnswerT = TypeVar("AnswerT", bound=Answer)
 Options: TypeAlias = Mapping[str, Any]
 """The options of a request; None leaves an option to the server."""
 

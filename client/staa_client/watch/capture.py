@@ -137,12 +137,16 @@ class Capture:
                 self._thread = threading.Thread(target=self._run, args=(buffer,), name="staa-watch", daemon=True)
                 self._thread.start()
 
-    def check(self, window: Window) -> None:
-        """Warn if the only window of a source is shorter than all clips that the model was trained on."""
+    def check(self, window: Window) -> str:
+        """Return that the model was trained on other clips than a window is, or "".
+
+        Warn if the only window of a source is shorter than all of them; `start` has warned of the length asked for.
+        """
         asked, length = self.settings.window or WINDOW, window.end - window.start
         said, told = (untrained_words(asked, shown, self.clip_seconds, self._model) for shown in (length, math.inf))
         if said != told:
             warnings.warn(said, UserWarning, stacklevel=3)
+        return said
 
     def stop(self) -> None:
         """End the thread and all that it opened, at any time and from any thread; waiting windows are discarded."""

@@ -10,7 +10,7 @@ from typing import Self
 
 from staa_client.errors import StaaError
 from staa_client.results.card import Card
-from staa_client.results.explanation import Answer
+from staa_client.results.explanation import Answer, noted
 from staa_client.video.frames import Frames
 from staa_client.video.lengths import ClipSeconds
 from staa_client.watch.capture import Capture, EndError
@@ -78,11 +78,11 @@ class Watch:
                 if not self._capture.is_started:
                     self._capture.start(self._frames if isinstance(self._frames, int) else self._frames())
                 window, dropped = self._capture.pending.take()
-                self._capture.check(window)
+                note = self._capture.check(window)
                 frames = window.frames(self._capture.origin)
                 answer: Answer | StaaError
                 try:
-                    answer = self._ask(frames)
+                    answer = noted(self._ask(frames), note)
                 except StaaError as error:
                     answer = error
                 self._capture.raise_if_stopped()  # it may have been stopped while the server worked
@@ -161,11 +161,11 @@ class AsyncWatch:
             if not self._capture.is_started:
                 self._capture.start(self._frames if isinstance(self._frames, int) else await self._frames())
             window, dropped = await self._next_window()
-            self._capture.check(window)
+            note = self._capture.check(window)
             frames = window.frames(self._capture.origin)
             answer: Answer | StaaError
             try:
-                answer = await self._ask(frames)
+                answer = noted(await self._ask(frames), note)
             except StaaError as error:
                 answer = error
             self._capture.raise_if_stopped()  # it may have been stopped while the server worked

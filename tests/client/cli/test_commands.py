@@ -15,7 +15,7 @@ import pytest
 from staa_client import StaaError
 from staa_client.cli import main
 from staa_client.cli.commands import follow
-from tests.client.conftest import card, document, server
+from tests.client.conftest import card, checked, document, server
 from tests.client.servers import Recorder, client
 from tests.client.socket_servers import FakeServer, ProxyServer, http_server
 
@@ -160,17 +160,32 @@ def test_a_file_is_watched_a_line_a_window(url: str, folder: Path, capsys: pytes
     assert [line.split()[0] for line in lines] == ["0.00", "2.00", "4.00", "6.00"]
     assert printed.err == "windows of 2 s, one every 2 s; the model was trained on clips of 1.5 to 2.5 s\n"
     assert main([*arguments, "--window", "4", "--count", "1"]) == 0
-    assert "staa: warning: the window is 4 s long, and motions was trained on clips" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "staa: warning: the window is 4 s long, and motions was trained on clips" in said
+    assert said.count("the window is 4 s long") == 1
     assert "(smoothed: moves" in lines[0]
     assert main([*arguments, "--json", "--count", "2"]) == 0
     windows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [window["start"] for window in windows] == [0.0, 2.0]
     assert windows[1]["answer"]["explanation"]["shape"] == [16, 12, 12]
     assert main([*arguments, "--latency", "soon"]) == 2
-    assert main([*arguments, "--labels", "--method", "staa"]) == 2
-    assert "method are about maps" in capsys.readouterr().err
+    assert main([*arguments, "--labels", "--method", "staa", "--verify", "4"]) == 2
+    assert "--method, --verify are about maps" in capsys.readouterr().err
     assert main(["watch", "http://127.0.0.1:9/live", "--server", url]) == 2
     assert "stream_unreachable" in capsys.readouterr().err
+
+
+def test_a_line_of_a_watch_says_how_far_to_trust_its_map(
+    url: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`staa watch --verify N` asks for N points, and the verdict is printed; a map that nobody checked is told so."""
+    assert main(["watch", str(path), "--latency", "keep", "--count", "1", "--verify", "4", "--server", url]) == 0
+    assert "  map: not checked  " in capsys.readouterr().out
+    assert FakeServer.seen[-1][1]["x-staa-verify"] == "4"
+    recorder = Recorder(then=server(checked(document())))
+    with client(recorder) as staa, staa.watch(path, latency="keep", verify=4) as sights:
+        assert follow(sights, 1, json=False) == 0
+    assert "  map: checked and faithful  " in capsys.readouterr().out
 
 
 def test_what_is_said_of_a_watch_waits_for_no_answer(

@@ -62,7 +62,7 @@ def test_a_verdict_is_shown_everywhere(verdict: str) -> None:
     assert both.count(f'</h2><b class="badge {tone}">{words}</b></div>\n  <p class="trust">The label rests on it.') == 2
     assert both.count('class="badge') == 2
     assert f"check  {words}. The label rests on it. ({verdict}; " in describe(explanation)
-    assert f"{words[0].upper()}{words[1:]}." in html_of(explanation)
+    assert f"{words[0].upper()}{words[1:]}: The label rests on it." in html_of(explanation)
     assert count(np.asarray(draw_sheet(Layer(explanation), None)), INKS[tone]) > 2000
     for width in (320, 640):
         assert count(np.asarray(MovieStrip(Layer(explanation), width).draw(0)), LIGHTS[tone]) > 20
@@ -78,7 +78,7 @@ def test_a_map_that_was_not_checked_is_grey(explanation: Explanation) -> None:
     assert badge_of(explanation) == badge.Badge("not checked", "unknown", NOT_CHECKED)
     page = render_report(explanation, None)
     assert f'<b class="badge unknown">not checked</b></div>\n<p class="trust">{NOT_CHECKED}</p>' in page
-    assert "Not checked." in html_of(explanation)
+    assert f"Not checked: {NOT_CHECKED}" in html_of(explanation)
 
 
 @pytest.mark.parametrize("end", ["png", "gif", "mp4", "html", "json"])

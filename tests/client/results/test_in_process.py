@@ -10,7 +10,8 @@ import pytest
 
 import staa
 from staa.verify import VERDICTS
-from staa_client import ClassName, Explanation, Model, of_result
+from staa_client import ClassName, Explanation, Model, load, of_result
+from staa_client.cli.output.terminal import describe
 from tests.client.pictures.conftest import Page
 from tests.made.models import clip, explainer, timesformer
 
@@ -56,8 +57,14 @@ def test_a_class_map_of_the_core_keeps_its_check_and_its_choice(core: staa.Expla
     assert shown.faithfulness.message == VERDICTS[shown.faithfulness.verdict]
     assert shown.refinement is not None
     assert "chosen by a test" in shown.refinement.message
-    again = replace(shown, source=None)
-    assert again.save(tmp_path / "x.json").stat().st_size > 1000
+    assert (shown.faithfulness.seconds, shown.refinement.seconds) == (None, None), "nobody measured them"
+    words = describe(shown)
+    assert f"({shown.refinement.clips} clips)" in words
+    assert f"{shown.faithfulness.clips} clips)" in words
+    again = load(replace(shown, source=None).save(tmp_path / "x.json"))
+    assert (again.faithfulness, again.refinement) == (shown.faithfulness, shown.refinement)
+    assert again.faithfulness is not None
+    assert again.faithfulness.to_dict()["cost"] == {"clips": again.faithfulness.clips}
 
 
 def test_a_clip_without_pixels_and_a_result_without_a_map(core: staa.Explainer) -> None:

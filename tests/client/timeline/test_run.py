@@ -160,6 +160,17 @@ def test_a_video_that_is_too_short_for_the_model_is_warned_about_once(tmp_path: 
         assert asyncio.run(again()) == (said,)
 
 
+def test_the_map_of_an_untrained_window_says_so(video: Path, tmp_path: Path) -> None:
+    """Who saves the picture of a span alone has the timeline's warning in it, before the notes of the reply."""
+    server = ByBrightness(clips=(9.0, 12.0))
+    with client_of(server) as client, pytest.warns(UserWarning, match="the window is 4 s long") as told:
+        made = client.timeline(video, window=4)
+    (span,) = made.known
+    assert span.explanation is not None
+    assert span.explanation.clip.notes == made.notes == (str(told[0].message),)
+    assert made.notes[0] in span.explanation.save(tmp_path / "span.html").read_text()
+
+
 def test_a_class_map_is_for_the_class_of_its_span(video: Path) -> None:
     """With a method for classes, the target of a span's map is its label, unless another is given."""
     server = ByBrightness()

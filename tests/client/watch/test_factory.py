@@ -57,7 +57,7 @@ def test_a_window_is_as_long_as_the_models_clips(clip: bytes, tmp_path: Path) ->
 
 
 def test_a_window_of_another_length_is_warned_about(clip: bytes, tmp_path: Path) -> None:
-    """The warning names both lengths, once; the windows are those that were asked for, and so are their frames."""
+    """The warning names both lengths, once, and each answer notes it; windows and frames are as they were asked for."""
     path = tmp_path / "clip.mp4"
     path.write_bytes(clip)
     recorder = Recorder(then=server(told=card() | {"clip_seconds": [3.0, 5.0]}))
@@ -69,6 +69,8 @@ def test_a_window_of_another_length_is_warned_about(clip: bytes, tmp_path: Path)
         sights = list(seen)
     assert len(warned) == 1
     assert [(sight.start, sight.end) for sight in sights] == [(0.0, 2.0), (3.0, 5.0), (6.0, 8.0)]
+    said = str(warned[0].message)
+    assert [sight.explanation and sight.explanation.clip.notes for sight in sights] == [(said,)] * 3
     assert [len(set(times)) for times in sent(recorder)] == [8] * 3
 
 
@@ -91,10 +93,11 @@ def test_a_source_that_is_too_short_for_the_model_is_warned_about(clip: bytes, t
         client.watch(path, latency="keep", explain=False) as seen,
         pytest.warns(UserWarning, match=said) as warned,
     ):
-        assert len(list(seen)) == 1
+        plain = list(seen)
     assert [each.filename for each in warned] == [__file__]
     with pytest.warns(UserWarning, match=said):
-        assert len(asyncio.run(watch())) == 1
+        awaited = asyncio.run(watch())
+    assert [sight.answer and sight.answer.clip.notes for sight in plain + awaited] == [(said,), (said,)]
 
 
 def test_the_async_twin_sends_the_same(clip: bytes, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from staa_client.pictures.badge import badge_of
 from staa_client.pictures.layer import Layer, absence_words, percent, place_words, score_words
 from staa_client.results.card import Card
 from staa_client.results.explanation import Explanation
-from staa_client.results.result import ClipInfo, Prediction, Result
+from staa_client.results.result import ClipInfo, Faithfulness, Prediction, Refinement, Result
 
 if TYPE_CHECKING:
     from staa_client.watch.sight import Sight
@@ -44,14 +44,16 @@ def _noted(notes: Iterable[str]) -> list[str]:
 
 
 def describe_sight(sight: "Sight") -> str:
-    """Return a window of a stream, on one line."""
+    """Return a window of a stream on one line: its labels, how far to trust its map, and how late they came."""
     head = f"{sight.start:8.2f} - {sight.end:.2f} s"
     tail = f"{sight.latency * 1000:.0f} ms" + (f", {sight.dropped} dropped" if sight.dropped else "")
     if sight.error is not None:
         return f"{head}  {' '.join(str(sight.error).split())}"
     best, smooth = _best_label(sight.predictions), _best_label(sight.smoothed)
+    about_map = [] if sight.explanation is None else [f"map: {badge_of(sight.explanation).words}"]
     why_not = why_not_lines(sight.answer) if isinstance(sight.answer, Result) else []
-    words = [head, best, f"(smoothed: {smooth}{', changed' if sight.changed else ''})", tail, *why_not]
+    smoothed = f"(smoothed: {smooth}{', changed' if sight.changed else ''})"
+    words = [head, best, smoothed, *about_map, tail, *why_not]
     return _one_line("  ".join(words))
 
 
@@ -109,7 +111,12 @@ def label_lines(answer: Result | Explanation) -> list[str]:
 
 def note_lines(answer: Result | Explanation) -> list[str]:
     """Return a line for each thing that was done to the clip beyond plain decoding; mostly none."""
-    return [_one_line(f"note   {note}") for note in answer.clip.notes]
+    return [note_line(note) for note in answer.clip.notes]
+
+
+def note_line(note: str) -> str:
+    """Return the line of a note."""
+    return _one_line(f"note   {note}")
 
 
 def why_not_lines(answer: Result) -> list[str]:
@@ -131,11 +138,16 @@ def map_lines(answer: Explanation) -> list[str]:
         lines.append(f"{place:<{wide}}  x {x0} - {x1}, y {y0} - {y1} in pixels of {clip.width} x {clip.height}")
     lines += [f"{'' if row else _SEEN:<{len(_SEEN)}}  {limit}" for row, limit in enumerate(_unseen_lines(clip))]
     if (choice := answer.refinement) is not None:
-        lines.append(f"map    {choice} ({choice.clips} clips, {choice.seconds:.2f} s)")
+        lines.append(f"map    {choice} ({_cost_words(choice)})")
     badge, check = badge_of(answer), answer.faithfulness
-    cost = f" ({check.verdict}; {check.clips} clips, {check.seconds:.2f} s)" if check is not None else ""
+    cost = f" ({check.verdict}; {_cost_words(check)})" if check is not None else ""
     lines.append(f"check  {badge.words}. {as_typed(badge.sentence)}{cost}")
     return [_one_line(text) for text in lines]
+
+
+def _cost_words(of: Faithfulness | Refinement) -> str:
+    """Return what a check or a choice cost, its seconds if they are known."""
+    return f"{of.clips} clips" + ("" if of.seconds is None else f", {of.seconds:.2f} s")
 
 
 def describe_card(card: Card) -> str:

@@ -53,7 +53,7 @@ def render_page(timeline: Timeline, tracks: int) -> str:
             "style": _ASSETS.read("page.css"),
             "tracks": html.escape("Tracks of " + ", ".join(timeline.labels[each] for each in classes)),
             "rows": "\n".join(_rows(timeline)),
-            "found": html.escape(_found(timeline)),
+            "found": html.escape(found_words(timeline)),
             "notes": "".join(f'<p class="soft">{html.escape(text)}</p>' for text in noted),
             "data": script_json(_data(timeline, classes, pictures)),
             **_ASSETS.script(("page.js",)),
@@ -61,7 +61,7 @@ def render_page(timeline: Timeline, tracks: int) -> str:
     )
 
 
-def _found(timeline: Timeline) -> str:
+def found_words(timeline: Timeline) -> str:
     """Return in words how the spans were found."""
     model = timeline.model
     words = f"{len(timeline.starts)} windows of {timeline.window:g} s, one every {timeline.stride:g} s"
