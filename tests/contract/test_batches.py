@@ -31,7 +31,7 @@ def test_a_mixed_batch(home: Server) -> None:
     with ThreadPoolExecutor(len(jobs)) as pool:
         replies = list(pool.map(lambda job: home.call(job[0], job[1], job[2]), jobs))
     until(lambda: home.metric("staa_rows_total") - rows == 24)
-    assert 1 <= home.metric("staa_forwards_total") - before < 16, "16 good rows shared their forward passes"
+    assert 1 <= home.metric("staa_forwards_total") - before <= 16, "none for what is no good row"
     for number, (reply, job) in enumerate(zip(replies, jobs, strict=True)):
         kind, (labels, maps_alone) = number % 6, wanted[job[3]]
         if kind in {4, 5}:
@@ -51,6 +51,23 @@ def test_a_mixed_batch(home: Server) -> None:
             assert np.abs(arrays(reply)["joint"] - arrays(maps_alone)["joint"]).max() > EXACT
         else:
             assert np.abs(arrays(reply)["joint"] - arrays(maps_alone)["joint"]).max() < EXACT
+
+
+def test_requests_share_forward_passes(home: Server, clip: bytes) -> None:
+    """Of sixteen requests at once some are answered together, and four videos of one request by one pass."""
+
+    def forwards(bodies: list[bytes], path: str, headers: dict[str, str], videos: int) -> float:
+        before, rows = home.metric("staa_forwards_total"), home.metric("staa_rows_total")
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            replies = list(pool.map(lambda body: home.call(path, body, headers), bodies))
+        assert {reply.status for reply in replies} == {200}
+        until(lambda: home.metric("staa_rows_total") - rows == videos)
+        return home.metric("staa_forwards_total") - before
+
+    # where the machine is so busy that decoding takes longer than a pass, each row may find the model idle
+    assert any(forwards([clip] * 16, PREDICT, {}, 16) < 16 for _ in range(5))
+    several = document({"instances": [text(clip)] * 4})()
+    until(lambda: forwards([several], "/v1/models/motions:predict", JSON, 4) == 1)
 
 
 def test_garbage_alone(home: Server, clip: bytes) -> None:

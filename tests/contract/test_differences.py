@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from tests.conftest import ROOT
 from tests.contract.description import PREDICT, check
 from tests.contract.differences import DIFFERENCES, at
+from tests.contract.recorded import recording
 from tests.made.forms import MALFORMED
 from tests.made.torchserve import Server, call
 
@@ -74,6 +75,12 @@ def test_malformed_forms(home: Server) -> None:
 def test_metrics_of_the_frontend(home: Server) -> None:
     """TorchServe has metrics of its own beside this project's, and names the host in all of them."""
     page = call(f"{home.metrics}/metrics", method="GET").body.decode()
+    ours, theirs = (
+        {line.replace("Hostname, ", "") for line in read("requests")["metrics"]["body"] if line.startswith("staa_")}
+        for read in (recording.read_at_ray, recording.read)
+    )
+    assert ours - theirs == {"staa_requests_total{ModelName, Status}"}
+    assert theirs <= ours
     assert "staa_answers_total{" in page
     assert ("PredictionTime{" in page) == at(home, "metrics_of_the_frontend", torchserve=True, ray=False)
     assert ('Hostname="' in page) == at(home, "metrics_of_the_frontend", torchserve=True, ray=False)
