@@ -40,6 +40,12 @@ SHARE_A_SERVER = {
     if re.search(r"\bserver: Server\b", path.read_text())
 }
 """Files beside tests/contract whose tests use the session's TorchServe."""
+SHARE_RAY = {
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "tests" / "scale").glob("test_*.py")
+    if "ray_server: Server" in path.read_text()
+}
+"""The same of the session's Ray."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -92,6 +98,8 @@ def _together(nodeid: str) -> str:
     file, _, test = nodeid.partition("::")
     if file in SHARE_A_SERVER:
         return "torchserve"
+    if file in SHARE_RAY:
+        return "ray"
     named = set(test.partition("[")[2].removesuffix("]").split("-")) & set(HOMES)
     return named.pop() if named and file.startswith("tests/contract/") else file
 

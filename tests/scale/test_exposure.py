@@ -36,7 +36,7 @@ def test_every_port_is_on_the_loopback(ray_server: Server) -> None:
     assert len(found) > 10, "the store, the raylet, the agents, a worker each"
     outside = [name for name, ip, _ in found if ip not in LOOPBACK]
     assert {name[:17] for name in outside} == {"ray::ServeReplica"}
-    assert len(outside) == 4, "Door, Metrics, a Decoder and a Model"
+    assert len(outside) == sum("ServeReplica" in each.name() for each in family(ray_server)) >= 4
 
 
 class Payload:
