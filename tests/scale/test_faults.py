@@ -26,6 +26,7 @@ from tests.made import videos
 from tests.made.programs import free_ports
 from tests.made.torchserve import ROOT, call
 
+pytestmark = pytest.mark.deploy
 PATIENCE = 150
 CLIENTS = 6
 VIDEOS = {
