@@ -109,6 +109,7 @@ ENV PATH=/app/.venv/bin:/usr/local/bin:/usr/bin:/bin \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     RAY_USAGE_STATS_ENABLED=0 \
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0 \
+    RAY_worker_niceness=0 \
     RAY_ENABLE_ZERO_COPY_TORCH_TENSORS=1 \
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=scale.edge.middlewares
 ARG VERSION=0.1.0

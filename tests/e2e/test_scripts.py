@@ -94,8 +94,16 @@ def test_archive_refuses_weights_that_are_nowhere(weights: str, tmp_path: Path) 
         ("handler/staa_handler.py", "import not_there", "No module named 'not_there'"),
         ("handler/staa_handler.py", "class Second: ...", "exactly one class"),
         ("model_store/motions.yaml", "  wieghts: weights", "wieghts"),
-        ("model_store/motions/config.json", '{"model_type": "bert"}', "known families are timesformer, vivit"),
-        ("model_store/motions/config.json", '{"model_type": "timesformer", "attention_type": "x"}', "attention_type"),
+        (
+            "model_store/motions/config.json",
+            '{"model_type": "bert", "num_labels": 8}',
+            "known families are timesformer, vivit",
+        ),
+        (
+            "model_store/motions/config.json",
+            '{"model_type": "timesformer", "num_labels": 8, "attention_type": "x"}',
+            "attention_type",
+        ),
     ],
     ids=["import", "classes", "typo", "family", "variant"],
 )

@@ -56,7 +56,7 @@ def test_numbers_of_numpy_are_numbers(clip: bytes, tmp_path: Path) -> None:
     assert [request.headers["x-staa-explain-when"] for request in recorder.requests] == ["always;label_in=4"] * 2
     kept = [json.loads(line)["options"] for line in store.read_bytes().splitlines()]
     assert [(each["target"], each["mass"]) for each in kept] == [(4, 0.5)] * 2
-    frames = ((number / 4, np.zeros((48, 64, 3), np.uint8)) for number in range(10))
+    frames = ((number / 4, np.zeros((48, 64, 3), np.uint8)) for number in range(16))
     with Client(store=store, transport=httpx2.MockTransport(ByBrightness())) as staa:
         for tracked in (np.int64(4), {np.int64(4)}, np.array([4])):
             lengths: Any = {"window": np.float32(4), "stride": np.float64(1), "track": tracked}
