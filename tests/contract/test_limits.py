@@ -1,17 +1,19 @@
 """The limits that the card names, and those of a request: what is at them is taken, what is beyond them refused."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.contract.description import EXPLAIN, PREDICT, code
+from tests.contract.description import EXPLAIN, PREDICT, code, follows
 from tests.contract.differences import at
 from tests.contract.recorded.bodies import document, large, long, many, text
 from tests.contract.recorded.requests import FRAMES, JSON
 from tests.made import archives
 from tests.made.torchserve import Server
+from tests.made.waiting import until
 
 LARGEST = 100_663_296
 """Bytes of the largest request."""
@@ -61,6 +63,26 @@ def test_the_largest_request(home: Server, clip: bytes) -> None:
     assert at(home, "bodies_over_the_limit", torchserve=beyond.body == b"", ray=bool(beyond.body))
     if beyond.body:
         assert code(beyond) == "too_many_bytes"
+    assert home.call(PREDICT, clip).status == 200
+
+
+def test_a_full_queue(home: Server, clip: bytes) -> None:
+    """Of more requests at once than may wait, those that find no place are 503, and all others are answered rightly."""
+    wanted = json.loads(home.call(PREDICT, clip).body)["predictions"][0]["class_id"]
+
+    def ask(_: int) -> int:
+        reply = home.call(PREDICT, clip)
+        follows(reply, "/predictions/{model}")
+        assert reply.status == 503 or json.loads(reply.body)["predictions"][0]["class_id"] == wanted
+        if home.home == "ray" and reply.status == 503:
+            assert code(reply) == "service_unavailable"
+            assert reply.headers["retry-after"] == "1"
+        return reply.status
+
+    with ThreadPoolExecutor(80) as pool:
+        # how fast they are sent depends on the machine, and more than one try may be needed to fill 36 places
+        statuses: set[int] = until(lambda: found if (found := set(pool.map(ask, range(80)))) != {200} else set())
+    assert statuses == {200, 503}
     assert home.call(PREDICT, clip).status == 200
 
 
