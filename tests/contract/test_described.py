@@ -11,11 +11,11 @@ from tests.made.torchserve import Server
 
 SHORT = ["explain", "explainV1", "explainV2"]
 """Operations of the short run; the others are the same with less in the reply, or with a version."""
-SECONDS = {"torchserve": 45, "ray": 20}
+SECONDS = {"torchserve": 30, "ray": 15}
 
 
 def test_the_description_holds(home: Server, proxy: Proxy) -> None:
-    """Within a minute: the examples, the edges of every value, and what a few random requests make of them."""
+    """In half a minute: the examples, the edges of every value, and what a few random requests make of them."""
     found, good = differences(proxy, 5, SECONDS[home.home], SHORT)
     assert not found, "\n\n".join(found[:20])
     assert good > 5, "videos are answered, too"

@@ -63,7 +63,8 @@ def object_store(folder: Path) -> Iterator[tuple[str, fs.FileSystem]]:
         try:
             options = f"scheme=http&endpoint_override=127.0.0.1:{port}&region=us-east-1&allow_bucket_creation=true"
             files, _ = fs.FileSystem.from_uri(f"s3://key:secret@videos?{options}")
-            until(lambda: "Running" in (folder / "moto.log").read_text() or server.poll())
+            until(lambda: "Running" in (folder / "moto.log").read_text() or server.poll() is not None)
+            assert server.poll() is None, (folder / "moto.log").read_text()
             files.create_dir("videos")
             yield options, files
         finally:
