@@ -54,7 +54,8 @@ def test_a_timeline_of_a_real_server_is_that_of_its_windows(client: Client, home
     made = client.timeline(path)
     assert (made.window, made.stride, made.clip_seconds) == (10, 2.5, (8, 12))
     alone = client.predict(path, start=2.5, end=12.5, top_k=8, sample="client")
-    np.testing.assert_allclose(made.scores[1], [p.score for p in sorted(alone.predictions, key=lambda p: p.class_id)])
+    scores = [p.score for p in sorted(alone.predictions, key=lambda p: p.class_id)]
+    np.testing.assert_allclose(made.scores[1], scores, rtol=1e-4)  # five digits, the last by the size of the batch
     assert {span.class_id for span in made.known} <= {event.label for event in events}
 
     async def again() -> list[str]:

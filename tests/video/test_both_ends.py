@@ -131,10 +131,9 @@ def test_a_file_is_watched_as_it_is_decoded(name: str, tmp_path: Path) -> None:
         frames = list(stream)
         assert len(frames) >= len(set(clip.indices.tolist()))
         assert {frame.source_size for frame in frames} == {clip.source}
-        assert set(frames[-1].notes) <= set(clip.notes)
-        assert bool(frames[-1].notes) == any(
-            note.startswith(("HDR", "colours", "pixels", "crop")) for note in clip.notes
-        )
+        notes = [note for note in frames[-1].notes if not note.startswith("damaged frames")]  # a recording counts them
+        assert set(notes) <= set(clip.notes)
+        assert bool(notes) == any(note.startswith(("HDR", "colours", "pixels", "crop")) for note in clip.notes)
         assert np.diff([frame.seconds for frame in frames]).min() >= 0
 
 
