@@ -14,7 +14,6 @@ import os
 import secrets
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +37,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from scale.app import Arguments, app
-from scale.served import STORE
+from scale.served import STORE, ray_folder
 from staa.errors import LoadError
 
 NAME = "staa"
@@ -67,8 +66,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     began, stopping = time.monotonic(), threading.Event()
-    arguments = Arguments(models=args.names, store=args.store, decoders=args.decoders, gpus=args.gpus)
-    application = app(arguments)
+    application = app(Arguments(models=args.names, store=args.store, decoders=args.decoders, gpus=args.gpus))
     _print(f"starting {', '.join(args.names)} on Ray {ray.__version__}")
     with _cluster(args):
         _on_signals(stopping, may_wait=False)  # Ray takes them when it starts
@@ -114,15 +112,13 @@ def _cluster(args: argparse.Namespace) -> Iterator[None]:
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     with contextlib.ExitStack() as stack:
         if not args.address:
-            scratch = tempfile.TemporaryDirectory(prefix="staa-ray-", ignore_cleanup_errors=True)
-            os.environ["TMPDIR"] = folder = stack.enter_context(scratch)  # what Ray's processes write goes with it
             options |= {
                 "num_cpus": max(len(args.names) * (1 + max(args.decoders)) + 2, os.cpu_count() or 1),
                 "num_gpus": math.ceil(args.gpus * len(args.names)) or None,
                 "include_dashboard": False,
                 "object_store_memory": OBJECT_STORE,
                 "_node_ip_address": "127.0.0.1",
-                "_temp_dir": folder,
+                "_temp_dir": stack.enter_context(ray_folder()),
             }
         stack.callback(ray.shutdown)
         _start(args.address or "local", options)

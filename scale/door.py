@@ -50,13 +50,11 @@ class Door:
             Route("/metrics", self._show_metrics, methods=told),
             Route("/live", _live, methods=told),
             Route("/v2/health/live", _live, methods=told),
-            Route("/invocations", self._invoke, methods=["POST"]),
         ]
-        routes += [Route(path, self._ready, methods=told) for path in ("/ready", "/v2/health/ready", "/ping")]
-        if path := os.environ.get("AIP_PREDICT_ROUTE"):
-            routes.append(Route(path, self._invoke, methods=["POST"]))
-        if path := os.environ.get("AIP_HEALTH_ROUTE"):
-            routes.append(Route(path, self._ready, methods=told))
+        invoked = "/invocations", os.environ.get("AIP_PREDICT_ROUTE")
+        routes += [Route(path, self._invoke, methods=["POST"]) for path in invoked if path]
+        ready = "/ready", "/v2/health/ready", "/ping", os.environ.get("AIP_HEALTH_ROUTE")
+        routes += [Route(path, self._ready, methods=told) for path in ready if path]
         return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
 
     async def drain(self) -> int:
@@ -91,10 +89,9 @@ class Door:
             return failure(404, "model_not_found", "this model is not served here: ask for another one")
         version = request.path_params.get("version", pipeline.served.version)
         if version != pipeline.served.version:
-            return failure(
-                404, "model_version_not_found", "this version of the model is not served here: leave the version out"
-            )
-        headers = dict(request.headers) if headers is None else headers
+            message = "this version of the model is not served here: leave the version out"
+            return failure(404, "model_version_not_found", message)
+        headers = headers or dict(request.headers)
         name = headers.get("x-request-id", "")  # Ray's proxy gives one where the caller gave none
         body = await request.body()
         incoming = Incoming({"body": body}, headers, explain, name[:128] if name.isprintable() else "")
@@ -108,10 +105,8 @@ class Door:
         models = {name: await self._replicas(name) for name in self._pipelines}
         for name, (decoders, replicas) in models.items():
             if not decoders or not replicas:
-                missing = "Decoder" if not decoders else "Model"
-                message = (
-                    f"{name} has no {missing} that runs: it is loading, or is being replaced. Ask again in a second."
-                )
+                missing = "Model" if decoders else "Decoder"
+                message = f"{name} has no {missing} that runs: it is loading or being replaced. Ask again in a second."
                 return failure(503, "not_ready", message)
         known = {name: {"ready": replicas, "workers": replicas} for name, (_, replicas) in models.items()}
         return JSONResponse({"ready": True, "models": known})

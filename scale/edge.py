@@ -52,8 +52,8 @@ def middlewares() -> list[Middleware]:
 
 def failure(status: int, code: str, message: str) -> Response:
     """Return an error in the form of the HTTP contract."""
-    headers = {"Retry-After": "1"} if status == 503 else None
-    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+    again = {"Retry-After": "1"} if status == 503 else None
+    return JSONResponse({"error": {"code": code, "message": message}}, status, again)
 
 
 class Edge:
@@ -66,12 +66,9 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let Ray answer it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        refused = self._refuse(scope)
-        if refused is not None:
-            await refused(scope, receive, send)
+        answer = self._refuse(scope) if scope["type"] == "http" else self._app
+        if answer is not None:
+            await answer(scope, receive, send)
             return
         headers = [(name, value) for name, value in scope["headers"] if not _FOR_RAY.fullmatch(name.lower())]
         await _Exchange(self, receive, send).run(self._app, {**scope, "headers": headers})
@@ -114,8 +111,7 @@ class _Exchange:
         finally:
             self._edge.under_way -= self._bytes
         if not self._has_begun:
-            refusal = self._refusal or failure(503, "service_unavailable", LOST)
-            await refusal(scope, self._receive, self._send)
+            await (self._refusal or failure(503, "service_unavailable", LOST))(scope, self._receive, self._send)
 
     async def _next(self) -> Message:
         """Return the next part of the body; once it is too much, Ray is told that the caller has gone."""
@@ -138,8 +134,8 @@ class _Exchange:
         """Send a part of the reply, unless it is one of Ray's own in plain text."""
         if message["type"] == "http.response.start":
             headers: dict[bytes, bytes] = dict(message.get("headers", ()))
-            if self._refusal or (message["status"] >= 404 and b"text/plain" in headers.get(b"content-type", b"")):
-                self._is_ours = True
+            is_text = b"text/plain" in headers.get(b"content-type", b"")
+            self._is_ours = self._refusal is not None or (message["status"] >= 404 and is_text)
         if self._is_ours:
             return
         self._has_begun = True

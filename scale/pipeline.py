@@ -80,7 +80,5 @@ class Pipeline:
                                 raise DecodeError(KILLER) from None
                         await asyncio.sleep(0.5)  # it takes Ray some seconds to know of a lost node
             except TimeoutError:
-                raise BusyError(
-                    f"there was no answer within {self.served.patience} s: send the request again"
-                ) from None
+                raise BusyError(f"no answer within {self.served.patience} s: send the request again") from None
         return jobs

@@ -1,7 +1,12 @@
 """Reads how a model is served from model_store/NAME.yaml, the file that the first home is configured by, too."""
 
+import contextlib
 import importlib.metadata
-from collections.abc import Mapping
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +84,18 @@ class Served:
     def batch_seconds(self) -> float:
         """Return the seconds after which a batch begins nothing more, as in the first home."""
         return min(self.settings.batch_seconds, 0.75 * self.patience)
+
+
+@contextlib.contextmanager
+def ray_folder() -> Iterator[str]:
+    """Yield a folder for all that Ray's processes write; remove it until it is gone, as some end later than Ray."""
+    os.environ["TMPDIR"] = folder = tempfile.mkdtemp(prefix="staa-ray-")
+    try:
+        yield folder
+    finally:
+        until = time.monotonic() + 10
+        while Path(folder).exists() and time.monotonic() < until:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _whole(path: Path, config: Mapping[str, Any], key: str, default: int) -> int:

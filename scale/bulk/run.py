@@ -9,7 +9,6 @@ import math
 import os
 import pickle
 import signal
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ import ray.data
 
 from scale.bulk.sources import Source
 from scale.bulk.stages import Attempts, Decoder, Model, SharedAttempts, Work
+from scale.served import ray_folder
 from staa_client.batch.parquet import key_text
 
 MOST_IN_A_TASK = 32
@@ -55,8 +55,7 @@ def cluster(address: str | None, pool: Pool, work: Work) -> Iterator[None]:
         if not ray.is_initialized():
             options: dict[str, Any] = {"address": address}
             if not address:
-                folder = tempfile.TemporaryDirectory(prefix="staa-ray-", ignore_cleanup_errors=True)
-                options = _own_ray(pool, work, stack.enter_context(folder))
+                options = _own_ray(pool, work, stack.enter_context(ray_folder()))
             os.environ["TQDM_DISABLE"] = "1"  # no bars of what loads weights
             _start(options)
             stack.callback(ray.shutdown)
@@ -66,7 +65,6 @@ def cluster(address: str | None, pool: Pool, work: Work) -> Iterator[None]:
 
 def _own_ray(pool: Pool, work: Work, folder: str) -> dict[str, Any]:
     """Return the options of a Ray that listens on this machine only, and writes into a folder."""
-    os.environ["TMPDIR"] = folder  # what its processes write goes with it
     in_flight = (pool.decoders + pool.models) * work.batch * _pixel_bytes(work)
     return {
         "address": "local",

@@ -1,13 +1,17 @@
 """How a model is served, read from the yaml of the first home."""
 
+import contextlib
+import os
 import pickle
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from scale.app import Arguments, app
-from scale.served import STORE, Served
+from scale.served import STORE, Served, ray_folder
 from staa.errors import LoadError
 
 
@@ -47,3 +51,24 @@ def test_a_checkpoint_that_cannot_be_read_is_refused_before_any_process_starts(t
     (tmp_path / "m").mkdir()
     with pytest.raises(LoadError, match="cannot be loaded"):
         app(Arguments(models=["m"], store=tmp_path))
+
+
+def test_nothing_is_left_of_ray_where_its_processes_end_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that still writes into Ray's folder when Ray has ended does not keep it."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def write_on(folder: Path) -> None:
+        for number in range(200):
+            with contextlib.suppress(OSError):
+                (folder / f"{number}.log").write_text("ended")
+            time.sleep(0.002)
+
+    with ray_folder() as name:
+        folder = Path(name)
+        assert os.environ["TMPDIR"] == name
+        assert folder.parent == tmp_path
+        writer = threading.Thread(target=write_on, args=(folder,))
+        writer.start()
+    writer.join()
+    assert not list(tmp_path.iterdir())
