@@ -12,6 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy are imported: 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import yaml
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell that started the tests in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what the tests start must hear Ctrl-C
@@ -19,9 +20,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell that started
 from tests.made.videos import CLIPS, moving_disc
 
 if TYPE_CHECKING:
+    from tests.made.collector import Collector
     from tests.made.torchserve import Server
 
 ROOT = Path(__file__).resolve().parents[1]
+VERTEX = {"AIP_PREDICT_ROUTE": "/vertex/predict", "AIP_HEALTH_ROUTE": "/vertex/health"}
+"""What Vertex tells a container by its environment: the routes that it asks."""
 
 LEFT_OUT = {
     "slow": "minutes and gigabytes: run it with -m slow",
@@ -147,10 +151,27 @@ def server(archive: Path) -> Iterator["Server"]:
 
 
 @pytest.fixture(scope="session")
-def ray_server() -> Iterator["Server"]:
-    """Serve the default model on Ray for all tests of the session; at the end it stops cleanly when asked."""
+def collector() -> Iterator["Collector"]:
+    """Collect the spans of the session's Ray."""
+    from tests.made.collector import collecting
+
+    with collecting() as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def ray_server(collector: "Collector", tmp_path_factory: pytest.TempPathFactory) -> Iterator["Server"]:
+    """Serve the default model on Ray for all tests of the session; at the end it stops cleanly when asked.
+
+    Its spans go to the collector, and Vertex's variables are set.
+    """
     from tests.made.ray_home import start
 
-    with start("motions") as up:
+    store = tmp_path_factory.mktemp("traced")
+    config = yaml.safe_load((ROOT / "model_store" / "motions.yaml").read_text())
+    config["handler"]["traces"] = collector.address
+    (store / "motions.yaml").write_text(yaml.safe_dump(config))
+    (store / "motions").symlink_to(ROOT / "model_store" / "motions")
+    with start("motions", options=(f"--store={store}",), environment=VERTEX) as up:
         yield up
         assert up.stop() == 0

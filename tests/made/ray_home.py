@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.made.programs import free_ports
@@ -15,7 +15,7 @@ PATIENCE = 300
 
 
 @contextlib.contextmanager
-def start(*names: str, options: tuple[str, ...] = ()) -> Iterator[Server]:
+def start(*names: str, options: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Run ./scale.sh until the block ends; whatever happens, nothing of it is left."""
     (port,) = free_ports()
     with tempfile.TemporaryDirectory(prefix="e2e-") as folder:  # short, for the paths of Ray's sockets
@@ -26,7 +26,7 @@ def start(*names: str, options: tuple[str, ...] = ()) -> Iterator[Server]:
                 [ROOT / "scale.sh", f"--port={port}", *options, *names],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"TMPDIR": str(temporary)},
+                env=os.environ | {"TMPDIR": str(temporary)} | dict(environment or {}),
             )
         address = f"http://127.0.0.1:{port}"
         with ended(process, log):

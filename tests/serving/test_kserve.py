@@ -30,11 +30,15 @@ def test_every_way_to_write_the_videos(body: dict[str, Any], form: str) -> None:
 
 
 def test_options_of_all_and_of_one() -> None:
-    """Version 1: beside an instance, beside all of them, or in headers; version 2: in parameters of either place."""
+    """Version 1: beside an instance, beside all, in parameters, or in headers; version 2: in parameters twice."""
     body: dict[str, Any] = {"top_k": 3, "instances": [{"b64": B64[0], "mass": 0.5}, {"b64": B64[1], "top_k": 2}]}
     first, second = wire.read({"body": body}, {"x-staa-start": "1"}, explain=True).videos
     assert (first.options.top_k, first.options.mass, first.options.start) == (3, 0.5, 1.0)
     assert (second.options.top_k, second.options.explain) == (2, True)
+    body = {"top_k": 3, "parameters": {"top_k": 4, "mass": 0.5}, "instances": [B64[0], {"b64": B64[1], "top_k": 2}]}
+    first, second = wire.read({"body": body}, {}, explain=True).videos
+    assert (first.options.top_k, first.options.mass) == (4, 0.5)
+    assert (second.options.top_k, second.options.mass) == (2, 0.5)
     body = tensor(B64[0], parameters={"method": "rollout"})
     body["inputs"][0]["parameters"] = {"content_type": "base64", "top_k": 1}
     (request,) = wire.read({"body": body}, {}, explain=True).videos
@@ -52,6 +56,8 @@ def test_options_of_all_and_of_one() -> None:
         ({"instances": [{"b64": B64[0], "colour": 1}]}, OptionError, r"instances\[0\]: 'colour' is no option"),
         ({"instances": [{"b64": B64[0], "describe": True}]}, OptionError, "describe"),
         ({"instances": [{"b64": B64[0], "maps": "npz"}]}, OptionError, "npz"),
+        ({"instances": [{"b64": B64[0]}], "parameters": "top_k"}, RequestError, "object of options"),
+        ({"instances": [{"b64": B64[0]}], "parameters": {"colour": 1}}, OptionError, "'colour' is no option"),
         ({"inputs": []}, RequestError, "at least one"),
         ({"inputs": [1]}, RequestError, "one tensor"),
         ({"inputs": tensor(B64[0])["inputs"] * 2}, RequestError, "one tensor"),

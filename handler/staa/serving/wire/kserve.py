@@ -25,9 +25,11 @@ _ENCODINGS = {"json": add_lists, "base64": add_base64}
 def read_v1(body: Mapping[str, Any], headers: Mapping[str, str], *, explain: bool) -> Request:
     """Read a request of version 1: each instance is `{"b64": "..."}` or base64 text.
 
-    Options of one video are in its instance, options for all videos are next to `instances`.
+    Options of one video are in its instance, options for all videos are next to `instances`, or in `parameters`, which
+    is where Vertex has them.
     """
-    common = {name: value for name, value in body.items() if name != "instances"}
+    common = {name: value for name, value in body.items() if name not in {"instances", "parameters"}}
+    common |= _parameters(body)
     instances = _list("instances", body["instances"])
     return _request("v1", [_instance(instance, common) for instance in instances], headers, explain=explain)
 
@@ -57,11 +59,7 @@ def read_v2(body: Mapping[str, Any], headers: Mapping[str, str], *, explain: boo
         told = str(shape)[:60] if isinstance(shape, list) else "no list"
         msg = f"the shape of the input is {told}, its data are {len(data)}: expected [{len(data)}]"
         raise RequestError(msg)
-    options: dict[str, Any] = {}
-    for parameters in (body.get("parameters"), tensor.get("parameters")):
-        if parameters is not None and not isinstance(parameters, Mapping):
-            raise RequestError('"parameters" must be an object of options')
-        options |= parameters or {}
+    options = _parameters(body) | _parameters(tensor)
     options.pop("content_type", None)  # how other servers are told that it is base64
     if options.get("maps") is not None:
         raise OptionError(_NO_MAPS)
@@ -71,6 +69,14 @@ def read_v2(body: Mapping[str, Any], headers: Mapping[str, str], *, explain: boo
         raise RequestError(msg)
     fields = [{**options, "video": video} for video in data]
     return _request("v2", fields, headers, explain=explain, name=None if name is None else str(name))
+
+
+def _parameters(holder: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options in `parameters`; raise RequestError if they are no object."""
+    parameters = holder.get("parameters")
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise RequestError('"parameters" must be an object of options')
+    return dict(parameters or {})
 
 
 def _list(name: str, values: object) -> list[Any]:
